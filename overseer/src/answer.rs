@@ -1,0 +1,250 @@
+//! Answers: one value, the newest value, or a bounded stream.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::{oneshot, watch};
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The consumer has ended, so the question was not delivered.
+    #[error("{message} was not delivered: {to} has ended")]
+    Closed {
+        /// The question.
+        message: &'static str,
+        /// Its consumer.
+        to: &'static str,
+    },
+    /// The question was larger than the consumer's mailbox takes.
+    #[error("{message} of {bytes} bytes does not fit the mailbox of {to}")]
+    TooLarge {
+        /// The question.
+        message: &'static str,
+        /// Its consumer.
+        to: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
+    /// The consumer dropped the question.
+    #[error("{by} dropped {message} without an answer")]
+    Dropped {
+        /// The question.
+        message: &'static str,
+        /// Who dropped it.
+        by: &'static str,
+    },
+}
+
+/// The way back of a question: answers it once. Dropping it tells the asker so.
+#[must_use = "a question dropped without an answer is an error at the asker"]
+pub struct Responder<T> {
+    sender: oneshot::Sender<T>,
+}
+
+impl<T> Responder<T> {
+    /// Answers. Returns the answer if nobody waits for it any more.
+    pub fn answer(self, value: T) -> Result<(), T> {
+        self.sender.send(value)
+    }
+
+    /// Whether the asker has given up; long work for it can be dropped.
+    pub fn is_abandoned(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+impl<T> std::fmt::Debug for Responder<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Responder")
+    }
+}
+
+/// An answer on its way.
+///
+/// # Cancel safety
+/// Dropping it abandons the question; the answer is lost, the consumer sees [`Responder::is_abandoned`].
+pub struct Reply<T> {
+    receiver: oneshot::Receiver<T>,
+    message: &'static str,
+    by: &'static str,
+}
+
+impl<T> Reply<T> {
+    /// A pair whose errors name the question and who owes the answer.
+    pub fn channel(message: &'static str, by: &'static str) -> (Responder<T>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (Responder { sender }, Self { receiver, message, by })
+    }
+}
+
+impl<T> Future for Reply<T> {
+    type Output = Result<T, AskError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let error = AskError::Dropped { message: self.message, by: self.by };
+        Pin::new(&mut self.receiver).poll(cx).map(|result| result.map_err(|_| error))
+    }
+}
+
+/// The newest value of something, as read by many.
+#[derive(Clone, Debug)]
+pub struct Watch<T> {
+    receiver: watch::Receiver<T>,
+}
+
+impl<T: Clone> Watch<T> {
+    /// A watch and the setter of its value.
+    pub fn new(initial: T) -> (WatchSender<T>, Self) {
+        let (sender, receiver) = watch::channel(initial);
+        (WatchSender { sender }, Self { receiver })
+    }
+
+    /// The value now.
+    pub fn get(&self) -> T {
+        self.receiver.borrow().clone()
+    }
+
+    /// Waits for a value not seen by this reader; `None` once the setter is gone. Cancel-safe.
+    pub async fn changed(&mut self) -> Option<T> {
+        self.receiver.changed().await.ok()?;
+        Some(self.receiver.borrow_and_update().clone())
+    }
+}
+
+/// Sets the value of a [`Watch`].
+#[derive(Debug)]
+pub struct WatchSender<T> {
+    sender: watch::Sender<T>,
+}
+
+impl<T> WatchSender<T> {
+    /// Replaces the value.
+    pub fn set(&self, value: T) {
+        self.sender.send_replace(value);
+    }
+}
+
+/// A reader of a [`Feed`] was too slow: this many values are missing and the feed has ended. Ask anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("reader lagged behind its feed by {0} values")]
+pub struct Lagged(pub u64);
+
+struct FeedState<T> {
+    values: VecDeque<T>,
+    missed: u64,
+    sender_gone: bool,
+    reader_gone: bool,
+    waker: Option<Waker>,
+}
+
+/// A bounded stream of answers. When its reader is too slow it delivers what it holds, then ends with [`Lagged`]: a
+/// feed never slows its sender.
+pub struct Feed<T> {
+    state: Arc<Mutex<FeedState<T>>>,
+}
+
+/// The sending side of a [`Feed`].
+pub struct FeedSender<T> {
+    state: Arc<Mutex<FeedState<T>>>,
+    capacity: usize,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> Feed<T> {
+    /// A feed that holds at most `capacity` values.
+    pub fn bounded(capacity: usize) -> (FeedSender<T>, Self) {
+        let state = Arc::new(Mutex::new(FeedState {
+            values: VecDeque::new(),
+            missed: 0,
+            sender_gone: false,
+            reader_gone: false,
+            waker: None,
+        }));
+        (FeedSender { state: state.clone(), capacity }, Self { state })
+    }
+
+    /// The next value; `Ok(None)` once the sender is gone.
+    ///
+    /// # Errors
+    /// [`Lagged`] after the last value before the gap.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> Result<Option<T>, Lagged> {
+        std::future::poll_fn(|cx| {
+            let mut state = lock(&self.state);
+            if let Some(value) = state.values.pop_front() {
+                return Poll::Ready(Ok(Some(value)));
+            }
+            if state.missed > 0 {
+                return Poll::Ready(Err(Lagged(state.missed)));
+            }
+            if state.sender_gone {
+                return Poll::Ready(Ok(None));
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl<T> Drop for Feed<T> {
+    fn drop(&mut self) {
+        lock(&self.state).reader_gone = true;
+    }
+}
+
+impl<T> FeedSender<T> {
+    /// Adds a value. Returns whether the reader is still there and has not lagged; if not, the sender can be dropped.
+    pub fn push(&self, value: T) -> bool {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.reader_gone {
+                return false;
+            }
+            if state.missed > 0 || state.values.len() >= self.capacity {
+                state.missed += 1;
+                return false;
+            }
+            state.values.push_back(value);
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        true
+    }
+}
+
+impl<T> Drop for FeedSender<T> {
+    fn drop(&mut self) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.sender_gone = true;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for Feed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Feed")
+    }
+}
+
+impl<T> std::fmt::Debug for FeedSender<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FeedSender")
+    }
+}

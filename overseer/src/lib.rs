@@ -1,0 +1,70 @@
+//! A framework for programs made of long-lived, swappable *subsystems* that share one heartbeat and one typed message
+//! bus.
+//!
+//! - A [`Role`] is a slot: an inbox of typed [`Message`]s, apart from any implementation. [`inbox!`] declares it.
+//! - A [`Subsystem`] fills a slot. It declares what it sends, and how: [`Wait`], [`Ask`] or [`Cast`].
+//! - A [`View`] is the heartbeat: entries that every subsystem that hears it sees in the same order, and that no message
+//!   overtakes.
+//! - [`node!`] declares the slots of a program; its builder proves the wiring, then [`Overseer::run`] runs it.
+//!
+//! ```
+//! use overseer::{Context, Event, Failure, Nothing, Subsystem};
+//!
+//! pub struct Add(pub u64);
+//! pub struct Total;
+//! overseer::inbox! {
+//!     /// What the counter hears.
+//!     pub enum Inbox for Counter as "counter" { tell { Add } ask { Total -> u64 } }
+//! }
+//!
+//! struct Sum(u64);
+//! impl Subsystem for Sum {
+//!     type Role = Counter;
+//!     type View = Nothing;
+//!     type Sends = ();
+//!     type JobSends = ();
+//!     async fn run(mut self, mut context: Context<Self>) -> Result<(), Failure> {
+//!         loop {
+//!             match context.recv().await {
+//!                 Event::Signal(never) => match never {},
+//!                 Event::Message(Inbox::Add(Add(number))) => self.0 += number,
+//!                 Event::Message(Inbox::Total(Total, reply)) => drop(reply.answer(self.0)),
+//!                 Event::Conclude => return Ok(()),
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! overseer::node! {
+//!     /// One slot.
+//!     pub struct Small, built by SmallBuilder { counter: Counter }
+//! }
+//! ```
+//!
+//! **Invariants.** A message sent by somebody who has seen a signal is never handled by somebody who has not (OV-4). No
+//! circle of waiting sends can be built. Publishing a signal never waits for a subsystem. The overseer knows no word of
+//! any blockchain.
+//!
+//! **Limits.** Mailboxes: [`mailbox::MailboxLimits`]; signal log: [`signal::SIGNAL_LOG_MAX`]; shutdown:
+//! [`node::CONCLUDE_DEADLINE`].
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod mailbox;
+pub mod message;
+pub mod node;
+pub mod port;
+pub mod signal;
+pub mod subsystem;
+pub mod topology;
+pub mod wiring;
+
+pub use answer::{AskError, Feed, Reply, Responder, Watch};
+pub use deterministic::Environment;
+pub use message::{Message, Request, Role, WhenFull};
+pub use node::{ExitReport, Handle, Outside, Overseer};
+pub use port::{Outlet, SendError};
+pub use signal::{Nothing, View};
+pub use subsystem::{Context, Event, Failure, Subsystem};
+pub use wiring::{Ask, Cast, Wait};

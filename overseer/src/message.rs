@@ -1,0 +1,190 @@
+//! Messages, roles and inboxes.
+
+use crate::answer::Responder;
+
+/// A place in the program that consumes messages: the interface of a subsystem, apart from any implementation.
+///
+/// Declared by [`inbox!`](crate::inbox), one per consumer. A node has exactly one slot per role, so that two consumers
+/// of one message cannot be written down.
+pub trait Role: Sized + 'static {
+    /// Everything that can arrive here, as one enum.
+    type Inbox: Inbox;
+    /// The name in topologies, logs and metrics, such as `candidate-backing`.
+    const NAME: &'static str;
+}
+
+/// What a role receives: implemented by [`inbox!`](crate::inbox).
+pub trait Inbox: Sized + Send + 'static {
+    /// Folds `newer` into a queued message where [`Message::merge`] allows it, else hands it back.
+    fn merge(&mut self, newer: Self) -> Option<Self>;
+    /// The name of the message inside.
+    fn message_name(&self) -> &'static str;
+}
+
+/// A value that one subsystem says to another. One type per message; its consumer is part of the type.
+pub trait Message: Sized + Send + 'static {
+    /// Who consumes it.
+    type To: Role;
+
+    /// What happens to a cast of this message when the queue is full. Waiting sends ignore it.
+    const WHEN_FULL: WhenFull = WhenFull::Lossy;
+
+    /// Which lane of the mailbox it takes.
+    const LANE: Lane = Lane::Normal;
+
+    /// Memory held by this message, for the mailbox's byte limit. Override it where the message owns heap data.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
+    /// For [`WhenFull::Merged`]: folds a newer message with the same key into this queued one and returns `None`; hands
+    /// `newer` back if the keys differ.
+    fn merge(&mut self, newer: Self) -> Option<Self> {
+        Some(newer)
+    }
+
+    /// The name in topologies, logs and metrics: the type's own.
+    fn name() -> &'static str {
+        short_type_name::<Self>()
+    }
+}
+
+/// A message without an answer: what can be sent and cast.
+pub trait Post: Message {
+    /// Puts the message into its consumer's inbox type.
+    fn into_inbox(self) -> <Self::To as Role>::Inbox;
+    /// Takes it back out; `None` if it is another message.
+    fn from_inbox(inbox: <Self::To as Role>::Inbox) -> Option<Self>;
+}
+
+/// A message with exactly one answer: what can be asked.
+pub trait Request: Message {
+    /// The answer.
+    type Answer: Send + 'static;
+    /// Puts the message and the way back into its consumer's inbox type.
+    fn into_inbox(self, responder: Responder<Self::Answer>) -> <Self::To as Role>::Inbox;
+}
+
+/// What happens to a cast when the consumer's queue is full. A cast never waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Refused, counted and handed back. Never for what carries a signature of ours.
+    Lossy,
+    /// Folded into a queued message with the same key ([`Message::merge`]); takes a place of its own only if there is
+    /// none, up to the given number of places beyond the queue's limit.
+    Merged(usize),
+    /// The given number of places is reserved beyond the queue's limit. More in flight is a broken invariant of the
+    /// sender, reported as such.
+    Budgeted(usize),
+    /// Stays in the sender's own outbox of the given size, which the sender's loop flushes while it goes on receiving.
+    /// For loops only.
+    Outbox(usize),
+}
+
+/// The lanes of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// First come, first served.
+    Normal,
+    /// Before all that is in the normal lane, which still gets one delivery in seventeen.
+    High,
+}
+
+/// The last segment of a type's path, without generic arguments.
+pub(crate) fn short_type_name<T: ?Sized>() -> &'static str {
+    let full = std::any::type_name::<T>();
+    let base = full.split('<').next().unwrap_or(full);
+    base.rsplit("::").next().unwrap_or(base)
+}
+
+/// Declares a role and its inbox: which messages are told, which are asked.
+///
+/// ```
+/// pub struct Add(pub u64);
+/// pub struct Total;
+///
+/// overseer::inbox! {
+///     /// What the counter hears.
+///     pub enum Inbox for Counter as "counter" {
+///         tell { Add }
+///         ask { Total -> u64 }
+///     }
+/// }
+/// ```
+///
+/// Items of [`Message`](crate::Message) can be overridden in braces behind a message:
+/// `tell { Add { const WHEN_FULL: overseer::WhenFull = overseer::WhenFull::Budgeted(4); } }`.
+#[macro_export]
+macro_rules! inbox {
+    (
+        $(#[$meta:meta])*
+        $vis:vis enum $inbox:ident for $role:ident as $name:literal {
+            $(tell { $( $tell:ident $({ $($tell_items:tt)* })? ),* $(,)? })?
+            $(ask { $( $ask:ident -> $answer:ty $({ $($ask_items:tt)* })? ),* $(,)? })?
+        }
+    ) => {
+        #[doc = concat!("The role `", $name, "`.")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        $vis enum $role {}
+
+        impl $crate::Role for $role {
+            type Inbox = $inbox;
+            const NAME: &'static str = $name;
+        }
+
+        $(#[$meta])*
+        $vis enum $inbox {
+            $($(#[doc = concat!("A [`", stringify!($tell), "`].")] $tell($tell),)*)?
+            $($(
+                #[doc = concat!("A [`", stringify!($ask), "`] and the way back.")]
+                $ask($ask, $crate::Responder<$answer>),
+            )*)?
+        }
+
+        impl $crate::message::Inbox for $inbox {
+            #[allow(unreachable_patterns, unused_variables, reason = "an inbox may have one message or none")]
+            fn merge(&mut self, newer: Self) -> ::core::option::Option<Self> {
+                match (self, newer) {
+                    $($((Self::$tell(queued), Self::$tell(newer)) => {
+                        $crate::Message::merge(queued, newer).map(Self::$tell)
+                    })*)?
+                    (_, newer) => ::core::option::Option::Some(newer),
+                }
+            }
+
+            fn message_name(&self) -> &'static str {
+                match *self {
+                    $($( Self::$tell(_) => stringify!($tell), )*)?
+                    $($( Self::$ask(..) => stringify!($ask), )*)?
+                }
+            }
+        }
+
+        $($(
+            impl $crate::Message for $tell {
+                type To = $role;
+                $($($tell_items)*)?
+            }
+            impl $crate::message::Post for $tell {
+                fn into_inbox(self) -> $inbox { $inbox::$tell(self) }
+                #[allow(unreachable_patterns, reason = "an inbox may have one message")]
+                fn from_inbox(inbox: $inbox) -> ::core::option::Option<Self> {
+                    match inbox { $inbox::$tell(message) => Some(message), _ => None }
+                }
+            }
+        )*)?
+
+        $($(
+            impl $crate::Message for $ask {
+                type To = $role;
+                $($($ask_items)*)?
+            }
+            impl $crate::Request for $ask {
+                type Answer = $answer;
+                fn into_inbox(self, responder: $crate::Responder<$answer>) -> $inbox {
+                    $inbox::$ask(self, responder)
+                }
+            }
+        )*)?
+    };
+}

@@ -1,0 +1,519 @@
+//! Putting a node together, running it, and ending it in order.
+
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deterministic::{BoxFuture, Environment};
+use futures::FutureExt as _;
+use futures::future::AbortHandle;
+use tokio::sync::{mpsc, watch};
+
+use crate::mailbox::{Mailbox, MailboxLimits, Reader};
+use crate::message::{Message, Role};
+use crate::port::{EdgeSnapshot, Outlet, Tap, TapSlot};
+use crate::signal::{Cursor, SignalLog, View, Wakeable};
+use crate::subsystem::{Context, Failure, Subsystem};
+use crate::topology::{Edge, Topology};
+use crate::wiring::{Origin, SendList, Sender, Switchboard};
+
+/// Time that subsystems have to return after the conclude signal.
+pub const CONCLUDE_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Why a node was not built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// A slot was left empty.
+    #[error("slot {0} is empty: fill it, or drain it")]
+    EmptySlot(&'static str),
+    /// A message has no consumer in this node.
+    #[error("{from} sends {message} to {to}, but no such slot is filled")]
+    NoConsumer {
+        /// The sender.
+        from: &'static str,
+        /// The message.
+        message: &'static str,
+        /// Its consumer's role.
+        to: &'static str,
+    },
+    /// Sends that wait for each other in a circle.
+    #[error("sends wait for each other in a circle: {}", .0.join("; "))]
+    WaitingCycle(Vec<String>),
+}
+
+/// Somebody who is not a subsystem but sends: a block author, a network's pump, an operator's request, a test.
+pub trait Outside: 'static {
+    /// The name in topologies and metrics.
+    const NAME: &'static str;
+    /// What it sends.
+    type Sends: SendList;
+}
+
+/// An [`Outside`] as a sender.
+pub struct FromOutside<O>(std::marker::PhantomData<fn() -> O>);
+
+impl<O: Outside> Sender for FromOutside<O> {
+    type Sends = O::Sends;
+}
+
+/// All logs of a node, by view.
+#[derive(Default)]
+struct Logs {
+    typed: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    conclude: Vec<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Logs {
+    fn of<V: View>(&mut self) -> Arc<SignalLog<V>> {
+        if let Some(log) = self.get::<V>() {
+            return log;
+        }
+        let log = Arc::new(SignalLog::<V>::new());
+        self.typed.insert(TypeId::of::<V>(), log.clone());
+        let concluding = log.clone();
+        self.conclude.push(Arc::new(move || concluding.conclude()));
+        log
+    }
+
+    fn get<V: View>(&self) -> Option<Arc<SignalLog<V>>> {
+        self.typed.get(&TypeId::of::<V>()).cloned().and_then(|log| log.downcast().ok())
+    }
+}
+
+/// Length and limits of a queue, without its type.
+trait Gauge: Send + Sync {
+    fn read(&self) -> (usize, MailboxLimits);
+}
+
+impl<T: crate::message::Inbox> Gauge for Mailbox<T> {
+    fn read(&self) -> (usize, MailboxLimits) {
+        (self.len(), self.limits())
+    }
+}
+
+type Running = BoxFuture<Result<(), Failure>>;
+type Connect = Box<dyn FnOnce(&mut Switchboard, &mut Logs, &Environment) -> Result<Running, BuildError> + Send>;
+
+struct Slot {
+    edges: Vec<Edge>,
+    gauge: Arc<dyn Gauge>,
+    connect: Connect,
+}
+
+/// Fills the slots of a node; [`node!`](crate::node) puts one method per slot on top of it.
+pub struct Builder {
+    environment: Environment,
+    roles: Vec<&'static str>,
+    slots: BTreeMap<&'static str, Slot>,
+    switchboard: Switchboard,
+    outsides: Vec<(&'static str, Vec<Edge>)>,
+    limits: BTreeMap<&'static str, MailboxLimits>,
+}
+
+fn edges<L: SendList>(from: &'static str, origin: Origin) -> impl Iterator<Item = Edge> {
+    L::declared().into_iter().map(move |declared| Edge { from, origin, declared })
+}
+
+impl Builder {
+    /// An empty node with these slots, in the order of the wiring.
+    pub fn new(environment: Environment, roles: &[&'static str]) -> Self {
+        Self {
+            environment,
+            roles: roles.to_vec(),
+            slots: BTreeMap::new(),
+            switchboard: Switchboard { mailboxes: BTreeMap::new(), taps: BTreeMap::new(), edges: Vec::new() },
+            outsides: Vec::new(),
+            limits: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the slots that must be filled, and their order.
+    pub fn set_roles(&mut self, roles: &[&'static str]) {
+        self.roles = roles.to_vec();
+    }
+
+    /// The limits of a role's mailbox; call before its slot is filled.
+    pub fn mailbox_limits<R: Role>(&mut self, limits: MailboxLimits) {
+        self.limits.insert(R::NAME, limits);
+    }
+
+    /// Puts a subsystem into its slot, in place of what was there.
+    pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
+        let role = <S::Role as Role>::NAME;
+        let limits = self.limits.get(role).copied().unwrap_or_default();
+        let mailbox = Arc::new(Mailbox::<<S::Role as Role>::Inbox>::new(limits));
+        self.switchboard.mailboxes.insert(TypeId::of::<S::Role>(), Box::new(mailbox.clone()));
+        let gauge: Arc<dyn Gauge> = mailbox.clone();
+        let connect: Connect = Box::new(move |switchboard, logs, environment| {
+            let log = logs.of::<S::View>();
+            let reader: Arc<dyn Wakeable> = mailbox.clone();
+            log.add_reader(reader);
+            let ports = S::Sends::connect(switchboard, role, Origin::Loop)?;
+            let jobs = S::JobSends::connect(switchboard, role, Origin::Jobs)?;
+            let context = Context::<S>::new(Reader::new(mailbox), Cursor::new(log), ports, jobs, environment.clone());
+            Ok(Box::pin(subsystem.run(context)) as Running)
+        });
+        let edges = edges::<S::Sends>(role, Origin::Loop).chain(edges::<S::JobSends>(role, Origin::Jobs)).collect();
+        self.slots.insert(role, Slot { edges, gauge, connect });
+    }
+
+    /// Whether a slot is filled.
+    pub fn is_filled<R: Role>(&self) -> bool {
+        self.slots.contains_key(R::NAME)
+    }
+
+    /// Names somebody outside who sends, for the topology; its sending side is [`Handle::outlet`].
+    pub fn outside<O: Outside>(&mut self) {
+        self.outsides.push((O::NAME, edges::<O::Sends>(O::NAME, Origin::Outside).collect()));
+    }
+
+    /// Puts a tap on what role `R` (its loop and its jobs) sends as `M`.
+    pub fn tap<R: Role, M: Message>(&mut self, tap: impl Tap<M>) {
+        let tap: Arc<dyn Tap<M>> = Arc::new(tap);
+        let slot: TapSlot = Arc::new(tap);
+        self.switchboard.taps.insert((R::NAME, TypeId::of::<M>()), slot);
+    }
+
+    /// The graph of what is filled so far.
+    pub fn topology(&self) -> Topology {
+        let slots: Vec<&'static str> = self.roles.iter().copied().filter(|role| self.slots.contains_key(role)).collect();
+        let mut edges: Vec<Edge> = slots.iter().flat_map(|role| self.slots[role].edges.iter().copied()).collect();
+        edges.extend(self.outsides.iter().flat_map(|(_, edges)| edges.iter().copied()));
+        Topology { slots, outsides: self.outsides.iter().map(|(name, _)| *name).collect(), edges }
+    }
+
+    /// Connects everything. Nothing runs yet.
+    ///
+    /// # Errors
+    /// An empty slot, a message without a consumer, or a circle of waiting sends, each by name.
+    pub fn build(mut self) -> Result<Overseer, BuildError> {
+        if let Some(empty) = self.roles.iter().find(|role| !self.slots.contains_key(*role)) {
+            return Err(BuildError::EmptySlot(empty));
+        }
+        let topology = self.topology();
+        if let Some(cycle) = topology.waiting_cycle() {
+            return Err(BuildError::WaitingCycle(cycle));
+        }
+        let mut logs = Logs::default();
+        let mut tasks = Vec::new();
+        let mut gauges = Vec::new();
+        for role in &self.roles {
+            let Some(slot) = self.slots.remove(role) else { continue };
+            tasks.push((*role, (slot.connect)(&mut self.switchboard, &mut logs, &self.environment)?));
+            gauges.push((*role, slot.gauge));
+        }
+        let (stop, _) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            logs: Mutex::new(logs),
+            topology,
+            switchboard: Mutex::new(self.switchboard),
+            gauges,
+            stop,
+        });
+        Ok(Overseer { environment: self.environment, tasks, handle: Handle { shared } })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Shared {
+    logs: Mutex<Logs>,
+    topology: Topology,
+    switchboard: Mutex<Switchboard>,
+    gauges: Vec<(&'static str, Arc<dyn Gauge>)>,
+    stop: watch::Sender<bool>,
+}
+
+/// The queue of one subsystem at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSnapshot {
+    /// The subsystem.
+    pub subsystem: &'static str,
+    /// Messages waiting.
+    pub waiting: usize,
+    /// How many may wait.
+    pub limit: usize,
+}
+
+/// The outside's way into a running node. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Handle {
+    fn log<V: View>(&self) -> Arc<SignalLog<V>> {
+        lock(&self.shared.logs).of::<V>()
+    }
+
+    /// The sending side of somebody outside. Nobody waits for somebody outside, so it can be had at any time.
+    ///
+    /// # Errors
+    /// [`BuildError::NoConsumer`] if a message has no slot in this node.
+    pub fn outlet<O: Outside>(&self) -> Result<Outlet<FromOutside<O>>, BuildError> {
+        O::Sends::connect(&mut lock(&self.shared.switchboard), O::NAME, Origin::Outside).map(Outlet::new)
+    }
+
+    /// Publishes an entry to all who hear the view `V`. Never waits.
+    pub fn publish<V: View>(&self, update: V::Update) {
+        self.log::<V>().publish(update);
+    }
+
+    /// Waits until what was published to the view fulfils a condition: a request sent after that is handled by nobody
+    /// who has not seen the same. Cancel-safe.
+    pub async fn wait_until<V: View>(&self, condition: impl FnMut(&V::State) -> bool) {
+        self.log::<V>().wait_until(condition).await;
+    }
+
+    /// Asks the node to end. [`Overseer::run`] returns when it has.
+    pub fn stop(&self) {
+        self.shared.stop.send_replace(true);
+    }
+
+    /// Counters of every edge, by sender in the order of the wiring.
+    pub fn edges(&self) -> Vec<EdgeSnapshot> {
+        lock(&self.shared.switchboard).edges.iter().map(|edge| edge.snapshot()).collect()
+    }
+
+    /// Every subsystem's queue, in the order of the wiring.
+    pub fn queues(&self) -> Vec<QueueSnapshot> {
+        let read = |(subsystem, gauge): &(&'static str, Arc<dyn Gauge>)| {
+            let (waiting, limits) = gauge.read();
+            QueueSnapshot { subsystem, waiting, limit: limits.messages }
+        };
+        self.shared.gauges.iter().map(read).collect()
+    }
+
+    /// The graph this node was built from.
+    pub fn topology(&self) -> &Topology {
+        &self.shared.topology
+    }
+}
+
+/// Why a node ended.
+#[derive(Debug)]
+pub enum ExitCause {
+    /// It was asked to.
+    Stopped,
+    /// A subsystem returned without having been told to.
+    Ended(&'static str),
+    /// A subsystem failed.
+    Failed(&'static str, Failure),
+    /// A subsystem panicked, with the message.
+    Panicked(&'static str, String),
+}
+
+impl std::fmt::Display for ExitCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Ended(subsystem) => write!(f, "{subsystem} ended without being told to"),
+            Self::Failed(subsystem, failure) => write!(f, "{subsystem} failed: {failure}"),
+            Self::Panicked(subsystem, message) => write!(f, "{subsystem} panicked: {message}"),
+        }
+    }
+}
+
+/// How a node ended.
+#[derive(Debug)]
+pub struct ExitReport {
+    /// The first cause.
+    pub cause: ExitCause,
+    /// Subsystems that had not returned by [`CONCLUDE_DEADLINE`] and were dropped.
+    pub unfinished: Vec<&'static str>,
+}
+
+impl ExitReport {
+    /// Whether the node was asked to end and did so in order.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.cause, ExitCause::Stopped) && self.unfinished.is_empty()
+    }
+}
+
+/// A node that was built. [`run`](Self::run) starts it.
+pub struct Overseer {
+    environment: Environment,
+    tasks: Vec<(&'static str, Running)>,
+    handle: Handle,
+}
+
+type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
+
+impl Overseer {
+    /// The way in from outside.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs every subsystem until [`Handle::stop`] or the first that ends, fails or panics; then concludes: every
+    /// subsystem hears it, has [`CONCLUDE_DEADLINE`] to return, and is dropped after that.
+    pub async fn run(self) -> ExitReport {
+        let (ended, mut ends) = mpsc::channel::<(&'static str, Outcome)>(self.tasks.len().max(1));
+        let mut running: BTreeMap<&'static str, AbortHandle> = BTreeMap::new();
+        for (name, task) in self.tasks {
+            let ended = ended.clone();
+            let (task, abort) = futures::future::abortable(AssertUnwindSafe(task).catch_unwind());
+            running.insert(name, abort);
+            let report = async move {
+                if let Ok(outcome) = task.await {
+                    // There is a place for each subsystem; the receiver may be gone after the deadline.
+                    let _ = ended.send((name, outcome)).await;
+                }
+            };
+            self.environment.spawner.spawn(name, Box::pin(report));
+        }
+        drop(ended);
+
+        let mut stop = self.handle.shared.stop.subscribe();
+        let cause = tokio::select! {
+            biased;
+            end = ends.recv() => match end {
+                Some((name, outcome)) => {
+                    running.remove(name);
+                    cause_of(name, outcome)
+                }
+                None => ExitCause::Stopped,
+            },
+            _ = stop.wait_for(|stop| *stop) => ExitCause::Stopped,
+        };
+        if !matches!(cause, ExitCause::Stopped) {
+            tracing::error!(%cause, "node ends");
+        }
+        {
+            let logs = lock(&self.handle.shared.logs);
+            logs.conclude.iter().for_each(|conclude| conclude());
+        }
+        let deadline = self.environment.clock.sleep(CONCLUDE_DEADLINE);
+        let drain = async {
+            while !running.is_empty() {
+                let Some((name, outcome)) = ends.recv().await else { break };
+                running.remove(name);
+                if let Err(panic) = outcome {
+                    tracing::error!(subsystem = name, message = %panic_message(&*panic), "panicked while concluding");
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = drain => {}
+            () = deadline => {}
+        }
+        for abort in running.values() {
+            abort.abort();
+        }
+        let unfinished: Vec<&'static str> = running.into_keys().collect();
+        if !unfinished.is_empty() {
+            tracing::warn!(?unfinished, "subsystems did not return in time and were dropped");
+        }
+        ExitReport { cause, unfinished }
+    }
+}
+
+fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
+    match outcome {
+        Ok(Ok(())) => ExitCause::Ended(name),
+        Ok(Err(failure)) => ExitCause::Failed(name, failure),
+        Err(panic) => ExitCause::Panicked(name, panic_message(&*panic)),
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&'static str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// Declares a node: its slots, one per role, in the order of the wiring. Makes a marker type and its builder with one
+/// method per slot; filling a slot with a subsystem of another role, or with one that sends a message nobody consumes,
+/// does not compile.
+///
+/// ```
+/// # pub struct Add(pub u64);
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+/// overseer::node! {
+///     /// A node with one slot.
+///     pub struct Small, built by SmallBuilder {
+///         /// Counts.
+///         counter: Counter,
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! node {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $node:ident, built by $builder:ident {
+            $( $(#[$slot_meta:meta])* $slot:ident: $role:ty ),* $(,)?
+        }
+    ) => {
+        $(#[$meta])*
+        $vis enum $node {}
+
+        $( impl $crate::wiring::HasSlot<$role> for $node {} )*
+
+        #[doc = concat!("Fills the slots of [`", stringify!($node), "`].")]
+        $vis struct $builder {
+            inner: $crate::node::Builder,
+        }
+
+        impl $builder {
+            /// All slots empty.
+            pub fn new(environment: $crate::Environment) -> Self {
+                let roles = [$(<$role as $crate::Role>::NAME),*];
+                Self { inner: $crate::node::Builder::new(environment, &roles) }
+            }
+
+            $(
+                $(#[$slot_meta])*
+                pub fn $slot<S>(mut self, subsystem: S) -> Self
+                where
+                    S: $crate::Subsystem<Role = $role>,
+                    S::Sends: $crate::wiring::FitsInto<$node>,
+                    S::JobSends: $crate::wiring::FitsInto<$node>,
+                {
+                    self.inner.fill(subsystem);
+                    self
+                }
+            )*
+
+            /// Fills every empty slot with [`Drain`]($crate::subsystem::Drain).
+            pub fn drain_empty_slots(mut self) -> Self {
+                $( if !self.inner.is_filled::<$role>() {
+                    self.inner.fill($crate::subsystem::Drain::<$role>::default());
+                } )*
+                self
+            }
+
+            /// Names somebody outside who sends.
+            pub fn outside<O: $crate::Outside>(mut self) -> Self
+            where
+                O::Sends: $crate::wiring::FitsInto<$node>,
+            {
+                self.inner.outside::<O>();
+                self
+            }
+
+            /// Puts a tap on what role `R` sends as `M`.
+            pub fn tap<R: $crate::Role, M: $crate::Message>(mut self, tap: impl $crate::port::Tap<M>) -> Self {
+                self.inner.tap::<R, M>(tap);
+                self
+            }
+
+            /// The graph of what is filled so far.
+            pub fn topology(&self) -> $crate::topology::Topology {
+                self.inner.topology()
+            }
+
+            /// Connects everything; see [`Builder::build`]($crate::node::Builder::build).
+            pub fn build(self) -> ::core::result::Result<$crate::Overseer, $crate::node::BuildError> {
+                self.inner.build()
+            }
+        }
+    };
+}

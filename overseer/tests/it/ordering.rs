@@ -1,0 +1,167 @@
+//! OV-4: a message sent by somebody who has seen a signal is never handled by somebody who has not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use deterministic::Simulation;
+use overseer::{Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
+
+use crate::Beats;
+
+pub struct Told(u64);
+pub struct Urgent(u64);
+
+overseer::inbox! {
+    /// What the receiver hears: the newest beat that the sender had seen.
+    pub enum Inbox for Receiver as "receiver" {
+        tell {
+            Told,
+            Urgent {
+                const LANE: overseer::message::Lane = overseer::message::Lane::High;
+                const WHEN_FULL: WhenFull = WhenFull::Budgeted(1000);
+            },
+        }
+    }
+}
+
+overseer::inbox! {
+    /// Nothing.
+    pub enum TalkerInbox for Talker as "talker" {}
+}
+
+overseer::node! {
+    /// One who talks, one who checks.
+    pub struct Pair, built by PairBuilder { receiver: Receiver, talker: Talker }
+}
+
+/// Tells the receiver of every beat, three times, from its loop and from a job.
+struct Talks;
+impl Subsystem for Talks {
+    type Role = Talker;
+    type View = Beats;
+    type Sends = (Wait<Told>, Cast<Urgent>);
+    type JobSends = (Wait<Told>,);
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Signal(beat) => {
+                    context.send(Told(beat)).await?;
+                    context.cast(Urgent(beat))?;
+                    let jobs = context.jobs();
+                    let job = async move { drop(jobs.send(Told(beat)).await) };
+                    context.environment().spawner.spawn("job", Box::pin(job));
+                }
+                Event::Message(inbox) => match inbox {},
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Counts messages that came before their beat.
+struct Checks {
+    handled: Arc<AtomicU64>,
+    broken: Arc<AtomicU64>,
+}
+impl Subsystem for Checks {
+    type Role = Receiver;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut seen = 0;
+        loop {
+            match context.recv().await {
+                Event::Signal(beat) => seen = beat,
+                Event::Message(Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat))) => {
+                    self.handled.fetch_add(1, Ordering::Relaxed);
+                    self.broken.fetch_add(u64::from(beat > seen), Ordering::Relaxed);
+                }
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+struct Author;
+impl Outside for Author {
+    const NAME: &'static str = "author";
+    type Sends = (Wait<Told>,);
+}
+
+fn run(seed: u64) -> (u64, u64) {
+    let simulation = Simulation::new(seed);
+    let environment = simulation.environment("node");
+    let (handled, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let overseer = PairBuilder::new(environment.clone())
+        .receiver(Checks { handled: handled.clone(), broken: broken.clone() })
+        .talker(Talks)
+        .outside::<Author>()
+        .build()
+        .expect("no cycle");
+    let handle = overseer.handle();
+    let author = handle.outlet::<Author>().expect("the receiver has a slot");
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    let beats = handle.clone();
+    environment.spawner.spawn(
+        "heart",
+        Box::pin(async move {
+            for beat in 1..=400 {
+                beats.publish::<Beats>(beat);
+                author.send(Told(beat)).await.expect("the receiver runs");
+            }
+        }),
+    );
+    simulation.run_until_stalled().expect("no live-lock");
+    handle.stop();
+    simulation.run_until_stalled().expect("no live-lock");
+    (handled.load(Ordering::Relaxed), broken.load(Ordering::Relaxed))
+}
+
+#[test]
+fn no_message_overtakes_its_signal_under_any_schedule() {
+    for seed in 0..200 {
+        let (handled, broken) = run(seed);
+        assert_eq!(broken, 0, "seed {seed}");
+        assert!(handled >= 400, "seed {seed}: only {handled} messages arrived");
+    }
+}
+
+/// Hears nothing, receives everything.
+struct Deaf(Arc<AtomicU64>);
+impl Subsystem for Deaf {
+    type Role = Receiver;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Signal(never) => match never {},
+                Event::Message(_) => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_subsystem_without_a_view_works_and_still_concludes() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let count = Arc::new(AtomicU64::new(0));
+    let overseer = PairBuilder::new(environment).receiver(Deaf(count.clone())).talker(Talks).build().expect("no cycle");
+    let handle = overseer.handle();
+    handle.publish::<Beats>(1);
+    let stopping = handle.clone();
+    let report = simulation
+        .run_until(async move {
+            let (report, ()) = futures::join!(overseer.run(), async { stopping.stop() });
+            report
+        })
+        .expect("it ends");
+    assert!(report.is_clean(), "{report:?}");
+}

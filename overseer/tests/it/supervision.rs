@@ -1,0 +1,87 @@
+//! OV-1: the first that ends, fails or panics is named and takes the node down in order.
+
+use deterministic::Simulation;
+use overseer::node::ExitCause;
+use overseer::{Context, Event, ExitReport, Failure, Nothing, Subsystem};
+
+overseer::inbox! {
+    /// Nothing.
+    pub enum FirstInbox for First as "first" {}
+}
+overseer::inbox! {
+    /// Nothing.
+    pub enum SecondInbox for Second as "second" {}
+}
+overseer::node! {
+    /// One who misbehaves, one who does not.
+    pub struct Two, built by TwoBuilder { first: First, second: Second }
+}
+
+enum Fate {
+    Fails,
+    Panics,
+    Returns,
+    IgnoresConclude,
+    Obeys,
+}
+
+impl Subsystem for Fate {
+    type Role = First;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        match self {
+            Self::Fails => Err("disk on fire".into()),
+            Self::Panics => panic!("index out of {}", "luck"),
+            Self::Returns => Ok(()),
+            Self::IgnoresConclude => std::future::pending().await,
+            Self::Obeys => {
+                while !matches!(context.recv().await, Event::Conclude) {}
+                Ok(())
+            }
+        }
+    }
+}
+
+fn run(fate: Fate, stop: bool) -> ExitReport {
+    let simulation = Simulation::new(3);
+    let overseer = TwoBuilder::new(simulation.environment("node"))
+        .first(fate)
+        .drain_empty_slots()
+        .build()
+        .expect("two slots, both filled");
+    if stop {
+        overseer.handle().stop();
+    }
+    let report = simulation.run_until(overseer.run()).expect("it ends");
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+    report
+}
+
+#[test]
+fn causes_are_named() {
+    for (fate, expected) in [
+        (Fate::Fails, "first failed: disk on fire"),
+        (Fate::Panics, "first panicked: index out of luck"),
+        (Fate::Returns, "first ended without being told to"),
+    ] {
+        let report = run(fate, false);
+        assert_eq!(report.cause.to_string(), expected);
+        assert!(report.unfinished.is_empty());
+    }
+}
+
+#[test]
+fn one_that_does_not_conclude_is_dropped_and_named() {
+    let report = run(Fate::IgnoresConclude, true);
+    assert!(matches!(report.cause, ExitCause::Stopped));
+    assert_eq!(report.unfinished, ["first"]);
+}
+
+#[test]
+fn stopping_is_clean() {
+    assert!(run(Fate::Obeys, true).is_clean());
+}

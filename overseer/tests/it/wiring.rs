@@ -1,0 +1,168 @@
+//! What the builder refuses, and what it lets through: empty slots, circles of waits, taps, answers, outboxes.
+
+use std::sync::{Arc, Mutex};
+
+use deterministic::Simulation;
+use overseer::node::BuildError;
+use overseer::port::Tapped;
+use overseer::{Ask, AskError, Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
+
+pub struct Ping(u32);
+pub struct Later(u32);
+pub struct Sum;
+overseer::inbox! {
+    /// What the left hears.
+    pub enum LeftInbox for Left as "left" { tell { Pong } }
+}
+overseer::inbox! {
+    /// What the right hears.
+    pub enum RightInbox for Right as "right" {
+        tell { Ping, Later { const WHEN_FULL: WhenFull = WhenFull::Outbox(10_000); } }
+        ask { Sum -> u32 }
+    }
+}
+pub struct Pong;
+overseer::node! {
+    /// Two who talk.
+    pub struct Both, built by BothBuilder { left: Left, right: Right }
+}
+
+struct WaitsForRight;
+impl Subsystem for WaitsForRight {
+    type Role = Left;
+    type View = Nothing;
+    type Sends = (Wait<Ping>, Cast<Later>);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        for number in 0..5_000 {
+            context.cast(Later(number))?;
+        }
+        context.send(Ping(5)).await?;
+        while !matches!(context.recv().await, Event::Conclude) {}
+        Ok(())
+    }
+}
+
+struct WaitsForLeft;
+impl Subsystem for WaitsForLeft {
+    type Role = Right;
+    type View = Nothing;
+    type Sends = (Wait<Pong>,);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        context.send(Pong).await?;
+        Ok(())
+    }
+}
+
+struct Sums(Arc<Mutex<Vec<u32>>>);
+impl Subsystem for Sums {
+    type Role = Right;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut sum = 0;
+        loop {
+            match context.recv().await {
+                Event::Signal(never) => match never {},
+                Event::Message(RightInbox::Ping(Ping(number))) => sum += number,
+                Event::Message(RightInbox::Later(Later(number))) => self.0.lock().expect("one thread").push(number),
+                Event::Message(RightInbox::Sum(Sum, reply)) => {
+                    if sum > 0 {
+                        drop(reply.answer(sum));
+                    }
+                }
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+struct Asker;
+impl Outside for Asker {
+    const NAME: &'static str = "asker";
+    type Sends = (Ask<Sum>,);
+}
+
+#[test]
+fn an_empty_slot_is_named() {
+    let builder = BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight);
+    assert_eq!(builder.build().err(), Some(BuildError::EmptySlot("right")));
+}
+
+#[test]
+fn a_circle_of_waits_is_refused_and_printed() {
+    let builder =
+        BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).right(WaitsForLeft);
+    let error = builder.build().err().expect("a circle").to_string();
+    assert_eq!(
+        error,
+        "sends wait for each other in a circle: \
+         left (loop) waits with Ping at right; right (loop) waits with Pong at left"
+    );
+}
+
+fn sum_with(tap: Option<u32>) -> Result<u32, AskError> {
+    let simulation = Simulation::new(4);
+    let environment = simulation.environment("node");
+    let mut builder = BothBuilder::new(environment.clone()).left(WaitsForRight).right(Sums(Arc::default()));
+    if let Some(change) = tap {
+        builder = builder.tap::<Left, Ping>(move |Ping(number)| match change {
+            0 => Tapped::Drop,
+            1 => Tapped::Duplicate(Ping(number), Ping(number)),
+            _ => Tapped::Pass(Ping(change)),
+        });
+    }
+    let overseer = builder.build().expect("no cycle");
+    let handle = overseer.handle();
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    let asker = handle.outlet::<Asker>().expect("right has a slot");
+    simulation.run_until(asker.ask(Sum)).expect("an answer or its loss")
+}
+
+#[test]
+fn a_tap_passes_drops_replaces_and_duplicates() {
+    assert_eq!(sum_with(None), Ok(5));
+    assert_eq!(sum_with(Some(1)), Ok(10));
+    assert_eq!(sum_with(Some(7)), Ok(7));
+    assert_eq!(sum_with(Some(0)), Err(AskError::Dropped { message: "Sum", by: "right" }));
+}
+
+#[test]
+fn an_outbox_keeps_order_and_loses_nothing_while_the_queue_is_full() {
+    let simulation = Simulation::new(5);
+    let environment = simulation.environment("node");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let overseer =
+        BothBuilder::new(environment.clone()).left(WaitsForRight).right(Sums(seen.clone())).build().expect("no cycle");
+    let handle = overseer.handle();
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(*seen.lock().expect("one thread"), (0..5_000).collect::<Vec<u32>>());
+    let edge = handle.edges().into_iter().find(|edge| edge.declared.message == "Later").expect("declared");
+    assert_eq!((edge.sent, edge.from, edge.declared.to), (5_000, "left", "right"));
+}
+
+#[test]
+fn the_topology_names_every_edge() {
+    let builder =
+        BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).drain_empty_slots().outside::<Asker>();
+    let topology = builder.topology();
+    let lines: Vec<String> = topology
+        .edges
+        .iter()
+        .map(|edge| format!("{} -> {}: {} ({})", edge.from, edge.declared.to, edge.declared.message, edge.kind()))
+        .collect();
+    assert_eq!(
+        lines,
+        ["left -> right: Ping (wait)", "left -> right: Later (cast outbox(10000))", "asker -> right: Sum (ask)"]
+    );
+    assert!(topology.to_dot().contains("\"asker\" [shape=ellipse]"));
+    assert!(topology.to_mermaid().contains("left -.->|Later| right"));
+    assert!(topology.to_json().contains(r#""message":"Sum","kind":"ask""#));
+}

@@ -1,0 +1,29 @@
+//! Hard limits of the protocol. The configuration can only set lower ones.
+
+/// Largest proof of validity, in bytes (encoded block data).
+pub const MAX_POV_SIZE: u32 = 10 * 1024 * 1024;
+/// Largest validation code, in bytes.
+pub const MAX_CODE_SIZE: u32 = 5 * 1024 * 1024;
+/// Smallest thing that can be a wasm module at all, in bytes.
+pub const MIN_CODE_SIZE: u32 = 9;
+/// Largest head data, in bytes.
+pub const MAX_HEAD_DATA_SIZE: u32 = 1024 * 1024;
+/// Most validators of one session: an erasure code over 16-bit symbols cannot number more chunks.
+pub const MAX_VALIDATORS: usize = 65_535;
+/// Most availability cores: a backed candidate carries its core in one byte, so core 255 is the last.
+pub const MAX_CORES: usize = 256;
+/// Most upward messages in the commitments of one candidate.
+pub const MAX_UPWARD_MESSAGES: usize = 16 * 1024;
+/// Most horizontal messages in the commitments of one candidate.
+pub const MAX_HORIZONTAL_MESSAGES: usize = 16 * 1024;
+/// Most candidates approved by a single signature.
+pub const MAX_COALESCED_APPROVALS: usize = 16;
+/// Longest peer id that a parachain may approve, in bytes.
+pub const MAX_APPROVED_PEER_ID: usize = 64;
+/// Most signals behind the separator in the upward messages.
+pub const MAX_UMP_SIGNALS: usize = 2;
+/// Room that an encoded candidate needs beside its proof of validity: receipt, head data, new code, messages.
+pub const MAX_COMMITMENTS_SIZE: usize = 16 * 1024 * 1024;
+
+const _: () = assert!(MAX_COMMITMENTS_SIZE > (MAX_CODE_SIZE + MAX_HEAD_DATA_SIZE) as usize);
+const _: () = assert!(MAX_CORES == u8::MAX as usize + 1);

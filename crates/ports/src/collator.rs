@@ -1,0 +1,59 @@
+use async_trait::async_trait;
+use primitives::{
+    HeadData, HorizontalMessages, InherentData, PersistedValidationData, PoV, UpwardMessages, ValidationCode,
+};
+use primitives::{Hash, ParaId};
+
+/// What a collator builds on.
+#[derive(Clone, Debug)]
+pub struct CollationContext {
+    /// The relay parent.
+    pub relay_parent: Hash,
+    /// The para whose block is wanted.
+    pub para_id: ParaId,
+    /// The current head and limits.
+    pub validation_data: PersistedValidationData,
+}
+
+/// A parachain block, ready to be described by a receipt.
+#[derive(Clone, Debug)]
+pub struct Collation {
+    /// The head after the block.
+    pub head_data: HeadData,
+    /// A new validation function, if the para upgrades.
+    pub new_validation_code: Option<ValidationCode>,
+    /// Messages to the relay chain.
+    pub upward_messages: UpwardMessages,
+    /// Messages to other paras.
+    pub horizontal_messages: HorizontalMessages,
+    /// How many downward messages were processed.
+    pub processed_downward_messages: u32,
+    /// Up to which relay block horizontal messages were processed.
+    pub hrmp_watermark: u32,
+    /// The proof of validity.
+    pub proof_of_validity: PoV,
+}
+
+/// The para's own node, as the collator function that collation-generation calls.
+#[async_trait]
+pub trait Collator: Send + Sync {
+    /// A block on top of the context's head; `None` when there is nothing to build.
+    async fn collate(&self, context: CollationContext) -> Option<Collation>;
+}
+
+/// Why an author gets no inherent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no inherent data for {parent:?}: {reason}")]
+pub struct InherentSourceError {
+    /// The parent on which was to be authored.
+    pub parent: Hash,
+    /// Why.
+    pub reason: String,
+}
+
+/// Where a block author gets what it puts into the inclusion inherent: the node's provisioner, asked from outside.
+#[async_trait]
+pub trait InherentSource: Send + Sync {
+    /// What to include in a block on `parent`, as the runtime's checks accept it. The header in it is the parent's.
+    async fn inherent_data(&self, parent: Hash) -> Result<InherentData, InherentSourceError>;
+}

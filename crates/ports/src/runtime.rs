@@ -1,0 +1,138 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use overseer::Feed;
+use primitives::{
+    BlockNumber, CandidateEvent, CoreIndex, CoreState, GroupIndex, GroupRotationInfo, Hash, Header, HostConfiguration,
+    MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex, ValidationCode,
+    ValidationCodeHash, ValidatorId, ValidatorIndex,
+};
+
+/// Why a chain question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuntimeError {
+    /// The block is not known.
+    #[error("block {0:?} is not known")]
+    UnknownBlock(Hash),
+    /// The block is known, its state was pruned.
+    #[error("state of block {0:?} was pruned")]
+    Pruned(Hash),
+    /// This chain does not offer the call.
+    #[error("{0} is not supported by this chain")]
+    NotSupported(&'static str),
+    /// The chain's answer could not be decoded.
+    #[error("answer of the chain cannot be decoded: {0}")]
+    Decode(String),
+    /// The chain cannot be reached.
+    #[error("chain cannot be reached: {0}")]
+    Unreachable(String),
+    /// A submitted report was refused.
+    #[error("submission was refused: {0}")]
+    Refused(String),
+}
+
+/// All that stays the same for a session, with the rotation as of one block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionContext {
+    /// The session.
+    pub session_index: SessionIndex,
+    /// Its validators, by [`ValidatorIndex`].
+    pub validators: Vec<ValidatorId>,
+    /// Its groups, by [`GroupIndex`].
+    pub groups: Vec<Vec<ValidatorIndex>>,
+    /// Rotation of groups over cores for a child of the block asked at.
+    pub rotation: GroupRotationInfo,
+    /// The configuration in force.
+    pub configuration: HostConfiguration,
+}
+
+impl SessionContext {
+    /// The index of a validator in this session.
+    pub fn validator_index(&self, id: &ValidatorId) -> Option<ValidatorIndex> {
+        self.validators.iter().position(|known| known == id).map(|index| ValidatorIndex(index as u32))
+    }
+
+    /// The group a validator belongs to.
+    pub fn group_of(&self, validator: ValidatorIndex) -> Option<GroupIndex> {
+        self.groups.iter().position(|group| group.contains(&validator)).map(|index| GroupIndex(index as u32))
+    }
+
+    /// The validators of the group that serves a core, as of the block asked at.
+    pub fn group_for_core(&self, core: CoreIndex) -> Option<(GroupIndex, &[ValidatorIndex])> {
+        let group = self.rotation.group_for_core(core, self.groups.len());
+        self.groups.get(group.0 as usize).map(|members| (group, members.as_slice()))
+    }
+}
+
+/// A block that entered the tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportedBlock {
+    /// Its hash.
+    pub hash: Hash,
+    /// Its header.
+    pub header: Header,
+    /// Its session, which decides how far back work may reach.
+    pub session_index: SessionIndex,
+    /// Whether it is now the head of the best chain.
+    pub is_best: bool,
+}
+
+/// What the chain tells, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChainEvent {
+    /// A block entered the tree.
+    Imported(ImportedBlock),
+    /// A block and its ancestors are final.
+    Finalized {
+        /// The finalized block.
+        hash: Hash,
+        /// Its height.
+        number: BlockNumber,
+        /// Heads of forks that can never become final, by this finalization.
+        stale_heads: Vec<Hash>,
+    },
+}
+
+/// The only door through which subsystems see a chain. Every question names the block at which it is asked; answers
+/// come from immutable snapshots and never wait for import, authoring or voting.
+#[async_trait]
+pub trait RuntimeClient: Send + Sync {
+    /// Version of the API at a block: at least 1.
+    async fn api_version(&self, at: Hash) -> Result<u32, RuntimeError>;
+    /// A header.
+    async fn header(&self, hash: Hash) -> Result<Header, RuntimeError>;
+    /// The last finalized block.
+    async fn finalized(&self) -> Result<(Hash, BlockNumber), RuntimeError>;
+    /// The heads of all forks above the finalized block, best first.
+    async fn leaves(&self) -> Result<Vec<ImportedBlock>, RuntimeError>;
+    /// Session, validators, groups, configuration for work on top of `at`.
+    async fn session_context(&self, at: Hash) -> Result<Arc<SessionContext>, RuntimeError>;
+    /// Every core for work on top of `at`, by [`CoreIndex`].
+    async fn availability_cores(&self, at: Hash) -> Result<Vec<CoreState>, RuntimeError>;
+    /// The inputs of a para's next block under an assumption; `None` for an unknown para or a wrong assumption.
+    async fn persisted_validation_data(
+        &self,
+        at: Hash,
+        para: ParaId,
+        assumption: OccupiedCoreAssumption,
+    ) -> Result<Option<PersistedValidationData>, RuntimeError>;
+    /// The code of a para's next block under an assumption.
+    async fn validation_code(
+        &self,
+        at: Hash,
+        para: ParaId,
+        assumption: OccupiedCoreAssumption,
+    ) -> Result<Option<ValidationCode>, RuntimeError>;
+    /// Code by hash, current or past within the acceptance period.
+    async fn validation_code_by_hash(
+        &self,
+        at: Hash,
+        hash: ValidationCodeHash,
+    ) -> Result<Option<ValidationCode>, RuntimeError>;
+    /// What block `at` did to candidates.
+    async fn candidate_events(&self, at: Hash) -> Result<Vec<CandidateEvent>, RuntimeError>;
+    /// Hands a proof of misbehavior to the next authors. Authenticated by the signatures in it.
+    async fn submit_report(&self, report: MisbehaviorReport) -> Result<(), RuntimeError>;
+    /// Imports and finalizations from now on. On `Lagged`, ask [`leaves`](Self::leaves) anew.
+    fn subscribe(&self) -> Feed<ChainEvent>;
+}

@@ -1,0 +1,43 @@
+//! Steps 9 and 12: the whole data of a candidate, from its backers or from any k chunks.
+
+use std::sync::Arc;
+
+use primitives::{AvailableData, CandidateHash, CoreIndex, Hash, SessionIndex, ValidatorIndex};
+
+/// Recover the data of a candidate. Equal requests in flight share the work.
+#[derive(Clone, Debug)]
+pub struct RecoverAvailableData {
+    /// The candidate.
+    pub candidate_hash: CandidateHash,
+    /// What the data must encode to.
+    pub erasure_root: Hash,
+    /// A block at which the session is known.
+    pub relay_parent: Hash,
+    /// The candidate's session.
+    pub session_index: SessionIndex,
+    /// The core it occupied; permutes who holds the data chunks.
+    pub core: CoreIndex,
+    /// Who may hold the whole data.
+    pub backers: Vec<ValidatorIndex>,
+}
+
+/// Why there is no data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecoveryError {
+    /// Fewer than k chunks can be had now.
+    #[error("data of {0:?} is unavailable: too few chunks")]
+    Unavailable(CandidateHash),
+    /// The chunks are proven but are no encoding of anything: the candidate is invalid.
+    #[error("data of {0:?} is not a valid encoding")]
+    InvalidEncoding(CandidateHash),
+    /// The session is not known at the block given.
+    #[error("session of {0:?} is not known: {1}")]
+    Session(CandidateHash, String),
+}
+
+overseer::inbox! {
+    /// What availability recovery is asked.
+    pub enum Inbox for AvailabilityRecovery as "availability-recovery" {
+        ask { RecoverAvailableData -> Result<Arc<AvailableData>, RecoveryError> }
+    }
+}

@@ -1,0 +1,34 @@
+//! What subsystems say to each other: one module per consumer, in the order of a candidate's life.
+//!
+//! **Role**: the interface of every subsystem, apart from any implementation (OV-8). A module holds the consumer's role,
+//! its inbox and its messages; whoever sends or consumes them needs this crate and nothing of the other side.
+//!
+//! **Kinds**: a message *told* can be sent (the sender waits) or cast (it never waits; the message says what a full queue
+//! does); a message *asked* has an answer. Who may send what stands in each subsystem's declaration, and all together in
+//! ARCHITECTURE.md, from which `cargo xtask graph` draws.
+//!
+//! **Invariants**: no message that carries a signature of ours is lossy. Messages with heap data count it in `bytes`.
+//! What comes from a peer is unchecked bytes until the consumer has decoded and checked it.
+
+#![forbid(unsafe_code)]
+
+pub mod collation_generation;
+pub mod collation_distribution;
+pub mod candidate_selection;
+pub mod candidate_validation;
+pub mod candidate_backing;
+pub mod statement_distribution;
+pub mod pov_distribution;
+pub mod provisioner;
+pub mod availability_store;
+pub mod availability_distribution;
+pub mod availability_recovery;
+pub mod bitfield_signing;
+pub mod bitfield_distribution;
+pub mod misbehavior_arbitration;
+pub mod network_bridge;
+pub mod peer_set_manager;
+pub mod runtime_api;
+pub mod chain_api;
+
+pub use leaves::{ActiveLeaf, FinalizedBlock, LeavesState, LeavesUpdate, RelayParents};

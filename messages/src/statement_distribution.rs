@@ -1,0 +1,32 @@
+//! Step 6: statements travel between validators (`stmd`).
+
+use overseer::WhenFull;
+use primitives::{Hash, SignedFullStatement};
+
+use crate::network_bridge::NetworkBridgeEvent;
+
+/// Places reserved for our own statements: two per candidate that our groups handle in the view.
+pub const SHARED_STATEMENTS_MAX: usize = 256;
+
+/// A statement that we signed, to be spread.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The relay parent.
+    pub relay_parent: Hash,
+    /// The statement.
+    pub signed: SignedFullStatement,
+}
+
+/// Something happened on the statement protocol (`stmd`).
+#[derive(Debug)]
+pub struct NetworkUpdate(pub NetworkBridgeEvent);
+
+overseer::inbox! {
+    /// What statement distribution hears.
+    pub enum Inbox for StatementDistribution as "statement-distribution" {
+        tell {
+            Share { const WHEN_FULL: WhenFull = WhenFull::Budgeted(SHARED_STATEMENTS_MAX); },
+            NetworkUpdate { fn bytes(&self) -> usize { self.0.bytes() } },
+        }
+    }
+}

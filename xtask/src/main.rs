@@ -1,0 +1,137 @@
+//! `cargo xtask`: every chore of the repository. The work is done by the library beside it.
+
+use clap::{Args, Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+use xtask::{build_pvf, ci, conformance, graph, new_subsystem, tidy};
+
+/// Every chore of the repository.
+///
+/// Run from anywhere inside the checkout. Exit code 0: done; 1: the chore failed and says why; 2: wrong usage.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Run everything that has to pass before a merge, and stop at the first failure.
+    ///
+    /// This is what `.ci/run` calls. Steps run in the order of how fast they can fail: formatting and the rules of the
+    /// house (seconds), lints and documentation (no machine code), build and tests, then the programs that were
+    /// built: the main job, the examples, the topology's freshness, the test parachains, conformance.
+    ///
+    ///   cargo xtask ci                        all of it; the first run on two cores takes most of an hour
+    ///   cargo xtask ci --list                 the names of the steps
+    ///   cargo xtask ci --only fmt --only tidy just these
+    #[command(verbatim_doc_comment)]
+    Ci {
+        /// Print the names of the steps and what they run.
+        #[arg(long)]
+        list: bool,
+        /// Run this step only; may be given more than once. Later steps need what `build` makes.
+        #[arg(long, value_name = "STEP", conflicts_with = "list")]
+        only: Vec<String>,
+    },
+    /// Check the rules of the house that the compiler does not know.
+    ///
+    /// Arrows point down the layers; no subsystem depends on another; adapters know ports and not each other; mocks
+    /// are for tests; the runtime is pure; the simulator owns time, threads, randomness and order. Each finding names
+    /// the file and line, the rule, and how to mend it. Files over 800 lines are a warning and do not fail.
+    ///
+    /// The rules are in xtask/src/tidy/, the table of layers in xtask/src/tidy/layers.rs.
+    #[command(verbatim_doc_comment)]
+    Tidy,
+    /// Print the topology of the node, write its pictures, or check that the committed ones are fresh.
+    ///
+    /// The node tells it from its own wiring: subsystems, the messages between them, and whether a send waits, asks
+    /// or is cast.
+    ///
+    ///   cargo xtask graph                                     mermaid, for a Markdown page
+    ///   cargo xtask graph --format dot | dot -Tsvg -o bus.svg a picture
+    ///   cargo xtask graph --write                             after a change of the wiring; commit docs/generated/
+    #[command(verbatim_doc_comment)]
+    Graph {
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = graph::Format::Mermaid, conflicts_with_all = ["write", "check"])]
+        format: graph::Format,
+        /// Fail when docs/generated/ is not what the node says now.
+        #[arg(long, conflicts_with = "write")]
+        check: bool,
+        /// Write all formats to docs/generated/.
+        #[arg(long)]
+        write: bool,
+        #[command(flatten)]
+        node: Node,
+    },
+    /// Begin a subsystem: a crate with header, loop, state machine and a test against scripted neighbours.
+    ///
+    /// Makes subsystems/NAME and the module of its messages from xtask/templates/subsystem/, adds both to the
+    /// workspace, and prints the lines for crates/node/src/wiring.rs, which are yours to place: the file is in
+    /// life-cycle order, and only you know where in a candidate's life the new one stands.
+    ///
+    ///   cargo xtask new-subsystem dispute-coordinator
+    ///   cargo test -p dispute-coordinator
+    #[command(verbatim_doc_comment)]
+    NewSubsystem {
+        /// The name, in kebab case, the general word first: availability-store, not store-availability.
+        name: String,
+        /// Say what would be made, and make nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Rebuild the test parachains and compare them with the committed ones.
+    ///
+    /// The built wasm is committed with its sha256, so that nobody needs a wasm toolchain to run the tests. Where one
+    /// is there, this builds the sources again and fails when the hash is another. `rustup target add
+    /// wasm32-unknown-unknown` gives you one.
+    #[command(verbatim_doc_comment)]
+    BuildPvf,
+    /// Run everything that needs third-party data: golden vectors, the network's own validation functions.
+    ///
+    /// The data is not part of the repository. CI runs this where it finds a folder `../shared`.
+    ///
+    ///   cargo xtask conformance --dir ../shared
+    #[command(verbatim_doc_comment)]
+    Conformance {
+        /// The folder with the data.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        #[command(flatten)]
+        node: Node,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Node {
+    /// Ask this program instead of building one.
+    #[arg(long = "node", value_name = "PROGRAM")]
+    program: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Ci { list: true, .. } => ci::list(),
+        Chore::Ci { only, .. } => ci::run(&only),
+        Chore::Tidy => tidy::run(),
+        Chore::Graph { check: true, node, .. } => graph::check(node.program.as_deref()),
+        Chore::Graph { write: true, node, .. } => graph::write(node.program.as_deref()),
+        Chore::Graph { format, node, .. } => graph::print(format, node.program.as_deref()),
+        Chore::NewSubsystem { name, dry_run } => new_subsystem::run(&name, dry_run),
+        Chore::BuildPvf => build_pvf::run(),
+        Chore::Conformance { dir, node } => conformance::run(&dir, node.program.as_deref()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

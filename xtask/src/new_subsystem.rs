@@ -1,0 +1,233 @@
+//! `cargo xtask new-subsystem`: a crate that looks like all the others.
+//!
+//! The texts are in `xtask/templates/subsystem/`; `{{name}}` stands there for `dispute-coordinator`, `{{module}}` for
+//! `dispute_coordinator` and `{{Type}}` for `DisputeCoordinator`.
+
+use crate::{house::root, shell, tidy::layer_of};
+use std::{fs, path::Path};
+
+/// What is made, and from what. The paths are below the new crate's folder.
+const TEMPLATES: &[(&str, &str)] = &[
+    ("Cargo.toml", include_str!("../templates/subsystem/Cargo.toml.txt")),
+    ("src/lib.rs", include_str!("../templates/subsystem/lib.rs.txt")),
+    ("src/state.rs", include_str!("../templates/subsystem/state.rs.txt")),
+    ("src/tests.rs", include_str!("../templates/subsystem/tests.rs.txt")),
+];
+/// The module of its messages, which live outside the crate that consumes them.
+const MESSAGES: &str = include_str!("../templates/subsystem/messages.rs.txt");
+/// The file that lists those modules.
+const MESSAGES_LIST: &str = "messages/src/lib.rs";
+/// What is printed: lines whose place only a person knows.
+const BY_HAND: &str = include_str!("../templates/subsystem/by-hand.txt");
+/// Cargo's own limit is wider; longer names are unreadable in a topology.
+const NAME_LENGTH_MAX: usize = 40;
+
+/// Makes `subsystems/NAME` and the module of its messages, adds both to their lists, and prints what is left to do.
+///
+/// # Errors
+/// When the name is unfit or taken, or a file cannot be read or written. Nothing that exists is overwritten.
+pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
+    let root = root()?;
+    let name = Name::new(name)?;
+    let made = made(&name);
+    if let Some((path, _)) = made.iter().find(|(path, _)| root.join(path).exists()) {
+        return Err(format!("{path} is there already"));
+    }
+    let changed = [
+        ("Cargo.toml", with_member(&read(&root.join("Cargo.toml"))?, &name)?),
+        (MESSAGES_LIST, with_module(&read(&root.join(MESSAGES_LIST))?, &name)),
+    ];
+    let (making, changing) = if dry_run {
+        ("would make", "would change")
+    } else {
+        ("made", "changed")
+    };
+    for (path, text) in &made {
+        shell::say(format_args!("{making} {path}"));
+        if !dry_run {
+            write(&root.join(path), text)?;
+        }
+    }
+    for (path, text) in &changed {
+        shell::say(format_args!("{changing} {path}"));
+        if !dry_run {
+            write(&root.join(path), text)?;
+        }
+    }
+    shell::say(format_args!("\n{}", name.fill(BY_HAND).trim_end()));
+    Ok(())
+}
+
+/// The new files: path below the root, and text.
+fn made(name: &Name) -> Vec<(String, String)> {
+    let mut files: Vec<_> = TEMPLATES
+        .iter()
+        .map(|&(path, template)| (format!("subsystems/{}/{path}", name.kebab), name.fill(template)))
+        .collect();
+    files.push((format!("messages/src/{}.rs", name.module()), name.fill(MESSAGES)));
+    files
+}
+
+/// The list of message modules with the new one at its end: where in a candidate's life it belongs, a person knows.
+fn with_module(list: &str, name: &Name) -> String {
+    let line = format!("pub mod {};", name.module());
+    after_last(list, |line| line.starts_with("pub mod "), &line).unwrap_or_else(|| format!("{list}\n{line}\n"))
+}
+
+/// The root manifest with the new crate as a member and as a dependency that others can name.
+fn with_member(manifest: &str, name: &Name) -> Result<String, String> {
+    let name = &name.kebab;
+    let taken = |line: &str| line.split_once('=').is_some_and(|(key, _)| key.trim() == name) && line.contains("path");
+    if manifest.lines().any(taken) {
+        return Err(format!("the workspace has a crate called `{name}` already"));
+    }
+    let member = format!("    \"subsystems/{name}\",");
+    let dependency = format!("{name} = {{ path = \"subsystems/{name}\" }}");
+    let with_member = after_last(manifest, |line| line.starts_with("    \"subsystems/"), &member);
+    with_member
+        .and_then(|text| after_last(&text, |line| line.contains("= { path = \"subsystems/"), &dependency))
+        .ok_or_else(|| "Cargo.toml lists no subsystem to put the new one after".to_owned())
+}
+
+/// `text` with `new` as a line of its own after the last line for which `is_anchor` holds.
+fn after_last(text: &str, is_anchor: impl Fn(&str) -> bool, new: &str) -> Option<String> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let anchor = lines.iter().rposition(|line| is_anchor(line))?;
+    lines.insert(anchor + 1, new);
+    Some(lines.join("\n") + "\n")
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    let named = |error: std::io::Error| format!("{}: {error}", path.display());
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(named)?;
+    }
+    fs::write(path, text).map_err(named)
+}
+
+/// A name in its three spellings.
+struct Name {
+    kebab: String,
+}
+
+impl Name {
+    fn new(name: &str) -> Result<Self, String> {
+        let part_is_fit = |part: &str| {
+            part.starts_with(|first: char| first.is_ascii_lowercase())
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        };
+        if name.len() > NAME_LENGTH_MAX || !name.split('-').all(part_is_fit) {
+            return Err(format!(
+                "`{name}` is no name for a subsystem: lower-case words joined by `-`, at most {NAME_LENGTH_MAX} characters, as in `dispute-coordinator`"
+            ));
+        }
+        if layer_of(name).is_some() || layer_of(&format!("crates/{name}")).is_some() {
+            return Err(format!("the workspace has a crate called `{name}` already"));
+        }
+        Ok(Self { kebab: name.to_owned() })
+    }
+
+    fn module(&self) -> String {
+        self.kebab.replace('-', "_")
+    }
+
+    fn camel(&self) -> String {
+        let capital = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+        self.kebab.split('-').map(capital).collect()
+    }
+
+    fn fill(&self, template: &str) -> String {
+        template
+            .replace("{{name}}", &self.kebab)
+            .replace("{{module}}", &self.module())
+            .replace("{{Type}}", &self.camel())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        house::{House, LockFile, Package},
+        tidy,
+    };
+
+    const MANIFEST: &str = "members = [\n    \"jobs\",\n    \"subsystems/chain-api\",\n    \"tests\",\n]\n[workspace.dependencies]\nchain-api = { path = \"subsystems/chain-api\" }\ntokio = \"1\"\n";
+
+    #[test]
+    fn unfit_names_are_refused() {
+        for name in [
+            "",
+            "Upper-case",
+            "under_score",
+            "-",
+            "a--b",
+            "1st",
+            "../evil",
+            "a b",
+            "network",
+            "overseer",
+        ] {
+            assert!(Name::new(name).is_err(), "{name}");
+        }
+        let name = Name::new("dispute-coordinator2").unwrap();
+        assert_eq!(
+            (name.module().as_str(), name.camel().as_str()),
+            ("dispute_coordinator2", "DisputeCoordinator2")
+        );
+    }
+
+    #[test]
+    fn the_workspace_learns_of_it_once() {
+        let name = Name::new("dispute-coordinator").unwrap();
+        let manifest = with_member(MANIFEST, &name).unwrap();
+        assert!(manifest.contains("\"subsystems/chain-api\",\n    \"subsystems/dispute-coordinator\",\n    \"tests\""));
+        assert!(
+            manifest
+                .contains("chain-api\" }\ndispute-coordinator = { path = \"subsystems/dispute-coordinator\" }\ntokio")
+        );
+        assert!(with_member(&manifest, &name).unwrap_err().contains("already"));
+        assert!(with_member("members = []\n", &name).is_err());
+    }
+
+    #[test]
+    fn templates_are_filled_and_tidy() {
+        let name = Name::new("dispute-coordinator").unwrap();
+        let files = made(&name);
+        let by_hand = name.fill(BY_HAND);
+        for (path, text) in files.iter().chain([&("by-hand".to_owned(), by_hand)]) {
+            assert!(!text.contains("{{"), "{path} has an unfilled place:\n{text}");
+        }
+        let paths: Vec<_> = files.iter().map(|(path, _)| path.clone()).collect();
+        let house = House {
+            packages: vec![Package {
+                name: name.kebab.clone(),
+                folder: "subsystems/dispute-coordinator".to_owned(),
+                license: Some("Apache-2.0 OR MIT".to_owned()),
+                dependencies: Vec::new(),
+            }],
+            files: files.into_iter().collect(),
+            lock_file: LockFile::Committed,
+        };
+        let findings: Vec<_> = tidy::check(&house)
+            .into_iter()
+            .filter(|finding| paths.contains(&finding.path))
+            .collect();
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+
+    #[test]
+    fn the_messages_learn_of_it_at_the_end_of_their_list() {
+        let name = Name::new("dispute-coordinator").unwrap();
+        let list = with_module("pub mod a;\npub mod b;\npub use a::A;\n", &name);
+        assert_eq!(
+            list,
+            "pub mod a;\npub mod b;\npub mod dispute_coordinator;\npub use a::A;\n"
+        );
+        assert!(with_module("//! messages\n", &name).ends_with("\npub mod dispute_coordinator;\n"));
+    }
+}

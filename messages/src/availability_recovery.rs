@@ -11,11 +11,11 @@ pub struct RecoverAvailableData {
     pub candidate_hash: CandidateHash,
     /// What the data must encode to.
     pub erasure_root: Hash,
-    /// A block at which the session is known.
+    /// The candidate's relay parent: its session is known there, and it permutes who holds which chunk.
     pub relay_parent: Hash,
     /// The candidate's session.
     pub session_index: SessionIndex,
-    /// The core it occupied; permutes who holds the data chunks.
+    /// The core it occupied; permutes who holds which chunk as well.
     pub core: CoreIndex,
     /// Who may hold the whole data.
     pub backers: Vec<ValidatorIndex>,

@@ -235,8 +235,8 @@ impl CandidateBuilder {
             para_head: commitments.head_data.hash(),
             validation_code_hash: code.hash(),
         };
-        let descriptor =
-            CandidateDescriptor::new_v2(fields, self.core, self.session_index).expect("a core that fits the descriptor");
+        let descriptor = CandidateDescriptor::new_v2(fields, self.core, self.session_index)
+            .expect("a core that fits the descriptor");
         Candidate { committed: CommittedCandidateReceipt { descriptor, commitments }, validation_data, pov, code }
     }
 }

@@ -1,14 +1,18 @@
 use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use deterministic::simulation::CostTable;
 use deterministic::{Environment, Simulation};
 use messages::{LeavesUpdate, RelayParents};
 use overseer::message::{Inbox, Post};
 use overseer::node::{Builder, ExitCause};
-use overseer::{Ask, AskError, Context, Event, ExitReport, Failure, Handle, Nothing, Outside, Request, Role, Subsystem, Wait};
+use overseer::{
+    Ask, AskError, Context, Event, ExitReport, Failure, Handle, Nothing, Outside, Request, Role, Subsystem, Wait,
+};
+use tokio::sync::watch;
 
 /// The environment label of the subject and its tasks.
 const SUBJECT: &str = "subject";
@@ -26,6 +30,7 @@ type Stub<R> = Box<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> +
 struct Desk {
     captured: VecDeque<Captured>,
     stubs: BTreeMap<TypeId, Box<dyn Any + Send>>,
+    paused: watch::Sender<BTreeSet<TypeId>>,
     exit: Option<ExitReport>,
 }
 
@@ -46,7 +51,10 @@ impl<R: Role> Subsystem for Captor<R> {
     type JobSends = ();
 
     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut paused = lock(&self.desk).paused.subscribe();
         loop {
+            // The desk outlives every captor, so there is always somebody to end the pause.
+            let _ = paused.wait_for(|roles| !roles.contains(&TypeId::of::<R>())).await;
             match context.recv().await {
                 Event::Signal(never) => match never {},
                 Event::Conclude => return Ok(()),
@@ -104,6 +112,8 @@ impl Harness {
     /// Starts the subject that `make` builds from its environment. The same seed gives the same run.
     pub fn new<S: Subsystem>(seed: u64, make: impl FnOnce(&Environment) -> S) -> Self {
         let simulation = Simulation::new(seed);
+        // Computing takes no virtual time here, so that a test need not wait for it.
+        simulation.set_costs(CostTable::free());
         let desk = Arc::new(Mutex::new(Desk::default()));
         let environment = simulation.environment(SUBJECT);
         let mut roles = Vec::new();
@@ -219,6 +229,17 @@ impl Harness {
         lock(&self.desk).stubs.insert(TypeId::of::<R>(), Box::new(stub));
     }
 
+    /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits for.
+    pub fn pause<R: Role>(&self, paused: bool) {
+        lock(&self.desk).paused.send_modify(|roles| {
+            if paused {
+                roles.insert(TypeId::of::<R>());
+            } else {
+                roles.remove(&TypeId::of::<R>());
+            }
+        });
+    }
+
     /// The next message the subject sent, which must be for role `R`.
     pub fn expect<R: Role>(&self) -> R::Inbox {
         self.settle();
@@ -233,7 +254,8 @@ impl Harness {
 
     /// The first message for role `R` among those sent, whatever was sent to others before it.
     pub fn expect_any_order<R: Role>(&self) -> R::Inbox {
-        self.try_expect::<R>().unwrap_or_else(|| panic!("expected a message for {}; sent: {:?}", R::NAME, self.pending()))
+        self.try_expect::<R>()
+            .unwrap_or_else(|| panic!("expected a message for {}; sent: {:?}", R::NAME, self.pending()))
     }
 
     /// The first message for role `R` among those sent, if there is one.
@@ -261,6 +283,7 @@ impl Harness {
     /// Ends the subject: nothing may be left that was sent, and no task may be left behind.
     pub fn finish(self) {
         self.expect_nothing();
+        lock(&self.desk).paused.send_replace(BTreeSet::new());
         self.handle.stop();
         self.settle();
         {

@@ -5,7 +5,7 @@
 //! [`Harness::finish`] fails on messages that nobody expected, unanswered questions and tasks left behind.
 //!
 //! [`fixtures`] builds validators, sessions, candidates and PoVs; [`chain`] builds relay parents with forks and answers
-//! the runtime's questions about them; [`keystore`] signs without a disk.
+//! the runtime's questions about them; [`keystore`] signs without a disk; [`storage`] keeps blobs and an index in memory.
 //!
 //! A dev-dependency only: no shipped crate may use it (`cargo xtask tidy`).
 
@@ -16,5 +16,7 @@ pub mod chain;
 pub mod fixtures;
 mod harness;
 pub mod keystore;
+pub mod runtime_client;
+pub mod storage;
 
 pub use harness::{Harness, Waiting};

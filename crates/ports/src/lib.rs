@@ -26,7 +26,7 @@ pub use network::{
 pub use runtime::{
     ChainEvent, ImportedBlock, RuntimeClient, RuntimeError, SessionContext,
 };
-pub use storage::{BlobStore, Index, IndexBatch, StorageError, MAX_INDEX_VALUE_BYTES};
+pub use storage::{BlobStore, Index, IndexBatch, IndexEntry, StorageError, MAX_INDEX_VALUE_BYTES};
 pub use validation::{
     ExecutionPurpose, ExecutionRequest, ValidationBackend, ValidationError, APPROVAL_CPU_TIMEOUT, BACKING_CPU_TIMEOUT,
 };

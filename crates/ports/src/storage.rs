@@ -59,6 +59,9 @@ pub struct IndexBatch {
     pub operations: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
+/// A key with its value.
+pub type IndexEntry = (Vec<u8>, Vec<u8>);
+
 /// Small ordered values that can be rebuilt from blobs and journal.
 pub trait Index: Send + Sync {
     /// Commits a batch atomically.
@@ -66,5 +69,5 @@ pub trait Index: Send + Sync {
     /// Reads a value.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError>;
     /// Up to `limit` entries whose key starts with `prefix`, in order.
-    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError>;
+    fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<IndexEntry>, StorageError>;
 }

@@ -165,3 +165,34 @@ fn a_subsystem_without_a_view_works_and_still_concludes() {
         .expect("it ends");
     assert!(report.is_clean(), "{report:?}");
 }
+
+/// On real threads a signal can be published between the two looks at the log: the seeded executor cannot do that.
+#[test]
+fn no_message_overtakes_its_signal_on_real_threads() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let environment = overseer::Environment::system().expect("inside a runtime");
+        let (handled, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let overseer = PairBuilder::new(environment)
+            .receiver(Checks { handled: handled.clone(), broken: broken.clone() })
+            .drain_empty_slots()
+            .outside::<Author>()
+            .build()
+            .expect("no cycle");
+        let handle = overseer.handle();
+        let node = tokio::spawn(overseer.run());
+        let author = handle.outlet::<Author>().expect("the receiver has a slot");
+        const BEATS: u64 = 100_000;
+        let authors = tokio::spawn(async move {
+            for beat in 1..=BEATS {
+                handle.publish::<Beats>(beat);
+                author.send(Told(beat)).await.expect("the receiver runs");
+            }
+            handle.stop();
+        });
+        authors.await.expect("the author does not panic");
+        assert!(node.await.expect("the overseer does not panic").is_clean());
+        assert_eq!(broken.load(Ordering::Relaxed), 0);
+        assert!(handled.load(Ordering::Relaxed) > 0);
+    });
+}

@@ -1,0 +1,177 @@
+//! Authoring: once per slot, if the slot is ours.
+//!
+//! The inherent comes from the node's provisioner with a time limit; without it the block is authored with an empty one,
+//! so that the chain goes on. The seal goes through the keystore's journal: of one slot one block is sealed, across
+//! crashes and restarts. Finality that lags slows authoring, and at [`crate::tree::MAX_UNFINALIZED_DEPTH`] ends it.
+
+use std::{sync::Arc, time::Duration};
+
+use codec::Encode;
+use deterministic::{ComputeError, ComputeKind, compute, timeout};
+use futures::{FutureExt, pin_mut, select_biased};
+use ports::{Claim, Keystore, KeystoreError};
+use primitives::{BlockNumber, Hash, InherentData, MisbehaviorReport, Slot, ValidatorId, ValidatorIndex};
+use runtime::{
+    Block, BlockError, Executed, Extrinsic, SlotClaim, build_block, filter_inherent, limits::MAX_REPORTS_PER_BLOCK,
+};
+
+use crate::{
+    chain::{Chain, Snapshot},
+    import::{ImportError, add_seal},
+    messages::MAX_BLOCK_BYTES,
+    tree::MAX_UNFINALIZED_DEPTH,
+};
+
+/// The share of a slot, one over this, in which the inherent must be there.
+pub const INHERENT_SHARE_OF_SLOT: u64 = 3;
+/// Blocks that finality may lag before authoring slows down.
+pub const LAG_TOLERATED: BlockNumber = 16;
+/// So many further blocks of lag make authors skip one slot more between two blocks.
+pub const LAG_PER_SKIPPED_SLOT: BlockNumber = 8;
+
+/// Why a slot that was ours got no block.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorError {
+    /// The keystore did not sign.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The state machine refuses what was put into the block.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// It could not be built.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+    /// Our own import refused it.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+}
+
+/// Whether an author pauses in a slot because finality lags.
+pub fn is_paused(slot: Slot, lag: BlockNumber) -> bool {
+    if lag >= MAX_UNFINALIZED_DEPTH {
+        return true;
+    }
+    let skipped = lag.saturating_sub(LAG_TOLERATED).div_ceil(LAG_PER_SKIPPED_SLOT);
+    !slot.is_multiple_of(u64::from(skipped) + 1)
+}
+
+/// Authors until the chain is stopped.
+pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
+    let stopped = chain.until_stopped().fuse();
+    pin_mut!(stopped);
+    loop {
+        let slot = chain.slot_now().saturating_add(1);
+        let starts = Duration::from_millis(slot.saturating_mul(chain.settings.slot_ms));
+        let mut woken = chain.environment.clock.sleep_until(starts).fuse();
+        select_biased! {
+            () = stopped => return,
+            () = woken => {}
+        }
+        if is_paused(slot, chain.lag()) {
+            tracing::debug!(slot, "not authoring: finality lags");
+            continue;
+        }
+        match author_in(&chain, &*keystore, slot).await {
+            Ok(Some(hash)) => tracing::debug!(slot, ?hash, "authored"),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(slot, %error, "our slot got no block"),
+        }
+    }
+}
+
+/// Authors, imports and announces a block if one of our keys has a right to the slot.
+async fn author_in(chain: &Chain, keystore: &dyn Keystore, slot: Slot) -> Result<Option<Hash>, AuthorError> {
+    let parent = chain.best();
+    if parent.slot >= slot {
+        return Ok(None);
+    }
+    let Some((key, claim)) = own_claim(chain, keystore, &parent, slot)? else {
+        return Ok(None);
+    };
+    let inherent = inherent_data(chain, &parent).await;
+    let (mut block, executed) = build(chain, &parent, &claim, inherent).await?;
+    let seal = Claim::BlockSeal { slot, pre_seal_hash: block.header.hash() };
+    add_seal(&mut block.header, keystore.sign(&key, &seal).await?);
+    let hash = chain.import(block.clone(), Some(executed)).await?.hash;
+    chain.counters().authored += 1;
+    chain.announce(&block, None);
+    Ok(Some(hash))
+}
+
+/// The first of our keys that has a right to the slot, with its claim.
+fn own_claim(
+    chain: &Chain,
+    keystore: &dyn Keystore,
+    parent: &Snapshot,
+    slot: Slot,
+) -> Result<Option<(ValidatorId, SlotClaim)>, KeystoreError> {
+    let validators = parent.data.state.validators();
+    let context = chain.slot_context(&parent.data.state, validators);
+    for key in keystore.validator_ids() {
+        let Some(position) = validators.iter().position(|validator| *validator == key) else { continue };
+        let vrf = keystore.vrf_sign(&key, &context.vrf_input(slot))?;
+        let author = ValidatorIndex(u32::try_from(position).unwrap_or(u32::MAX));
+        let claim = SlotClaim { slot, author, vrf };
+        if context.check(&claim).is_ok() {
+            return Ok(Some((key, claim)));
+        }
+    }
+    Ok(None)
+}
+
+/// What the provisioner offers, or an empty inherent if it fails or takes too long.
+async fn inherent_data(chain: &Chain, parent: &Snapshot) -> InherentData {
+    let empty = || InherentData::empty(parent.header.clone());
+    let Some(source) = chain.inherent_source.get() else { return empty() };
+    let limit = Duration::from_millis(chain.settings.slot_ms / INHERENT_SHARE_OF_SLOT);
+    match timeout(&*chain.environment.clock, limit, source.inherent_data(parent.hash)).await {
+        Some(Ok(data)) => data,
+        Some(Err(error)) => {
+            tracing::warn!(%error, "authoring with an empty inherent");
+            empty()
+        }
+        None => {
+            tracing::warn!(parent = ?parent.hash, ?limit, "no inherent in time, authoring with an empty one");
+            empty()
+        }
+    }
+}
+
+/// Builds with as much as the state machine takes: inherent and reports, else the inherent, else nothing.
+async fn build(
+    chain: &Chain,
+    parent: &Snapshot,
+    claim: &SlotClaim,
+    inherent: InherentData,
+) -> Result<(Block, Executed), AuthorError> {
+    let reports = chain.reports().first(MAX_REPORTS_PER_BLOCK);
+    let (state, verifier) = (parent.data.state.clone(), chain.settings.verifier.clone());
+    let (parent_header, digest) = (parent.header.clone(), vec![claim.to_digest_item()]);
+    let bytes = inherent.encoded_size();
+    let work = move || {
+        let inherent = filter_inherent(&state, &parent_header, inherent, &*verifier);
+        let empty = InherentData::empty(parent_header.clone());
+        let attempts: [(InherentData, Vec<MisbehaviorReport>); 3] =
+            [(inherent.clone(), reports), (inherent, Vec::new()), (empty, Vec::new())];
+        let mut last = BlockError::NoInherent;
+        for (inherent, reports) in attempts {
+            let reports = reports.into_iter().map(|report| Extrinsic::MisbehaviorReport(Box::new(report)));
+            let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(reports).collect();
+            match build_block(&state, &parent_header, digest.clone(), extrinsics) {
+                Ok((block, executed)) if block.encoded_size() + SEAL_ROOM <= MAX_BLOCK_BYTES => {
+                    return Ok((block, executed));
+                }
+                Ok((block, _)) => tracing::warn!(bytes = block.encoded_size(), "block too large, leaving things out"),
+                Err(error) => {
+                    tracing::warn!(%error, "leaving things out of the block");
+                    last = error;
+                }
+            }
+        }
+        Err(last)
+    };
+    Ok(compute(&*chain.environment.compute, ComputeKind::StateTransition, bytes, work).await??)
+}
+
+/// What a seal adds to a block, in bytes, generously.
+const SEAL_ROOM: usize = 128;

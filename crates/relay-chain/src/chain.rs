@@ -1,0 +1,384 @@
+//! What all tasks of the chain share: the tree, the disk, the readers of events, the peers.
+//!
+//! Locks are held for moments only and never across an await or foreign code, so that a snapshot never waits for an
+//! import.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use codec::Encode;
+use deterministic::Environment;
+use overseer::{Feed, answer::FeedSender};
+use ports::{ChainEvent, ImportedBlock, InherentSource, Keystore, Network, PeerId, ProtocolId, StorageError};
+use primitives::{BlockNumber, CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
+use runtime::{Block, State, Verifier};
+use tokio::sync::watch;
+
+use crate::{
+    justification::{Justification, JustificationError, voters},
+    messages::{BLOCK_PROTOCOL, BlockMessage, Handshake, PROTOCOL_VERSION},
+    reports::ReportPool,
+    slots::{SlotContext, slot_at},
+    storage::{Storage, StoredBlock},
+    tree::{Entry, Tree, TreeError},
+};
+
+/// Events that a reader of the chain may leave unread before it has lagged.
+pub const FEED_CAPACITY: usize = 1024;
+/// Readers of events at once; older ones are not dropped, later ones see an ended feed.
+pub const FEEDS_MAX: usize = 64;
+/// Wrong things that a peer may send before it is refused.
+pub const MAX_OFFENCES: u32 = 3;
+/// How long a peer is refused then.
+pub const REFUSE_PEER_FOR: Duration = Duration::from_secs(300);
+/// Peers whose offences are remembered.
+pub const OFFENDERS_MAX: usize = 1024;
+
+/// What the tree keeps with each block.
+#[derive(Clone)]
+pub(crate) struct BlockData {
+    /// The block.
+    pub(crate) block: Arc<Block>,
+    /// Who authored it.
+    pub(crate) author: ValidatorIndex,
+    /// The state after it.
+    pub(crate) state: Arc<State>,
+    /// What it did to candidates.
+    pub(crate) events: Arc<[CandidateEvent]>,
+    /// The set of voters that finalizes what is built on it.
+    pub(crate) set_id: u64,
+}
+
+/// A block as of one moment: nothing in it changes.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) hash: Hash,
+    pub(crate) header: Header,
+    pub(crate) slot: Slot,
+    pub(crate) data: BlockData,
+}
+
+impl Snapshot {
+    fn new(hash: Hash, entry: &Entry<BlockData>) -> Self {
+        Self { hash, header: entry.header.clone(), slot: entry.slot, data: entry.data.clone() }
+    }
+}
+
+/// Totals since start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) imported: u64,
+    pub(crate) forks: u64,
+    pub(crate) authored: u64,
+    pub(crate) refused: u64,
+}
+
+/// Why a proof of finality was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizeError {
+    /// The block is not in the tree, or below the finalized one.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It names another voter set than the one that votes now.
+    #[error("justification is of voter set {found}, expected {expected}")]
+    VoterSet {
+        /// The set that votes now.
+        expected: u64,
+        /// The one in the justification.
+        found: u64,
+    },
+    /// It proves nothing.
+    #[error(transparent)]
+    Justification(#[from] JustificationError),
+    /// It could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl FinalizeError {
+    /// Whether whoever sent it is to blame.
+    pub fn is_offence(&self) -> bool {
+        matches!(self, Self::Justification(_))
+    }
+}
+
+/// What never changes while the chain runs.
+pub(crate) struct Settings {
+    pub(crate) genesis: Hash,
+    pub(crate) slot_ms: u64,
+    pub(crate) forks_per_million: u32,
+    pub(crate) verifier: Arc<dyn Verifier + Send + Sync>,
+}
+
+/// The shared part.
+pub(crate) struct Chain {
+    pub(crate) settings: Settings,
+    pub(crate) environment: Environment,
+    pub(crate) network: Arc<dyn Network>,
+    pub(crate) keystore: Option<Arc<dyn Keystore>>,
+    pub(crate) storage: Storage,
+    pub(crate) inherent_source: OnceLock<Arc<dyn InherentSource>>,
+    /// One import at a time, first come, first served.
+    pub(crate) importing: tokio::sync::Mutex<()>,
+    finalizing: tokio::sync::Mutex<()>,
+    tree: Mutex<Tree<BlockData>>,
+    feeds: Mutex<Vec<FeedSender<ChainEvent>>>,
+    counters: Mutex<Counters>,
+    reports: Mutex<ReportPool>,
+    peers: Mutex<BTreeMap<ProtocolId, BTreeSet<PeerId>>>,
+    offences: Mutex<BTreeMap<PeerId, u32>>,
+    /// Counts changes of the tree.
+    changed: watch::Sender<u64>,
+    stopped: watch::Sender<bool>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing foreign runs under these locks, so what a poisoned one holds is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Chain {
+    pub(crate) fn new(
+        settings: Settings,
+        environment: Environment,
+        network: Arc<dyn Network>,
+        keystore: Option<Arc<dyn Keystore>>,
+        storage: Storage,
+        tree: Tree<BlockData>,
+    ) -> Self {
+        Self {
+            settings,
+            environment,
+            network,
+            keystore,
+            storage,
+            inherent_source: OnceLock::new(),
+            importing: tokio::sync::Mutex::default(),
+            finalizing: tokio::sync::Mutex::default(),
+            tree: Mutex::new(tree),
+            feeds: Mutex::default(),
+            counters: Mutex::default(),
+            reports: Mutex::default(),
+            peers: Mutex::default(),
+            offences: Mutex::default(),
+            changed: watch::Sender::new(0),
+            stopped: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn tree(&self) -> MutexGuard<'_, Tree<BlockData>> {
+        lock(&self.tree)
+    }
+
+    pub(crate) fn reports(&self) -> MutexGuard<'_, ReportPool> {
+        lock(&self.reports)
+    }
+
+    pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
+        lock(&self.counters)
+    }
+
+    pub(crate) fn snapshot(&self, hash: &Hash) -> Option<Snapshot> {
+        self.tree().get(hash).map(|entry| Snapshot::new(*hash, entry))
+    }
+
+    pub(crate) fn best(&self) -> Snapshot {
+        let tree = self.tree();
+        let (hash, entry) = tree.best();
+        Snapshot::new(hash, entry)
+    }
+
+    pub(crate) fn finalized(&self) -> Snapshot {
+        let tree = self.tree();
+        let (hash, entry) = tree.finalized();
+        Snapshot::new(hash, entry)
+    }
+
+    /// How many blocks of one claim are in the tree: more than one is an equivocation of their author.
+    pub(crate) fn blocks_of_claim(&self, slot: Slot, author: ValidatorIndex) -> usize {
+        let tree = self.tree();
+        tree.entries().filter(|entry| entry.slot == slot && entry.data.author == author).count()
+    }
+
+    pub(crate) fn handshake(&self) -> Bytes {
+        let Settings { genesis, slot_ms, forks_per_million, .. } = self.settings;
+        Handshake { version: PROTOCOL_VERSION, genesis, slot_ms, forks_per_million }.encode().into()
+    }
+
+    pub(crate) fn slot_now(&self) -> Slot {
+        slot_at(self.now_ms(), self.settings.slot_ms)
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.environment.clock.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// What claims to slots on top of a state are checked against.
+    pub(crate) fn slot_context<'a>(&self, state: &State, validators: &'a [ValidatorId]) -> SlotContext<'a> {
+        let Settings { genesis, forks_per_million, .. } = self.settings;
+        let (session, randomness) = (state.session_index(), state.randomness());
+        SlotContext { genesis, randomness, session, validators, forks_per_million }
+    }
+
+    // ---- events -----------------------------------------------------------------------------------------------
+
+    /// Counts up whenever the tree has changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(crate) fn subscribe(&self) -> Feed<ChainEvent> {
+        let (sender, feed) = Feed::bounded(FEED_CAPACITY);
+        let mut feeds = lock(&self.feeds);
+        if feeds.len() < FEEDS_MAX {
+            feeds.push(sender);
+        }
+        feed
+    }
+
+    /// To be called under the lock of the tree, so that events come in the order of changes.
+    pub(crate) fn publish(&self, event: &ChainEvent) {
+        lock(&self.feeds).retain(|feed| feed.push(event.clone()));
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// How a block looks to readers.
+    pub(crate) fn imported(&self, tree: &Tree<BlockData>, hash: Hash) -> Option<ImportedBlock> {
+        let entry = tree.get(&hash)?;
+        let session_index = entry.data.state.session_index();
+        Some(ImportedBlock { hash, header: entry.header.clone(), session_index, is_best: tree.best().0 == hash })
+    }
+
+    // ---- finality ---------------------------------------------------------------------------------------------
+
+    /// Checks a proof of finality against the voters of the finalized block, stores it and makes its block final.
+    /// `Ok(false)` if the block was final before.
+    pub(crate) async fn finalize(&self, justification: &Justification) -> Result<bool, FinalizeError> {
+        let _one_at_a_time = self.finalizing.lock().await;
+        let (hash, number) = justification.target();
+        let finalized = self.finalized();
+        if number <= finalized.header.number {
+            return Ok(false);
+        }
+        let expected = finalized.data.set_id;
+        if justification.set_id != expected {
+            return Err(FinalizeError::VoterSet { expected, found: justification.set_id });
+        }
+        match self.snapshot(&hash) {
+            Some(known) if known.header.number == number => {}
+            _ => return Err(TreeError::Unknown(hash).into()),
+        }
+        let validators = finalized.data.state.validators().to_vec();
+        let proof = justification.clone();
+        let verify = move || match voters(&validators) {
+            Some(voters) => proof.verify(&voters),
+            None => Err(JustificationError::NotEnough(proof.commit.target_hash)),
+        };
+        let bytes = justification.encoded_size();
+        let verdict = deterministic::compute(
+            &*self.environment.compute,
+            deterministic::ComputeKind::VerifySignatures,
+            bytes,
+            verify,
+        );
+        verdict.await.unwrap_or(Err(JustificationError::NotEnough(hash)))?;
+        self.storage.put_finalized(justification).await?;
+        let removed = {
+            let mut tree = self.tree();
+            let done = tree.finalize(hash)?;
+            self.publish(&ChainEvent::Finalized { hash, number, stale_heads: done.stale_heads });
+            done.removed
+        };
+        tracing::debug!(number, ?hash, "finalized");
+        for (number, hash) in removed {
+            if let Err(error) = self.storage.remove_block(StoredBlock { number, hash }).await {
+                tracing::warn!(%error, "cannot remove a block of a dead fork");
+            }
+        }
+        Ok(true)
+    }
+
+    // ---- peers ------------------------------------------------------------------------------------------------
+
+    pub(crate) fn peer_connected(&self, protocol: ProtocolId, peer: PeerId) {
+        lock(&self.peers).entry(protocol).or_default().insert(peer);
+    }
+
+    pub(crate) fn peer_disconnected(&self, protocol: ProtocolId, peer: &PeerId) {
+        if let Some(peers) = lock(&self.peers).get_mut(&protocol) {
+            peers.remove(peer);
+        }
+    }
+
+    pub(crate) fn peers(&self, protocol: ProtocolId) -> Vec<PeerId> {
+        lock(&self.peers).get(&protocol).map_or_else(Vec::new, |peers| peers.iter().cloned().collect())
+    }
+
+    /// Sends to all peers of a protocol but one. Who cannot take it is closed by the network and gets the newest things
+    /// when it comes back.
+    pub(crate) fn broadcast(&self, protocol: ProtocolId, payload: &Bytes, except: Option<&PeerId>) {
+        for peer in self.peers(protocol) {
+            if Some(&peer) != except {
+                self.send(&peer, protocol, payload.clone());
+            }
+        }
+    }
+
+    pub(crate) fn send(&self, peer: &PeerId, protocol: ProtocolId, payload: Bytes) {
+        if let Err(refused) = self.network.send(peer, protocol, payload) {
+            tracing::debug!(%peer, ?protocol, %refused, "message not sent");
+        }
+    }
+
+    pub(crate) fn announce(&self, block: &Block, except: Option<&PeerId>) {
+        self.broadcast(BLOCK_PROTOCOL, &BlockMessage::announce(block).into(), except);
+    }
+
+    /// Somebody sent something wrong: after [`MAX_OFFENCES`] of it the peer is refused for [`REFUSE_PEER_FOR`].
+    pub(crate) fn offence(&self, peer: &PeerId, what: &dyn std::fmt::Display) {
+        tracing::warn!(%peer, %what, "peer sent something wrong");
+        let count = {
+            let mut offences = lock(&self.offences);
+            if offences.len() >= OFFENDERS_MAX && !offences.contains_key(peer) {
+                offences.clear();
+            }
+            let count = offences.entry(peer.clone()).or_default();
+            *count += 1;
+            *count
+        };
+        if count >= MAX_OFFENCES {
+            lock(&self.offences).remove(peer);
+            self.refuse(peer);
+        }
+    }
+
+    /// Closes all connections to a peer and refuses it for a while.
+    pub(crate) fn refuse(&self, peer: &PeerId) {
+        tracing::warn!(%peer, "peer is refused");
+        self.network.disconnect(peer, REFUSE_PEER_FOR);
+    }
+
+    // ---- end --------------------------------------------------------------------------------------------------
+
+    pub(crate) fn stop(&self) {
+        self.stopped.send_replace(true);
+        lock(&self.feeds).clear();
+    }
+
+    /// Returns once the chain is to stop. Cancel-safe.
+    pub(crate) async fn until_stopped(&self) {
+        let mut stopped = self.stopped.subscribe();
+        // An error would mean that the sender is gone, which is a field of `self`.
+        let _sender_lives = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Height up to which blocks may be built: authors slow down long before.
+    pub(crate) fn lag(&self) -> BlockNumber {
+        let tree = self.tree();
+        tree.best().1.header.number.saturating_sub(tree.finalized().1.header.number)
+    }
+}

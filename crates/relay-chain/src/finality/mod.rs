@@ -1,0 +1,533 @@
+//! Finality: the loop around `finality-grandpa`'s voter.
+//!
+//! Votes come in, are checked and held, reach the voter once their block is known, and go on to other peers. What the
+//! voter says is signed through the keystore's journal (a refusal is silence in that round) and sent to everybody. What
+//! it finalizes is stored with its proof before the tree changes. Who lags gets proofs with the blocks ([`crate::sync`])
+//! and the votes of the last completed round on request.
+//!
+//! The voters of a block's children are the validators of its state. A block after which they differ is the last that
+//! the old set votes for; its finalization starts the next set, numbered on, at round 1.
+//!
+//! **Limits**: [`EARLY_VOTES_MAX`], [`RESTART_LAG`], [`REPEAT_EVERY`], and those of [`crate::votes`].
+
+mod voter;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use codec::Encode;
+use deterministic::{BoxFuture, ComputeKind, compute};
+use finality_grandpa::{Message, SignedPrecommit, SignedPrevote, voter::Callback};
+use futures::{FutureExt, StreamExt, pin_mut, select_biased};
+use ports::{Claim, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
+use primitives::{BlockNumber, Hash, Header, ValidatorId, decode_limited};
+
+pub use voter::GOSSIP_SHARE_OF_SLOT;
+use voter::{Event, GlobalIn, Running, Start};
+
+use crate::{
+    chain::{Chain, lock},
+    justification::{
+        BlockCommit, CatchUp, CatchUpVotes, Justification, MAX_JUSTIFICATION_BYTES, SignedVoteMessage, Vote,
+        VoteMessage, Voters, stage, vote_payload, voters,
+    },
+    messages::{CatchUpRequest, CatchUpResponse, FINALITY_PROTOCOL, FinalityMessage, MAX_CHAIN_REQUEST_BYTES},
+    storage::{CompletedRound, OwnVote},
+    sync::Syncer,
+    votes::{Offered, ROUNDS_BEHIND},
+};
+
+/// Votes of the next voter set that are kept until this node gets there.
+pub const EARLY_VOTES_MAX: usize = 1024;
+/// How far, in blocks, finality may run ahead of the voter (by proofs from others) before the voter starts anew.
+pub const RESTART_LAG: BlockNumber = 16;
+/// After so many units of gossip (see [`GOSSIP_SHARE_OF_SLOT`]) without a new round the votes at hand are sent again.
+pub const REPEAT_EVERY: u64 = 32;
+
+/// The chain has no voters at all: the genesis was checked to have validators.
+#[derive(Debug, thiserror::Error)]
+#[error("finalized block {0:?} has no validators")]
+pub struct NoVoters(Hash);
+
+/// The loop's state.
+pub(crate) struct Finality {
+    chain: Arc<Chain>,
+    syncer: Arc<Syncer>,
+    voters: Voters,
+    set_id: u64,
+    id: Option<ValidatorId>,
+    voter: Running,
+    /// What we vote in the rounds at hand, as it is on disk.
+    own: Vec<OwnVote>,
+    /// The last completed round, for peers that lag and for starting anew.
+    completed: Option<CompletedRound>,
+    /// The newest proof, for peers that come.
+    newest: Option<Justification>,
+    /// A proof whose block is not here yet.
+    pending: Option<Justification>,
+    early: VecDeque<(PeerId, Vote)>,
+    /// Height that the voter knows to be final.
+    voter_finalized: BlockNumber,
+    /// Who was asked to help us catch up, while we wait.
+    asked: Option<BoxFuture<(PeerId, Option<Bytes>)>>,
+}
+
+impl Finality {
+    /// Starts a voter from what the disk holds.
+    pub(crate) fn new(
+        chain: Arc<Chain>,
+        syncer: Arc<Syncer>,
+        completed: Option<CompletedRound>,
+        own: Vec<OwnVote>,
+        newest: Option<Justification>,
+    ) -> Result<Self, NoVoters> {
+        let (start, completed) = plan(&chain, completed)?;
+        let (voters, set_id, id, voter_finalized) = (start.voters.clone(), start.set_id, start.id, start.finalized.1);
+        let voter = voter::start(chain.clone(), start);
+        Ok(Self {
+            chain,
+            syncer,
+            voters,
+            set_id,
+            id,
+            voter,
+            own,
+            completed,
+            newest,
+            pending: None,
+            early: VecDeque::new(),
+            voter_finalized,
+            asked: None,
+        })
+    }
+
+    /// Votes until the chain is stopped.
+    pub(crate) async fn run(mut self, mut network: Box<dyn ProtocolEvents>) {
+        let chain = self.chain.clone();
+        let stopped = chain.until_stopped().fuse();
+        pin_mut!(stopped);
+        let mut changes = chain.changes();
+        let unit_ms = (chain.settings.slot_ms / GOSSIP_SHARE_OF_SLOT).max(1);
+        let pause = std::time::Duration::from_millis(unit_ms.saturating_mul(REPEAT_EVERY));
+        let mut repeat = chain.environment.clock.sleep(pause).fuse();
+        let mut round_before = 0;
+        self.take_up().await;
+        loop {
+            let mut answer = match &mut self.asked {
+                Some(answer) => answer.left_future(),
+                None => futures::future::pending().right_future(),
+            }
+            .fuse();
+            select_biased! {
+                () = stopped => return,
+                event = self.voter.events.next() => {
+                    if let Some(event) = event {
+                        self.on_event(event).await;
+                    }
+                }
+                ended = (&mut self.voter.future).fuse() => {
+                    if let Err(error) = ended {
+                        tracing::warn!(%error, "the voter ended");
+                    }
+                    self.restart().await;
+                }
+                (peer, answer) = answer => {
+                    self.asked = None;
+                    if let Some(answer) = answer {
+                        self.on_catch_up(&peer, &answer).await;
+                    }
+                }
+                changed = changes.changed().fuse() => {
+                    if changed.is_ok() {
+                        self.on_change().await;
+                    }
+                }
+                event = network.next().fuse() => match event {
+                    Some(event) => self.on_network(event).await,
+                    None => return,
+                },
+                () = repeat => {
+                    let round = lock(&self.voter.rounds).votes.round();
+                    if round == round_before {
+                        self.tell_all_again();
+                    }
+                    round_before = round;
+                    repeat = chain.environment.clock.sleep(pause).fuse();
+                }
+            }
+        }
+    }
+
+    // ---- what the voter wants -----------------------------------------------------------------------------------
+
+    async fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Vote { round, message } => self.cast(round, message).await,
+            Event::Completed(completed) => {
+                if let Err(error) = self.chain.storage.put_round(&completed).await {
+                    tracing::error!(%error, "cannot store the completed round");
+                }
+                self.completed = Some(completed);
+            }
+            Event::Finalize { round, commit } => {
+                self.voter_finalized = self.voter_finalized.max(commit.target_number);
+                if let Some(proof) = self.justify(round, commit) {
+                    self.finalize(proof).await;
+                }
+            }
+            Event::Commit { round, commit } => {
+                if let Some(proof) = self.justify(round, commit) {
+                    let message = FinalityMessage::Justification(Box::new(proof));
+                    self.chain.broadcast(FINALITY_PROTOCOL, &message.encode().into(), None);
+                }
+            }
+        }
+    }
+
+    /// Says again what was said before the voter started, and keeps the votes of the last completed round for others.
+    async fn take_up(&mut self) {
+        let (set_id, mut last_round) = (self.set_id, 0);
+        if let Some(completed) = &self.completed {
+            last_round = completed.round;
+            let mut rounds = lock(&self.voter.rounds);
+            for signed in completed.votes.iter().cloned() {
+                rounds.hold(&self.chain, Vote { set_id, round: completed.round, signed }, &self.voters);
+            }
+        }
+        let again: Vec<OwnVote> =
+            self.own.iter().filter(|own| own.set_id == set_id && own.round > last_round).cloned().collect();
+        for own in again {
+            self.cast(own.round, own.message).await;
+        }
+    }
+
+    /// Writes a vote, signs it, counts it and sends it to everybody. Where something was said before in this stage, that
+    /// is said again instead.
+    async fn cast(&mut self, round: u64, message: VoteMessage) {
+        let (Some(id), Some(keystore)) = (self.id, self.chain.keystore.clone()) else { return };
+        let stage = stage(&message);
+        let said_before = |own: &&OwnVote| {
+            (own.set_id, own.round, crate::justification::stage(&own.message)) == (self.set_id, round, stage)
+        };
+        let message = match self.own.iter().find(said_before) {
+            Some(own) => own.message.clone(),
+            None => {
+                self.own.retain(|own| own.set_id == self.set_id && own.round.saturating_add(ROUNDS_BEHIND) >= round);
+                self.own.push(OwnVote { set_id: self.set_id, round, message: message.clone() });
+                if let Err(error) = self.chain.storage.put_votes(&self.own).await {
+                    // What is not on disk was not said, and must not be taken for it.
+                    self.own.pop();
+                    tracing::error!(round, %error, "silent in this stage of the round");
+                    return;
+                }
+                message
+            }
+        };
+        let payload = vote_payload(self.set_id, round, &message);
+        let claim = Claim::FinalityVote { set_id: self.set_id, round, stage, payload };
+        let signature = match keystore.sign(&id, &claim).await {
+            Ok(signature) => signature,
+            Err(error) => {
+                tracing::info!(round, %error, "silent in this stage of the round");
+                return;
+            }
+        };
+        let vote = Vote { set_id: self.set_id, round, signed: SignedVoteMessage { message, signature, id } };
+        let bytes = FinalityMessage::Vote(vote.clone()).encode();
+        lock(&self.voter.rounds).hold(&self.chain, vote, &self.voters);
+        self.chain.broadcast(FINALITY_PROTOCOL, &bytes.into(), None);
+    }
+
+    /// Completes a commit with the headers that its check needs; `None` if they are not here any more.
+    fn justify(&self, round: u64, commit: BlockCommit) -> Option<Justification> {
+        let tree = self.chain.tree();
+        let mut ancestries: Vec<Header> = Vec::new();
+        for signed in &commit.precommits {
+            let mut hash = signed.precommit.target_hash;
+            while hash != commit.target_hash {
+                let header = &tree.get(&hash)?.header;
+                if header.number <= commit.target_number {
+                    return None;
+                }
+                hash = header.parent_hash;
+                if !ancestries.contains(header) {
+                    ancestries.push(header.clone());
+                }
+            }
+        }
+        Some(Justification { set_id: self.set_id, round, commit, ancestries })
+    }
+
+    /// Makes a block final; the change of the tree brings the loop to [`Self::on_change`].
+    async fn finalize(&mut self, proof: Justification) -> bool {
+        match self.chain.finalize(&proof).await {
+            Ok(new) => {
+                if new {
+                    self.newest = Some(proof);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not finalized");
+                !error.is_offence()
+            }
+        }
+    }
+
+    // ---- what the chain says --------------------------------------------------------------------------------------
+
+    /// Blocks came in or became final.
+    async fn on_change(&mut self) {
+        lock(&self.voter.rounds).deliver(&self.chain);
+        if let Some(proof) = self.pending.take_if(|proof| self.chain.tree().contains(&proof.commit.target_hash)) {
+            self.finalize(proof).await;
+        }
+        let finalized = self.chain.finalized();
+        let lags = finalized.header.number > self.voter_finalized.saturating_add(RESTART_LAG);
+        if finalized.data.set_id != self.set_id || lags {
+            self.restart().await;
+            for (peer, vote) in std::mem::take(&mut self.early) {
+                self.on_vote(&peer, vote).await;
+            }
+        }
+    }
+
+    /// Starts a new voter from the finalized block.
+    async fn restart(&mut self) {
+        match plan(&self.chain, self.completed.take()) {
+            Ok((start, completed)) => {
+                (self.voters, self.set_id, self.id) = (start.voters.clone(), start.set_id, start.id);
+                self.voter_finalized = start.finalized.1;
+                self.completed = completed;
+                tracing::info!(set_id = self.set_id, round = start.last_round + 1, "voter starts");
+                self.voter = voter::start(self.chain.clone(), start);
+                self.take_up().await;
+            }
+            Err(error) => tracing::error!(%error, "no voter"),
+        }
+    }
+
+    // ---- what peers say -------------------------------------------------------------------------------------------
+
+    async fn on_network(&mut self, event: NetworkEvent) {
+        match event {
+            NetworkEvent::Connected { peer, handshake } => {
+                // The block protocol refuses peers of other chains.
+                if handshake == self.chain.handshake() {
+                    self.tell(&peer);
+                    self.chain.peer_connected(FINALITY_PROTOCOL, peer);
+                }
+            }
+            NetworkEvent::Disconnected { peer } => self.chain.peer_disconnected(FINALITY_PROTOCOL, &peer),
+            NetworkEvent::Message { peer, payload } => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
+                Ok(FinalityMessage::Vote(vote)) => self.on_vote(&peer, vote).await,
+                Ok(FinalityMessage::Justification(proof)) => self.on_justification(&peer, *proof).await,
+                Err(error) => self.chain.offence(&peer, &error),
+            },
+            NetworkEvent::Request { peer, payload, respond } => {
+                match decode_limited(&payload, MAX_CHAIN_REQUEST_BYTES) {
+                    // The asker may have given up meanwhile.
+                    Ok(request) => drop(respond.answer(self.help(request).encode().into())),
+                    Err(error) => self.chain.offence(&peer, &error),
+                }
+            }
+        }
+    }
+
+    /// What a peer needs to take part: the newest proof, and the votes at hand.
+    fn tell(&self, peer: &PeerId) {
+        for message in self.at_hand() {
+            self.chain.send(peer, FINALITY_PROTOCOL, message.encode().into());
+        }
+    }
+
+    fn tell_all_again(&self) {
+        for message in self.at_hand() {
+            self.chain.broadcast(FINALITY_PROTOCOL, &message.encode().into(), None);
+        }
+    }
+
+    fn at_hand(&self) -> Vec<FinalityMessage> {
+        let votes = lock(&self.voter.rounds).votes.recent();
+        let proof = self.newest.clone().map(|proof| FinalityMessage::Justification(Box::new(proof)));
+        proof.into_iter().chain(votes.into_iter().map(FinalityMessage::Vote)).collect()
+    }
+
+    async fn on_vote(&mut self, peer: &PeerId, vote: Vote) {
+        if vote.set_id != self.set_id {
+            if vote.set_id == self.set_id + 1 && self.early.len() < EARLY_VOTES_MAX {
+                self.early.push_back((peer.clone(), vote));
+            }
+            return;
+        }
+        let offered = lock(&self.voter.rounds).votes.classify(&vote, &self.voters);
+        match offered {
+            Offered::Known | Offered::Old => return,
+            Offered::NoVoter => return self.chain.offence(peer, &"vote of somebody who is no voter"),
+            Offered::New | Offered::Ahead => {}
+        }
+        let (checked, bytes) = (vote.clone(), vote.encoded_size());
+        let verify = move || checked.verify();
+        let good = compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes, verify).await;
+        if !good.unwrap_or(false) {
+            return self.chain.offence(peer, &"vote with a wrong signature");
+        }
+        if offered == Offered::Ahead {
+            if self.voters.contains(&vote.signed.id) {
+                self.ask_for_help(peer.clone());
+            }
+            return;
+        }
+        let (target, number) = (*vote.signed.target().0, vote.signed.target().1);
+        let message = FinalityMessage::Vote(vote.clone()).encode();
+        if lock(&self.voter.rounds).hold(&self.chain, vote, &self.voters) == Offered::New {
+            self.chain.broadcast(FINALITY_PROTOCOL, &message.into(), Some(peer));
+        }
+        self.fetch_if_missing(peer, target, number);
+    }
+
+    fn fetch_if_missing(&self, peer: &PeerId, hash: Hash, number: BlockNumber) {
+        if number > self.chain.finalized().header.number && !self.chain.tree().contains(&hash) {
+            self.syncer.start(peer.clone(), hash, number);
+        }
+    }
+
+    async fn on_justification(&mut self, peer: &PeerId, proof: Justification) {
+        let (hash, number) = proof.target();
+        if number <= self.chain.finalized().header.number {
+            return;
+        }
+        if proof.set_id != self.set_id || !self.chain.tree().contains(&hash) {
+            // The proof itself comes with the blocks; this one is kept for the case that they come by gossip.
+            self.fetch_if_missing(peer, hash, number);
+            self.pending = Some(proof);
+            return;
+        }
+        if !self.finalize(proof.clone()).await {
+            return self.chain.offence(peer, &"justification that proves nothing");
+        }
+        // The voter learns what it needs to stop working on this round.
+        let known = {
+            let tree = self.chain.tree();
+            proof.commit.precommits.iter().all(|signed| tree.contains(&signed.precommit.target_hash))
+        };
+        if known {
+            self.feed(GlobalIn::Commit(proof.round, proof.commit.into(), Callback::Blank));
+        }
+    }
+
+    /// To the voter; it takes what comes at once, so nothing piles up.
+    fn feed(&self, input: GlobalIn) {
+        // A voter that has ended is started anew by the loop.
+        let _voter_ended = self.voter.global_in.unbounded_send(Ok(input));
+    }
+
+    // ---- catching up ----------------------------------------------------------------------------------------------
+
+    /// Rounds went on without us: asks for the votes of the last completed one, of one peer at a time.
+    fn ask_for_help(&mut self, peer: PeerId) {
+        if self.asked.is_some() {
+            return;
+        }
+        let round = lock(&self.voter.rounds).votes.round();
+        let request = CatchUpRequest { set_id: self.set_id, round }.encode();
+        let network = self.chain.network.clone();
+        self.asked = Some(Box::pin(async move {
+            let answer = network.request(&peer, FINALITY_PROTOCOL, request.into()).await;
+            (peer, answer.ok())
+        }));
+    }
+
+    /// What helps a peer that asks.
+    fn help(&self, request: CatchUpRequest) -> CatchUpResponse {
+        let completed = self.completed.as_ref()?;
+        if completed.set_id != request.set_id || completed.round <= request.round {
+            return None;
+        }
+        let mut votes = CatchUpVotes {
+            round_number: completed.round,
+            prevotes: Vec::new(),
+            precommits: Vec::new(),
+            base_hash: completed.base.0,
+            base_number: completed.base.1,
+        };
+        for SignedVoteMessage { message, signature, id } in completed.votes.iter().cloned() {
+            match message {
+                Message::Prevote(prevote) => votes.prevotes.push(SignedPrevote { prevote, signature, id }),
+                Message::Precommit(precommit) => votes.precommits.push(SignedPrecommit { precommit, signature, id }),
+                Message::PrimaryPropose(_) => {}
+            }
+        }
+        Some(CatchUp { set_id: completed.set_id, votes })
+    }
+
+    async fn on_catch_up(&mut self, peer: &PeerId, bytes: &Bytes) {
+        let response: CatchUpResponse = match decode_limited(bytes, MAX_JUSTIFICATION_BYTES) {
+            Ok(response) => response,
+            Err(error) => return self.chain.offence(peer, &error),
+        };
+        let round = lock(&self.voter.rounds).votes.round();
+        let Some(help) = response.filter(|help| help.set_id == self.set_id && help.votes.round_number > round) else {
+            return;
+        };
+        let (voters, checked) = (self.voters.clone(), help.clone());
+        let verify = move || checked.verify(&voters);
+        let verdict = compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes.len(), verify);
+        match verdict.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return self.chain.offence(peer, &error),
+            Err(error) => return tracing::warn!(%error, "votes could not be checked"),
+        }
+        if let Some((hash, number)) = self.first_missing(&help.votes) {
+            // Further votes will make us ask again, once the blocks are here.
+            return self.fetch_if_missing(peer, hash, number);
+        }
+        self.feed(GlobalIn::CatchUp(help.votes, Callback::Blank));
+    }
+
+    /// A block that the votes name and that is not here at that height.
+    fn first_missing(&self, votes: &CatchUpVotes) -> Option<(Hash, BlockNumber)> {
+        let tree = self.chain.tree();
+        let base = (votes.base_hash, votes.base_number);
+        let prevotes = votes.prevotes.iter().map(|vote| (vote.prevote.target_hash, vote.prevote.target_number));
+        let precommits = votes.precommits.iter().map(|vote| (vote.precommit.target_hash, vote.precommit.target_number));
+        let missing =
+            |(hash, number): &(Hash, BlockNumber)| tree.get(hash).is_none_or(|entry| entry.header.number != *number);
+        std::iter::once(base).chain(prevotes).chain(precommits).find(missing)
+    }
+}
+
+/// From where a voter starts: the finalized block's set; after its last completed round if that is known, else after that
+/// round's number, silently once.
+fn plan(chain: &Chain, completed: Option<CompletedRound>) -> Result<(Start, Option<CompletedRound>), NoVoters> {
+    let finalized = chain.finalized();
+    let validators = finalized.data.state.validators();
+    let voters = voters(validators).ok_or(NoVoters(finalized.hash))?;
+    let set_id = finalized.data.set_id;
+    let keys = chain.keystore.as_ref().map_or_else(Vec::new, |keystore| keystore.validator_ids());
+    let id = keys.into_iter().find(|key| voters.contains(key));
+    let base = (finalized.hash, finalized.header.number);
+    let completed = completed.filter(|completed| completed.set_id == set_id);
+    let mut start = Start {
+        voters,
+        set_id,
+        id,
+        finalized: base,
+        last_round: 0,
+        last_base: base,
+        last_votes: Vec::new(),
+        silent_round: None,
+    };
+    if let Some(completed) = &completed {
+        start.last_round = completed.round;
+        let tree = chain.tree();
+        let targets = completed.votes.iter().map(|vote| vote.target().0);
+        if std::iter::once(&completed.base.0).chain(targets).all(|hash| tree.contains(hash)) {
+            start.last_base = completed.base;
+            start.last_votes.clone_from(&completed.votes);
+        } else {
+            start.silent_round = Some(completed.round + 1);
+        }
+    }
+    Ok((start, completed))
+}

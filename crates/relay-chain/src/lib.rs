@@ -1,0 +1,252 @@
+//! The relay chain of one node: an embedded copy that authors, imports, finalizes and answers.
+//!
+//! **Role**: adapter behind [`ports::RuntimeClient`] (steps 8 and 11 of a candidate's way). Every node holds its own copy
+//! and believes nobody: what peers send is executed before it is passed on.
+//!
+//! **Receives**: blocks (`blck`), finality votes and proofs (`fnal`), misbehavior reports (`rprt`) through
+//! [`ports::Network`]; inherents from [`ports::InherentSource`], asked with a time limit. **Sends**: the same three to
+//! peers, and [`ports::ChainEvent`]s to subscribers.
+//!
+//! **Invariants**:
+//! - a block enters the tree only after size, slot, seal, claim and execution were checked and it was synced to disk; a
+//!   refused block leaves no trace, and costs whoever sent it;
+//! - answers to subsystems come from immutable snapshots and never wait for import, authoring or voting;
+//! - all signatures go through [`ports::Keystore`]: one seal per slot, one vote per round and stage, or silence;
+//! - a block is final when `finality-grandpa` holds more than two thirds of the votes for it, and the proof is on disk;
+//! - a node that is started on its disk continues where it was acknowledged to be.
+//!
+//! **Parts**: [`tree`], [`slots`], [`votes`], [`reports`], [`justification`], [`messages`] are pure; [`import`],
+//! [`author`], [`sync`], [`finality`], [`storage`] do the work around them.
+//!
+//! **Limits** are named constants in these modules.
+
+#![forbid(unsafe_code)]
+
+pub mod author;
+mod chain;
+mod client;
+pub mod finality;
+mod gossip_reports;
+pub mod import;
+pub mod justification;
+mod load;
+pub mod messages;
+pub mod reports;
+pub mod slots;
+pub mod storage;
+pub mod sync;
+pub mod tree;
+pub mod votes;
+
+use std::sync::Arc;
+
+use deterministic::Environment;
+use ports::{BlobStore, InherentSource, Keystore, Network, NetworkError, RuntimeClient, StorageError};
+use primitives::{BlockNumber, Hash};
+use runtime::{Block, Genesis, GenesisError, State, Verifier};
+
+pub use chain::{FEED_CAPACITY, FEEDS_MAX, FinalizeError, MAX_OFFENCES, OFFENDERS_MAX, REFUSE_PEER_FOR};
+pub use client::API_VERSION;
+pub use import::{ImportError, Imported};
+
+use chain::{Chain, Settings};
+use finality::{Finality, NoVoters};
+use messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL};
+use slots::PARTS_PER_MILLION;
+use storage::Storage;
+use sync::Syncer;
+
+/// What a chain is, and what this node does in it. All nodes of a chain have the same `genesis`, `slot_ms` and
+/// `fork_probability`; peers that differ are refused.
+pub struct RelayChainConfig {
+    /// The first state.
+    pub genesis: Genesis,
+    /// Length of a slot, in milliseconds.
+    pub slot_ms: u64,
+    /// Share of slots in which more than one author is eligible, 0 to 1.
+    pub fork_probability: f64,
+    /// Whether this node authors blocks with the keys of its keystore.
+    pub author: bool,
+    /// Verifies the signatures of a block ([`runtime::DirectVerifier`], a batching one, or a simulator's memo).
+    pub verifier: Arc<dyn Verifier + Send + Sync>,
+}
+
+/// Why a chain does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The genesis is not acceptable.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// A slot of no length.
+    #[error("slot length is 0 ms, expected at least 1")]
+    SlotLength,
+    /// Not a probability.
+    #[error("fork probability is {0}, expected 0 to 1")]
+    ForkProbability(f64),
+    /// The disk belongs to another chain.
+    #[error("disk holds the chain with genesis {found:?}, expected {expected:?}")]
+    ForeignChain {
+        /// What this chain starts with.
+        expected: Hash,
+        /// What the disk says.
+        found: Hash,
+    },
+    /// The disk cannot be read or written, or what is on it is not what was written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A block that is final according to the disk is missing there.
+    #[error("finalized block {number} is not on disk")]
+    MissingBlock {
+        /// Its height.
+        number: BlockNumber,
+    },
+    /// A finalized block on disk cannot be executed again.
+    #[error("block {number} on disk cannot be executed: {source}")]
+    Replay {
+        /// Its height.
+        number: BlockNumber,
+        /// Why.
+        source: ImportError,
+    },
+    /// A protocol cannot be opened.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// There is nobody to finalize.
+    #[error(transparent)]
+    NoVoters(#[from] NoVoters),
+}
+
+/// Where a chain stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainStatus {
+    /// Head of the best chain.
+    pub best: (Hash, BlockNumber),
+    /// The finalized block.
+    pub finalized: (Hash, BlockNumber),
+    /// Heads of all forks.
+    pub leaves: usize,
+    /// Blocks imported since start.
+    pub blocks: u64,
+    /// Blocks imported since start whose parent had a child already.
+    pub forks: u64,
+    /// Blocks authored since start.
+    pub authored: u64,
+    /// Blocks refused since start that somebody is to blame for.
+    pub refused: u64,
+    /// Misbehavior reports that wait for a block.
+    pub reports: usize,
+    /// Peers on the block protocol.
+    pub peers: usize,
+}
+
+/// A running chain. Its tasks end with [`stop`](Self::stop).
+pub struct RelayChain {
+    chain: Arc<Chain>,
+}
+
+impl std::fmt::Debug for RelayChain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayChain").field("status", &self.status()).finish()
+    }
+}
+
+impl RelayChain {
+    /// Loads the chain from disk (or begins one), joins the network, and starts to import, finalize and, if configured,
+    /// author. Without a keystore it only follows.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing runs then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future before it returns starts nothing, but protocols of the network may stay open.
+    pub async fn start(
+        config: RelayChainConfig,
+        environment: Environment,
+        network: Arc<dyn Network>,
+        blobs: Arc<dyn BlobStore>,
+        keystore: Option<Arc<dyn Keystore>>,
+    ) -> Result<Arc<Self>, Error> {
+        let RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier } = config;
+        if slot_ms == 0 {
+            return Err(Error::SlotLength);
+        }
+        if !(0.0..=1.0).contains(&fork_probability) {
+            return Err(Error::ForkProbability(fork_probability));
+        }
+        let forks_per_million = (fork_probability * f64::from(PARTS_PER_MILLION)).round() as u32;
+        let storage = Storage::new(blobs);
+        let loaded = load::load(&storage, &environment, &genesis, forks_per_million).await?;
+        let settings = Settings { genesis: loaded.genesis, slot_ms, forks_per_million, verifier };
+        let chain = Arc::new(Chain::new(settings, environment, network, keystore.clone(), storage, loaded.tree));
+        let (syncer, synced) = Syncer::new(chain.clone());
+        let finality = Finality::new(chain.clone(), syncer.clone(), loaded.round, loaded.votes, loaded.finalized)?;
+        let blocks = chain.network.open(BLOCK_PROTOCOL, chain.handshake())?;
+        let votes = chain.network.open(FINALITY_PROTOCOL, chain.handshake())?;
+        let reports = chain.network.open(REPORT_PROTOCOL, chain.handshake())?;
+        let spawner = chain.environment.spawner.clone();
+        spawner.spawn("chain-blocks", Box::pin(sync::run(chain.clone(), blocks, syncer, synced)));
+        spawner.spawn("chain-finality", Box::pin(finality.run(votes)));
+        spawner.spawn("chain-reports", Box::pin(gossip_reports::run(chain.clone(), reports)));
+        if let Some(keystore) = keystore.filter(|_| author) {
+            spawner.spawn("chain-author", Box::pin(author::run(chain.clone(), keystore)));
+        }
+        Ok(Arc::new(Self { chain }))
+    }
+
+    /// Says where inherents come from; without it, or until then, blocks carry empty ones. Returns whether this was the
+    /// first time: later sources are ignored.
+    pub fn set_inherent_source(&self, source: Arc<dyn InherentSource>) -> bool {
+        self.chain.inherent_source.set(source).is_ok()
+    }
+
+    /// The door for subsystems.
+    pub fn client(&self) -> Arc<dyn RuntimeClient> {
+        Arc::new(client::Client(self.chain.clone()))
+    }
+
+    /// Hash of the genesis block.
+    pub fn genesis_hash(&self) -> Hash {
+        self.chain.settings.genesis
+    }
+
+    /// Where the chain stands.
+    pub fn status(&self) -> ChainStatus {
+        let counters = *self.chain.counters();
+        let peers = self.chain.peers(BLOCK_PROTOCOL).len();
+        let reports = self.chain.reports().len();
+        let tree = self.chain.tree();
+        let numbered = |(hash, entry): (Hash, &tree::Entry<chain::BlockData>)| (hash, entry.header.number);
+        ChainStatus {
+            best: numbered(tree.best()),
+            finalized: numbered(tree.finalized()),
+            leaves: tree.leaves().len(),
+            blocks: counters.imported,
+            forks: counters.forks,
+            authored: counters.authored,
+            refused: counters.refused,
+            reports,
+            peers,
+        }
+    }
+
+    /// Checks a block and takes it into the tree, as if a peer had sent it; it is not announced.
+    ///
+    /// # Errors
+    /// Why it is refused; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped the block may have been stored without being in the tree; a later start finds it.
+    pub async fn import(&self, block: Block) -> Result<Imported, ImportError> {
+        self.chain.import(block, None).await
+    }
+
+    /// A block in the tree with its state; `None` if it is unknown or was pruned.
+    pub fn block(&self, hash: &Hash) -> Option<(Arc<Block>, Arc<State>)> {
+        self.chain.snapshot(hash).map(|known| (known.data.block, known.data.state))
+    }
+
+    /// Ends all tasks. Feeds end; what was acknowledged is on disk. The client goes on answering.
+    pub fn stop(&self) {
+        self.chain.stop();
+    }
+}

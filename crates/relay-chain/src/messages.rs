@@ -1,0 +1,115 @@
+//! What chains say to each other: three protocols, their messages and the limits of each. Pure.
+
+use codec::{Decode, Encode};
+use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, ProtocolId};
+use primitives::{BlockNumber, BoundedVec, Hash};
+use runtime::Block;
+
+use crate::justification::{CatchUp, Justification, MAX_JUSTIFICATION_BYTES, Vote};
+
+/// Blocks: announcements, and requests for ranges of a chain.
+pub const BLOCK_PROTOCOL: ProtocolId = ProtocolId(*b"blck");
+/// Finality: votes and justifications, and requests for the votes of a round.
+pub const FINALITY_PROTOCOL: ProtocolId = ProtocolId(*b"fnal");
+/// Misbehavior reports.
+pub const REPORT_PROTOCOL: ProtocolId = ProtocolId(*b"rprt");
+/// Version of all three.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest encoded block, in bytes; authors keep within it.
+pub const MAX_BLOCK_BYTES: usize = 8 * 1024 * 1024;
+/// Most blocks of one answer.
+pub const MAX_BLOCKS_PER_RESPONSE: usize = 64;
+/// Encoded blocks of one answer, in bytes, unless the first alone is larger.
+pub const RESPONSE_BLOCKS_BYTES: usize = MAX_BLOCK_BYTES;
+/// Most justifications of one answer: the last one, and one per change of voters in the range.
+pub const MAX_JUSTIFICATIONS_PER_RESPONSE: usize = 4;
+/// Largest encoded misbehavior report, in bytes: two votes with context and signature.
+pub const MAX_REPORT_BYTES: usize = 512;
+/// Largest encoded request, in bytes.
+pub const MAX_CHAIN_REQUEST_BYTES: usize = 64;
+
+const _: () = assert!(
+    RESPONSE_BLOCKS_BYTES + MAX_JUSTIFICATIONS_PER_RESPONSE * MAX_JUSTIFICATION_BYTES + 1024 <= MAX_RESPONSE_BYTES
+);
+const _: () = assert!(MAX_BLOCK_BYTES <= runtime::limits::MAX_BLOCK_SIZE);
+const _: () = assert!(MAX_JUSTIFICATION_BYTES < MAX_NOTIFICATION_BYTES);
+
+/// Said first on every substream: whoever differs is on another chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Handshake {
+    /// [`PROTOCOL_VERSION`].
+    pub version: u32,
+    /// Hash of the genesis block.
+    pub genesis: Hash,
+    /// Length of a slot, in milliseconds.
+    pub slot_ms: u64,
+    /// Wanted share of slots with several authors, in parts per million.
+    pub forks_per_million: u32,
+}
+
+/// Gossip on [`BLOCK_PROTOCOL`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum BlockMessage {
+    /// A block that the sender has imported, whole.
+    Block(Block),
+    /// A block that the sender has imported and that is too large for gossip: to be requested.
+    Have {
+        /// Its hash.
+        hash: Hash,
+        /// Its height.
+        number: BlockNumber,
+    },
+}
+
+impl BlockMessage {
+    /// The announcement of a block: whole if gossip takes it, else by name.
+    pub fn announce(block: &Block) -> Vec<u8> {
+        let whole = (0_u8, block).encode();
+        if whole.len() <= MAX_NOTIFICATION_BYTES {
+            return whole;
+        }
+        Self::Have { hash: block.hash(), number: block.header.number }.encode()
+    }
+}
+
+/// Asks for a stretch of the chain that ends at `head`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BlockRequest {
+    /// Which chain.
+    pub head: Hash,
+    /// Height of the first block wanted.
+    pub first: BlockNumber,
+    /// Most blocks wanted.
+    pub max: u32,
+}
+
+/// Answers a [`BlockRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct BlockResponse {
+    /// The blocks in order from the height that was asked for; none if the chain is not known.
+    pub blocks: BoundedVec<Block, MAX_BLOCKS_PER_RESPONSE>,
+    /// Justifications of some of them, in order.
+    pub justifications: BoundedVec<Justification, MAX_JUSTIFICATIONS_PER_RESPONSE>,
+}
+
+/// Gossip on [`FINALITY_PROTOCOL`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum FinalityMessage {
+    /// A vote.
+    Vote(Vote),
+    /// A block is final, with the proof.
+    Justification(Box<Justification>),
+}
+
+/// Asks for the votes of the last round that the peer completed in a voter set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CatchUpRequest {
+    /// Which voter set.
+    pub set_id: u64,
+    /// The asker's round.
+    pub round: u64,
+}
+
+/// Answers a [`CatchUpRequest`]; `None` if the peer is no further.
+pub type CatchUpResponse = Option<CatchUp>;

@@ -1,0 +1,385 @@
+//! Blocks between peers: announcements in and out, orphans, requests for stretches of a chain, and their serving.
+//!
+//! A block whose parent is not known waits as an orphan while the stretch from the finalized block to its parent is asked
+//! of whoever sent it. Answers carry proofs of finality, so that a node that was away for long finalizes on its way.
+//!
+//! **Limits**: [`ORPHANS_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`BLOCKS_PER_CLAIM_MAX`], and those of
+//! [`crate::messages`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use codec::Encode;
+use futures::{FutureExt, StreamExt, channel::mpsc, pin_mut, select_biased};
+use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, NetworkEvent, PeerId, ProtocolEvents, StorageError};
+use primitives::{BlockNumber, Hash, decode_limited};
+use runtime::{Block, SlotClaim};
+
+use crate::{
+    chain::{Chain, lock},
+    import::ImportError,
+    justification::Justification,
+    messages::{
+        BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, Handshake, MAX_BLOCKS_PER_RESPONSE,
+        MAX_CHAIN_REQUEST_BYTES, MAX_JUSTIFICATIONS_PER_RESPONSE, RESPONSE_BLOCKS_BYTES,
+    },
+    storage::StoredBlock,
+    tree::TreeError,
+};
+
+/// Blocks that wait for their parents; each is at most a gossip message.
+pub const ORPHANS_MAX: usize = 64;
+/// Peers that we catch up from at once.
+pub const SYNC_JOBS_MAX: usize = 4;
+/// Requests of one catching-up; further blocks come with the next announcement.
+pub const SYNC_REQUESTS_MAX: usize = 4096;
+/// Announced blocks of one author and slot that are looked at; further ones only as ancestors of others' blocks. The
+/// second shows the equivocation, more would only fill the tree.
+pub const BLOCKS_PER_CLAIM_MAX: usize = 2;
+/// A gap that is assumed first, in blocks, before everything above the finalized block is asked for.
+pub const SMALL_GAP: BlockNumber = 4;
+
+/// Blocks whose parents are missing, by parent.
+#[derive(Default)]
+struct Orphans {
+    by_parent: BTreeMap<Hash, Vec<(PeerId, Block)>>,
+    count: usize,
+}
+
+impl Orphans {
+    fn add(&mut self, peer: PeerId, block: Block) {
+        if self.count >= ORPHANS_MAX {
+            // Whatever waits will be announced or asked for again: a full pool is somebody's nonsense.
+            *self = Self::default();
+        }
+        self.count += 1;
+        self.by_parent.entry(block.header.parent_hash).or_default().push((peer, block));
+    }
+
+    fn take(&mut self, parent: &Hash) -> Vec<(PeerId, Block)> {
+        let found = self.by_parent.remove(parent).unwrap_or_default();
+        self.count -= found.len();
+        found
+    }
+}
+
+/// Starts the jobs that catch up, and hears of their ends.
+pub(crate) struct Syncer {
+    chain: Arc<Chain>,
+    busy: Mutex<BTreeSet<PeerId>>,
+    done: mpsc::UnboundedSender<Hash>,
+}
+
+impl Syncer {
+    /// The second part tells of heads that jobs were started for, when they end; at most [`SYNC_JOBS_MAX`] wait.
+    pub(crate) fn new(chain: Arc<Chain>) -> (Arc<Self>, mpsc::UnboundedReceiver<Hash>) {
+        let (done, ended) = mpsc::unbounded();
+        (Arc::new(Self { chain, busy: Mutex::default(), done }), ended)
+    }
+
+    /// Fetches the chain that ends at `head` from a peer, unless that peer is being asked already.
+    pub(crate) fn start(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
+        {
+            let mut busy = lock(&self.busy);
+            if busy.len() >= SYNC_JOBS_MAX || !busy.insert(peer.clone()) {
+                return;
+            }
+        }
+        let syncer = self.clone();
+        let task = async move {
+            {
+                let stopped = syncer.chain.until_stopped().fuse();
+                let work = catch_up(&syncer.chain, &peer, head, number).fuse();
+                pin_mut!(stopped, work);
+                select_biased! {
+                    () = stopped => {}
+                    () = work => {}
+                }
+            }
+            lock(&syncer.busy).remove(&peer);
+            // The loop that listens ends with the chain.
+            let _loop_ended = syncer.done.unbounded_send(head);
+        };
+        self.chain.environment.spawner.spawn("chain-sync", Box::pin(task));
+    }
+}
+
+/// Asks for stretch after stretch until `head` is there or nothing more comes.
+async fn catch_up(chain: &Chain, peer: &PeerId, head: Hash, number: BlockNumber) {
+    let mut first = number.saturating_sub(SMALL_GAP).max(chain.finalized().header.number + 1);
+    for _ in 0..SYNC_REQUESTS_MAX {
+        if chain.tree().contains(&head) {
+            return;
+        }
+        let request = BlockRequest { head, first, max: MAX_BLOCKS_PER_RESPONSE as u32 };
+        let answer = chain.network.request(peer, BLOCK_PROTOCOL, request.encode().into()).await;
+        let bytes = match answer {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "peer does not send blocks");
+                return;
+            }
+        };
+        let response: BlockResponse = match decode_limited(&bytes, MAX_RESPONSE_BYTES) {
+            Ok(response) => response,
+            Err(error) => return chain.offence(peer, &error),
+        };
+        match take_stretch(chain, peer, first, response).await {
+            Stretch::Last(last) => first = last.saturating_add(1),
+            Stretch::Gap if first > chain.finalized().header.number + 1 => {
+                first = chain.finalized().header.number + 1;
+            }
+            Stretch::Gap | Stretch::End => return,
+        }
+    }
+}
+
+/// What became of an answer.
+enum Stretch {
+    /// All of it is in the tree, up to this height.
+    Last(BlockNumber),
+    /// The parent of its first block is not known.
+    Gap,
+    /// There was nothing, or nothing good.
+    End,
+}
+
+async fn take_stretch(chain: &Chain, peer: &PeerId, first: BlockNumber, response: BlockResponse) -> Stretch {
+    let mut proofs = response.justifications.into_inner().into_iter().peekable();
+    let mut last = Stretch::End;
+    for (block, number) in response.blocks.into_iter().zip(first..) {
+        if block.header.number != number {
+            chain.offence(peer, &"block of another height than asked for");
+            return Stretch::End;
+        }
+        match chain.import(block, None).await {
+            // What is already final here is known as well, whether or not it is still in the tree.
+            Ok(_) | Err(ImportError::Tree(TreeError::Known(_) | TreeError::Stale(_))) => last = Stretch::Last(number),
+            Err(ImportError::Tree(TreeError::UnknownParent { .. })) if number == first => return Stretch::Gap,
+            Err(error) => {
+                refused(chain, peer, &error);
+                return Stretch::End;
+            }
+        }
+        while let Some(proof) = proofs.next_if(|proof| proof.target().1 <= number) {
+            if let Err(error) = chain.finalize(&proof).await
+                && error.is_offence()
+            {
+                chain.offence(peer, &error);
+                return Stretch::End;
+            }
+        }
+    }
+    last
+}
+
+/// A block was refused: logged, counted, and held against whoever sent it if that is to blame.
+fn refused(chain: &Chain, peer: &PeerId, error: &ImportError) {
+    if error.is_offence() {
+        chain.counters().refused += 1;
+        chain.offence(peer, error);
+    } else {
+        tracing::debug!(%peer, %error, "block not taken");
+    }
+}
+
+/// The loop of the block protocol.
+pub(crate) async fn run(
+    chain: Arc<Chain>,
+    mut events: Box<dyn ProtocolEvents>,
+    syncer: Arc<Syncer>,
+    mut synced: mpsc::UnboundedReceiver<Hash>,
+) {
+    let mut orphans = Orphans::default();
+    let stopped = chain.until_stopped().fuse();
+    pin_mut!(stopped);
+    loop {
+        let event = select_biased! {
+            () = stopped => return,
+            head = synced.next() => {
+                if let Some(head) = head {
+                    caught_up(&chain, &syncer, &mut orphans, head).await;
+                }
+                continue;
+            }
+            event = events.next().fuse() => event,
+        };
+        match event {
+            None => return,
+            Some(NetworkEvent::Connected { peer, handshake }) => connected(&chain, peer, &handshake),
+            Some(NetworkEvent::Disconnected { peer }) => chain.peer_disconnected(BLOCK_PROTOCOL, &peer),
+            Some(NetworkEvent::Message { peer, payload }) => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
+                Ok(BlockMessage::Block(block)) => announced(&chain, &syncer, &mut orphans, peer, block).await,
+                Ok(BlockMessage::Have { hash, number }) => {
+                    let finalized = chain.finalized().header.number;
+                    if number > finalized && !chain.tree().contains(&hash) {
+                        syncer.start(peer, hash, number);
+                    }
+                }
+                Err(error) => chain.offence(&peer, &error),
+            },
+            Some(NetworkEvent::Request { peer, payload, respond }) => {
+                match decode_limited(&payload, MAX_CHAIN_REQUEST_BYTES) {
+                    Ok(request) => match serve(&chain, request).await {
+                        // The asker may have given up meanwhile.
+                        Ok(response) => drop(respond.answer(Bytes::from(response.encode()))),
+                        Err(error) => tracing::error!(%error, "cannot serve blocks"),
+                    },
+                    Err(error) => chain.offence(&peer, &error),
+                }
+            }
+        }
+    }
+}
+
+/// A peer is there: unless it is on another chain, it hears what our best block is.
+fn connected(chain: &Chain, peer: PeerId, handshake: &Bytes) {
+    if handshake.len() > MAX_CHAIN_REQUEST_BYTES || *handshake != chain.handshake() {
+        let theirs: Option<Handshake> = decode_limited(handshake, MAX_CHAIN_REQUEST_BYTES).ok();
+        tracing::warn!(%peer, ?theirs, "peer is on another chain");
+        chain.refuse(&peer);
+        return;
+    }
+    chain.peer_connected(BLOCK_PROTOCOL, peer.clone());
+    let best = chain.best();
+    if best.header.number > 0 {
+        chain.send(&peer, BLOCK_PROTOCOL, BlockMessage::announce(&best.data.block).into());
+    }
+}
+
+/// A peer has announced a whole block.
+async fn announced(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, peer: PeerId, block: Block) {
+    let (hash, number, parent) = (block.hash(), block.header.number, block.header.parent_hash);
+    if let Ok(claim) = SlotClaim::from_digest(&block.header.digest)
+        && chain.blocks_of_claim(claim.slot, claim.author) >= BLOCKS_PER_CLAIM_MAX
+    {
+        return;
+    }
+    match chain.import(block.clone(), None).await {
+        Ok(_) => {
+            chain.announce(&block, Some(&peer));
+            adopt(chain, syncer, orphans, hash).await;
+        }
+        Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {
+            orphans.add(peer.clone(), block);
+            syncer.start(peer, parent, number.saturating_sub(1));
+        }
+        Err(ImportError::Tree(TreeError::Known(_) | TreeError::Stale(_))) => {}
+        Err(error) => refused(chain, &peer, &error),
+    }
+}
+
+/// A block is there: takes the orphans that waited for it, and those that waited for them.
+async fn adopt(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, parent: Hash) {
+    let mut open = vec![parent];
+    while let Some(parent) = open.pop() {
+        for (peer, block) in orphans.take(&parent) {
+            let hash = block.hash();
+            match chain.import(block.clone(), None).await {
+                Ok(_) => {
+                    chain.announce(&block, Some(&peer));
+                    open.push(hash);
+                }
+                Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {
+                    syncer.start(peer, parent, block.header.number.saturating_sub(1));
+                }
+                Err(error) => refused(chain, &peer, &error),
+            }
+        }
+    }
+}
+
+/// A catching-up has ended: whoever waited for its head and did not get it is dropped; of the others those are taken
+/// whose parents are there now, and the parent of the first that is left is asked for.
+async fn caught_up(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, head: Hash) {
+    if !chain.tree().contains(&head) {
+        drop(orphans.take(&head));
+    }
+    let parents: Vec<Hash> = orphans.by_parent.keys().copied().collect();
+    for parent in parents {
+        if chain.tree().contains(&parent) {
+            adopt(chain, syncer, orphans, parent).await;
+        }
+    }
+    let left = orphans.by_parent.iter().next().and_then(|(parent, waiting)| Some((*parent, waiting.first()?)));
+    if let Some((parent, (peer, block))) = left {
+        syncer.start(peer.clone(), parent, block.header.number.saturating_sub(1));
+    }
+}
+
+/// The blocks of a chain from a height on, and what proves some of them final.
+pub(crate) async fn serve(chain: &Chain, request: BlockRequest) -> Result<BlockResponse, StorageError> {
+    let most = (request.max as usize).min(MAX_BLOCKS_PER_RESPONSE);
+    let path = path(chain, request, most).await?;
+    let mut blocks = Vec::new();
+    let mut bytes = 0;
+    for stored in path {
+        let held = chain.snapshot(&stored.hash).map(|known| known.data.block);
+        let block = match held {
+            Some(block) => Block::clone(&block),
+            None => match chain.storage.block(stored).await? {
+                Some(block) => block,
+                None => break,
+            },
+        };
+        bytes += block.encoded_size();
+        if bytes > RESPONSE_BLOCKS_BYTES && !blocks.is_empty() {
+            break;
+        }
+        blocks.push(block);
+    }
+    let last = request.first.saturating_add(blocks.len().saturating_sub(1) as u32);
+    let justifications = if blocks.is_empty() { Vec::new() } else { proofs(chain, request.first, last).await? };
+    Ok(BlockResponse {
+        blocks: blocks.try_into().unwrap_or_default(),
+        justifications: justifications.try_into().unwrap_or_default(),
+    })
+}
+
+/// Names the blocks to be served, in order of height.
+async fn path(chain: &Chain, request: BlockRequest, most: usize) -> Result<Vec<StoredBlock>, StorageError> {
+    let BlockRequest { head, first, .. } = request;
+    let end = first.saturating_add(most as u32);
+    let (oldest, mut in_tree) = {
+        let tree = chain.tree();
+        let oldest = tree.oldest_number();
+        let mut found = Vec::new();
+        let mut hash = head;
+        while let Some(entry) = tree.get(&hash)
+            && entry.header.number >= first
+        {
+            if entry.header.number < end {
+                found.push(StoredBlock { number: entry.header.number, hash });
+            }
+            hash = entry.header.parent_hash;
+        }
+        let known = tree.contains(&head);
+        (oldest, if known { Some(found) } else { None })
+    };
+    let Some(in_tree) = in_tree.as_mut() else {
+        return Ok(Vec::new());
+    };
+    in_tree.reverse();
+    let mut path = Vec::new();
+    if first < oldest {
+        path = chain.storage.blocks(first.max(1), end.min(oldest).saturating_sub(1)).await?;
+    }
+    path.append(in_tree);
+    Ok(path)
+}
+
+/// The newest proof for the stretch, and before it the newest of each earlier voter set.
+async fn proofs(chain: &Chain, first: BlockNumber, last: BlockNumber) -> Result<Vec<Justification>, StorageError> {
+    let mut newest = BTreeMap::new();
+    for (number, set_id) in chain.storage.justifications(first, last).await? {
+        newest.insert(set_id, number);
+    }
+    let mut proofs = Vec::new();
+    for (set_id, number) in newest.into_iter().take(MAX_JUSTIFICATIONS_PER_RESPONSE) {
+        proofs.extend(chain.storage.justification(number, set_id).await?);
+    }
+    Ok(proofs)
+}

@@ -1,0 +1,354 @@
+//! The block tree: forks above the finalized block, a short tail of finalized ancestors below it. Pure.
+//!
+//! **Fork choice**, among the blocks that descend from the finalized one: the highest number wins; of equal height the
+//! chain with more primary slots since genesis; of those the lowest hash. Every node that knows the same blocks chooses
+//! the same head, in whatever order they came.
+//!
+//! **Limits**: [`MAX_UNFINALIZED_BLOCKS`], [`MAX_UNFINALIZED_DEPTH`], [`FINALIZED_BLOCKS_KEPT`].
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
+
+use primitives::{BlockNumber, Hash, Header, Slot};
+
+/// Blocks above the finalized one, on all forks together.
+pub const MAX_UNFINALIZED_BLOCKS: usize = 1024;
+/// How far a chain may run ahead of finality, in blocks. Authors stop there.
+pub const MAX_UNFINALIZED_DEPTH: u32 = 256;
+/// Finalized blocks, the newest ones, that stay in the tree with their states: work may still refer to them.
+pub const FINALIZED_BLOCKS_KEPT: usize = 64;
+
+const _: () = assert!(MAX_UNFINALIZED_BLOCKS > MAX_UNFINALIZED_DEPTH as usize);
+
+/// Why the tree does not take a block, or does not finalize one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// It is in the tree.
+    #[error("block {0:?} is known")]
+    Known(Hash),
+    /// Its parent is not in the tree.
+    #[error("parent {parent:?} of block {block:?} is not known")]
+    UnknownParent {
+        /// The block.
+        block: Hash,
+        /// Its parent.
+        parent: Hash,
+    },
+    /// It forks off below the finalized block.
+    #[error("block {0:?} does not descend from the finalized block")]
+    Stale(Hash),
+    /// Its number is not its parent's plus one.
+    #[error("block {block:?} has number {found}, expected {expected}")]
+    Number {
+        /// The block.
+        block: Hash,
+        /// Its number.
+        found: BlockNumber,
+        /// What its parent makes of it.
+        expected: BlockNumber,
+    },
+    /// Its slot is not after its parent's.
+    #[error("block {block:?} is of slot {found}, its parent of slot {parent}")]
+    Slot {
+        /// The block.
+        block: Hash,
+        /// Its slot.
+        found: Slot,
+        /// Its parent's slot.
+        parent: Slot,
+    },
+    /// [`MAX_UNFINALIZED_BLOCKS`] or [`MAX_UNFINALIZED_DEPTH`] is reached.
+    #[error("no room for block {0:?}: finality is too far behind")]
+    Full(Hash),
+    /// It is not in the tree.
+    #[error("block {0:?} is not known")]
+    Unknown(Hash),
+}
+
+/// A block in the tree.
+#[derive(Clone, Debug)]
+pub struct Entry<D> {
+    /// Its header.
+    pub header: Header,
+    /// Its slot.
+    pub slot: Slot,
+    /// Blocks of primary slots on its chain since genesis, with itself.
+    pub primaries: u64,
+    /// What else is kept with it, such as its state.
+    pub data: D,
+}
+
+/// What is known of a block before it enters.
+#[derive(Clone, Debug)]
+pub struct NewBlock<D> {
+    /// Its hash.
+    pub hash: Hash,
+    /// Its header.
+    pub header: Header,
+    /// Its slot.
+    pub slot: Slot,
+    /// Whether its author won the slot by lot.
+    pub is_primary: bool,
+    /// What is kept with it.
+    pub data: D,
+}
+
+/// What a finalization did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Finalized {
+    /// The blocks that became final, oldest first.
+    pub newly: Vec<(BlockNumber, Hash)>,
+    /// Heads of the forks that died.
+    pub stale_heads: Vec<Hash>,
+    /// All blocks of those forks; they are no longer in the tree.
+    pub removed: Vec<(BlockNumber, Hash)>,
+}
+
+/// The tree.
+#[derive(Clone, Debug)]
+pub struct Tree<D> {
+    blocks: BTreeMap<Hash, Entry<D>>,
+    /// Children above the finalized block.
+    children: BTreeMap<Hash, BTreeSet<Hash>>,
+    /// Finalized blocks in the tree, oldest first; the last is the finalized one.
+    finalized: VecDeque<Hash>,
+    best: Hash,
+}
+
+impl<D> Tree<D> {
+    /// A tree of one finalized block.
+    pub fn new(root: NewBlock<D>) -> Self {
+        let NewBlock { hash, header, slot, is_primary, data } = root;
+        let entry = Entry { header, slot, primaries: u64::from(is_primary), data };
+        Self {
+            blocks: BTreeMap::from([(hash, entry)]),
+            children: BTreeMap::new(),
+            finalized: VecDeque::from([hash]),
+            best: hash,
+        }
+    }
+
+    /// A block.
+    pub fn get(&self, hash: &Hash) -> Option<&Entry<D>> {
+        self.blocks.get(hash)
+    }
+
+    /// Whether a block is in the tree.
+    pub fn contains(&self, hash: &Hash) -> bool {
+        self.blocks.contains_key(hash)
+    }
+
+    /// All blocks.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry<D>> {
+        self.blocks.values()
+    }
+
+    /// The head of the best chain.
+    pub fn best(&self) -> (Hash, &Entry<D>) {
+        (self.best, self.known(&self.best))
+    }
+
+    /// The finalized block.
+    pub fn finalized(&self) -> (Hash, &Entry<D>) {
+        let hash = *self.finalized.back().expect("the finalized block is never dropped");
+        (hash, self.known(&hash))
+    }
+
+    /// Height of the oldest block in the tree.
+    pub fn oldest_number(&self) -> BlockNumber {
+        self.finalized.front().map_or(0, |hash| self.known(hash).header.number)
+    }
+
+    /// Blocks above the finalized one.
+    pub fn unfinalized(&self) -> usize {
+        self.blocks.len() - self.finalized.len()
+    }
+
+    fn known(&self, hash: &Hash) -> &Entry<D> {
+        self.blocks.get(hash).expect("best and finalized blocks are in the tree")
+    }
+
+    /// By what heads compare: the greatest is the best.
+    fn weight(&self, hash: &Hash) -> (BlockNumber, u64, Reverse<Hash>) {
+        let entry = self.known(hash);
+        (entry.header.number, entry.primaries, Reverse(*hash))
+    }
+
+    /// Whether a block could enter; all that can be said of it without its state.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn check(&self, hash: Hash, header: &Header, slot: Slot) -> Result<(), TreeError> {
+        if self.contains(&hash) {
+            return Err(TreeError::Known(hash));
+        }
+        let (finalized_hash, finalized) = self.finalized();
+        if header.number <= finalized.header.number {
+            return Err(TreeError::Stale(hash));
+        }
+        let parent_hash = header.parent_hash;
+        let Some(parent) = self.get(&parent_hash) else {
+            return Err(TreeError::UnknownParent { block: hash, parent: parent_hash });
+        };
+        if parent.header.number.checked_add(1) != Some(header.number) {
+            let expected = parent.header.number.saturating_add(1);
+            return Err(TreeError::Number { block: hash, found: header.number, expected });
+        }
+        if parent.header.number == finalized.header.number && parent_hash != finalized_hash {
+            return Err(TreeError::Stale(hash));
+        }
+        if slot <= parent.slot {
+            return Err(TreeError::Slot { block: hash, found: slot, parent: parent.slot });
+        }
+        let depth = header.number - finalized.header.number;
+        if depth > MAX_UNFINALIZED_DEPTH || self.unfinalized() >= MAX_UNFINALIZED_BLOCKS {
+            return Err(TreeError::Full(hash));
+        }
+        Ok(())
+    }
+
+    /// Whether something is built on a block; always false below the finalized one.
+    pub fn has_child(&self, hash: &Hash) -> bool {
+        self.children.contains_key(hash)
+    }
+
+    /// Adds a block. Returns whether it is the best one now.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`]; the tree is unchanged then.
+    pub fn insert(&mut self, block: NewBlock<D>) -> Result<bool, TreeError> {
+        let NewBlock { hash, header, slot, is_primary, data } = block;
+        self.check(hash, &header, slot)?;
+        let parent = header.parent_hash;
+        let primaries = self.known(&parent).primaries + u64::from(is_primary);
+        self.blocks.insert(hash, Entry { header, slot, primaries, data });
+        self.children.entry(parent).or_default().insert(hash);
+        let is_best = self.weight(&hash) > self.weight(&self.best);
+        if is_best {
+            self.best = hash;
+        }
+        Ok(is_best)
+    }
+
+    /// Heads of all forks above the finalized block (which is one itself if nothing descends from it), best first.
+    pub fn leaves(&self) -> Vec<Hash> {
+        let (finalized, entry) = self.finalized();
+        let floor = entry.header.number;
+        let mut leaves: Vec<Hash> = self
+            .blocks
+            .iter()
+            .filter(|(hash, entry)| entry.header.number > floor && !self.children.contains_key(*hash))
+            .map(|(hash, _)| *hash)
+            .collect();
+        if leaves.is_empty() {
+            leaves.push(finalized);
+        }
+        leaves.sort_by_key(|hash| Reverse(self.weight(hash)));
+        leaves
+    }
+
+    /// The best head that descends from `base` (or is it); `None` if `base` is unknown or its chain died.
+    pub fn best_containing(&self, base: &Hash) -> Option<Hash> {
+        if self.is_descendant_or_equal(base, &self.best) {
+            return Some(self.best);
+        }
+        self.leaves().into_iter().find(|leaf| self.is_descendant_or_equal(base, leaf))
+    }
+
+    /// The ancestors of `block` down to `base`, without both, the parent of `block` first; `None` unless `block`
+    /// strictly descends from `base`.
+    pub fn ancestry(&self, base: &Hash, block: &Hash) -> Option<Vec<Hash>> {
+        let floor = self.get(base)?.header.number;
+        let mut between = Vec::new();
+        let mut current = self.get(block)?;
+        while current.header.number > floor {
+            let parent = current.header.parent_hash;
+            if parent == *base {
+                return Some(between);
+            }
+            between.push(parent);
+            current = self.get(&parent)?;
+        }
+        None
+    }
+
+    /// Whether `block` is `base` or descends from it.
+    pub fn is_descendant_or_equal(&self, base: &Hash, block: &Hash) -> bool {
+        (base == block && self.contains(base)) || self.ancestry(base, block).is_some()
+    }
+
+    /// The ancestor of `block` at a height, or `block` itself; `None` above it and below the oldest block kept.
+    pub fn ancestor_at(&self, block: &Hash, number: BlockNumber) -> Option<Hash> {
+        let mut hash = *block;
+        loop {
+            let entry = self.get(&hash)?;
+            match entry.header.number.cmp(&number) {
+                std::cmp::Ordering::Less => return None,
+                std::cmp::Ordering::Equal => return Some(hash),
+                std::cmp::Ordering::Greater => hash = entry.header.parent_hash,
+            }
+        }
+    }
+
+    /// Makes a block and its ancestors final, drops every fork that does not descend from it, and forgets finalized
+    /// blocks beyond [`FINALIZED_BLOCKS_KEPT`].
+    ///
+    /// # Errors
+    /// [`TreeError::Unknown`]; [`TreeError::Stale`] if it is not above the finalized block. The tree is unchanged then.
+    pub fn finalize(&mut self, hash: Hash) -> Result<Finalized, TreeError> {
+        let number = self.get(&hash).ok_or(TreeError::Unknown(hash))?.header.number;
+        let (old, _) = self.finalized();
+        let mut newly = self.ancestry(&old, &hash).ok_or(TreeError::Stale(hash))?;
+        newly.reverse();
+        newly.push(hash);
+        let mut done = Finalized::default();
+        for hash in newly {
+            done.newly.push((self.known(&hash).header.number, hash));
+            self.finalized.push_back(hash);
+        }
+        let alive = self.descendants(hash);
+        let doomed: Vec<(BlockNumber, Hash)> = self
+            .blocks
+            .iter()
+            .filter(|(hash, _)| !alive.contains(*hash) && !self.finalized.contains(*hash))
+            .map(|(hash, entry)| (entry.header.number, *hash))
+            .collect();
+        for (_, hash) in &doomed {
+            if !self.children.contains_key(hash) {
+                done.stale_heads.push(*hash);
+            }
+        }
+        for (_, hash) in &doomed {
+            self.blocks.remove(hash);
+        }
+        done.removed = doomed;
+        self.children.retain(|parent, _| alive.contains(parent));
+        while self.finalized.len() > FINALIZED_BLOCKS_KEPT {
+            if let Some(oldest) = self.finalized.pop_front() {
+                self.blocks.remove(&oldest);
+            }
+        }
+        if !alive.contains(&self.best) {
+            self.best = self.leaves().first().copied().unwrap_or(hash);
+        }
+        debug_assert!(self.known(&self.best).header.number >= number);
+        Ok(done)
+    }
+
+    /// A block with all that descends from it.
+    fn descendants(&self, root: Hash) -> BTreeSet<Hash> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![root];
+        while let Some(hash) = open.pop() {
+            if found.insert(hash) {
+                open.extend(self.children.get(&hash).into_iter().flatten().copied());
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests;

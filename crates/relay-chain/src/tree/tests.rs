@@ -1,0 +1,189 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn header(parent: Hash, number: BlockNumber, salt: u8) -> Header {
+    Header {
+        parent_hash: parent,
+        number,
+        state_root: Hash::default(),
+        extrinsics_root: Hash::from([salt; 32]),
+        digest: Vec::new(),
+    }
+}
+
+fn block(parent: Hash, number: BlockNumber, slot: Slot, salt: u8, is_primary: bool) -> NewBlock<()> {
+    let header = header(parent, number, salt);
+    NewBlock { hash: header.hash(), header, slot, is_primary, data: () }
+}
+
+fn genesis() -> NewBlock<()> {
+    block(Hash::default(), 0, 0, 0, false)
+}
+
+/// Adds a child and returns its hash.
+fn grow(tree: &mut Tree<()>, parent: Hash, salt: u8, is_primary: bool) -> Hash {
+    let entry = tree.get(&parent).unwrap();
+    let child = block(parent, entry.header.number + 1, entry.slot + 1, salt, is_primary);
+    let hash = child.hash;
+    tree.insert(child).unwrap();
+    hash
+}
+
+#[test]
+fn fork_choice_is_height_then_primaries_then_lowest_hash() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let short_primary = grow(&mut tree, root.hash, 1, true);
+    let secondary = grow(&mut tree, root.hash, 2, false);
+    assert_eq!(tree.best().0, short_primary, "of equal height the primary wins");
+    let long = grow(&mut tree, secondary, 3, false);
+    assert_eq!(tree.best().0, long, "height goes before primaries");
+    let twin = grow(&mut tree, secondary, 4, false);
+    assert_eq!(tree.best().0, long.min(twin), "the lowest hash decides");
+    let catch_up = grow(&mut tree, short_primary, 5, false);
+    assert_eq!(tree.best().0, catch_up, "its chain has more primaries");
+    assert_eq!(tree.leaves(), vec![catch_up, long.min(twin), long.max(twin)]);
+    assert_eq!(tree.best_containing(&secondary), Some(long.min(twin)));
+    assert_eq!(tree.best_containing(&root.hash), Some(catch_up));
+}
+
+#[test]
+fn refusals_name_what_is_wrong_and_change_nothing() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let a = grow(&mut tree, root.hash, 1, false);
+    let b = grow(&mut tree, root.hash, 2, false);
+    let a2 = grow(&mut tree, a, 1, false);
+    tree.finalize(a).unwrap();
+    let unknown = Hash::from([9; 32]);
+    let slot_of_a = tree.get(&a).unwrap().slot;
+    let cases = [
+        (block(a, 2, slot_of_a + 1, 1, false), TreeError::Known(a2)),
+        (block(unknown, 2, 9, 7, false), TreeError::UnknownParent { block: Hash::default(), parent: unknown }),
+        (block(b, 2, 9, 7, false), TreeError::UnknownParent { block: Hash::default(), parent: b }),
+        (block(root.hash, 1, 9, 7, false), TreeError::Stale(Hash::default())),
+        (block(root.hash, 2, 9, 7, false), TreeError::Number { block: Hash::default(), found: 2, expected: 1 }),
+        (block(a, 7, 9, 7, false), TreeError::Number { block: Hash::default(), found: 7, expected: 2 }),
+        (
+            block(a, 2, slot_of_a, 7, false),
+            TreeError::Slot { block: Hash::default(), found: slot_of_a, parent: slot_of_a },
+        ),
+    ];
+    for (bad, mut expected) in cases {
+        let hash = bad.hash;
+        match &mut expected {
+            TreeError::UnknownParent { block, .. }
+            | TreeError::Number { block, .. }
+            | TreeError::Slot { block, .. }
+            | TreeError::Stale(block) => *block = hash,
+            TreeError::Known(_) | TreeError::Full(_) | TreeError::Unknown(_) => {}
+        }
+        let before = (tree.blocks.len(), tree.best().0);
+        assert_eq!(tree.insert(bad), Err(expected));
+        assert_eq!((tree.blocks.len(), tree.best().0), before);
+    }
+    assert_eq!(tree.finalize(unknown), Err(TreeError::Unknown(unknown)));
+    assert_eq!(tree.finalize(root.hash), Err(TreeError::Stale(root.hash)));
+}
+
+#[test]
+fn finalization_drops_dead_forks_and_names_their_heads() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let a = grow(&mut tree, root.hash, 1, false);
+    let b = grow(&mut tree, root.hash, 2, true);
+    let b2 = grow(&mut tree, b, 2, true);
+    let b3 = grow(&mut tree, b2, 2, true);
+    let b3_twin = grow(&mut tree, b2, 3, true);
+    let a2 = grow(&mut tree, a, 1, false);
+    assert_eq!(tree.best().0, b3.min(b3_twin));
+    let done = tree.finalize(a).unwrap();
+    assert_eq!(done.newly, vec![(1, a)]);
+    let mut stale = done.stale_heads.clone();
+    stale.sort();
+    let mut expected = vec![b3, b3_twin];
+    expected.sort();
+    assert_eq!(stale, expected);
+    assert_eq!(done.removed.len(), 4);
+    assert_eq!(tree.best().0, a2, "the best head moved to what is alive");
+    assert_eq!(tree.leaves(), vec![a2]);
+    let done = tree.finalize(a2).unwrap();
+    assert_eq!(done.newly, vec![(2, a2)]);
+    assert_eq!(tree.leaves(), vec![a2], "with nothing above it, the finalized block is the leaf");
+}
+
+#[test]
+fn finalized_tail_and_unfinalized_blocks_are_bounded() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let mut head = root.hash;
+    for _ in 0..MAX_UNFINALIZED_DEPTH {
+        head = grow(&mut tree, head, 0, false);
+    }
+    let entry = tree.get(&head).unwrap();
+    let beyond = block(head, entry.header.number + 1, entry.slot + 1, 0, false);
+    assert_eq!(tree.insert(beyond.clone()), Err(TreeError::Full(beyond.hash)));
+    let done = tree.finalize(head).unwrap();
+    assert_eq!(done.newly.len(), MAX_UNFINALIZED_DEPTH as usize);
+    assert_eq!(tree.blocks.len(), FINALIZED_BLOCKS_KEPT);
+    assert_eq!(tree.oldest_number(), MAX_UNFINALIZED_DEPTH + 1 - FINALIZED_BLOCKS_KEPT as u32);
+    tree.insert(beyond).unwrap();
+    assert_eq!(tree.unfinalized(), 1);
+}
+
+#[test]
+fn ancestry_is_in_order_and_none_across_forks() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let a = grow(&mut tree, root.hash, 1, false);
+    let a2 = grow(&mut tree, a, 1, false);
+    let a3 = grow(&mut tree, a2, 1, false);
+    let b = grow(&mut tree, root.hash, 2, false);
+    assert_eq!(tree.ancestry(&root.hash, &a3), Some(vec![a2, a]));
+    assert_eq!(tree.ancestry(&a2, &a3), Some(vec![]));
+    assert_eq!(tree.ancestry(&a3, &a3), None);
+    assert_eq!(tree.ancestry(&b, &a3), None);
+    assert!(tree.is_descendant_or_equal(&a3, &a3));
+    assert!(!tree.is_descendant_or_equal(&a3, &a2));
+    assert_eq!(tree.ancestor_at(&a3, 1), Some(a));
+    assert_eq!(tree.ancestor_at(&a3, 4), None);
+}
+
+proptest! {
+    /// Any order in which parents come before children gives the same head, and finalizing along the best chain
+    /// keeps it.
+    #[test]
+    fn order_of_arrival_does_not_matter(parents in prop::collection::vec((any::<u16>(), any::<bool>()), 1..40), keys in prop::collection::vec(any::<u32>(), 40), cut in any::<u16>()) {
+        let root = genesis();
+        let mut tree = Tree::new(root.clone());
+        let mut hashes = vec![root.hash];
+        let mut blocks = Vec::new();
+        for (index, (pick, is_primary)) in parents.iter().enumerate() {
+            let parent = hashes[usize::from(*pick) % hashes.len()];
+            let entry = tree.get(&parent).unwrap();
+            let child = block(parent, entry.header.number + 1, entry.slot + 1, index as u8 + 1, *is_primary);
+            hashes.push(child.hash);
+            blocks.push(child.clone());
+            tree.insert(child).unwrap();
+        }
+        let mut other = Tree::new(root);
+        let mut open: Vec<(u32, NewBlock<()>)> = keys.into_iter().zip(blocks).collect();
+        open.sort_by_key(|(key, _)| *key);
+        while !open.is_empty() {
+            let next = open.iter().position(|(_, block)| other.contains(&block.header.parent_hash)).unwrap();
+            other.insert(open.remove(next).1).unwrap();
+        }
+        prop_assert_eq!(tree.best().0, other.best().0);
+        prop_assert_eq!(tree.leaves(), other.leaves());
+        let best = tree.best().0;
+        let height = tree.best().1.header.number;
+        let target = tree.ancestor_at(&best, 1 + u32::from(cut) % height).unwrap();
+        let done = tree.finalize(target).unwrap();
+        prop_assert_eq!(tree.best().0, best);
+        prop_assert_eq!(tree.unfinalized() + done.removed.len() + done.newly.len(), parents.len());
+        for leaf in tree.leaves() {
+            prop_assert!(tree.is_descendant_or_equal(&target, &leaf));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Whole chains in the simulator, over a network and disks in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bad_blocks;
+mod disk;
+mod networks;
+mod peers;
+mod support;

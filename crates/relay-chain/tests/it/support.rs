@@ -1,0 +1,148 @@
+//! A small network of relay chains.
+
+use std::{sync::Arc, time::Duration};
+
+use deterministic::{Crash, MemoryDisk, Simulation, simulation::CostTable};
+use keystore::{JournalledKeystore, Keys};
+use network::{MemoryConfig, MemoryHub, MemoryNetwork};
+use ports::{Network, PeerId, RuntimeClient};
+use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId};
+use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig};
+use runtime::{DirectVerifier, Genesis};
+use store::Store;
+
+pub(crate) const SLOT_MS: u64 = 1_000;
+
+/// One node, running or not.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) pair: Pair,
+    pub(crate) disk: Arc<MemoryDisk>,
+    pub(crate) chain: Option<Arc<RelayChain>>,
+    pub(crate) network: Option<Arc<MemoryNetwork>>,
+}
+
+impl Node {
+    pub(crate) fn peer(&self) -> PeerId {
+        MemoryHub::peer(&self.name)
+    }
+}
+
+/// The simulation with its nodes. Fields are dropped in order: the simulation last.
+pub(crate) struct World {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) hub: MemoryHub,
+    pub(crate) genesis: Genesis,
+    pub(crate) fork_probability: f64,
+    pub(crate) simulation: Simulation,
+}
+
+pub(crate) fn genesis(pairs: &[Pair]) -> Genesis {
+    Genesis {
+        configuration: HostConfiguration::default(),
+        validators: pairs.iter().map(|pair| ValidatorId(pair.public())).collect(),
+        paras: Vec::new(),
+        stake_per_validator: 1_000,
+        session_length: 10,
+        randomness: [5; 32],
+    }
+}
+
+impl World {
+    /// So many validators, none of them started.
+    pub(crate) fn new(seed: u64, validators: usize, fork_probability: f64) -> Self {
+        let simulation = Simulation::new(seed);
+        simulation.set_costs(CostTable::default());
+        let hub = MemoryHub::new(simulation.environment("network"), MemoryConfig::default());
+        let nodes: Vec<Node> = (0..validators)
+            .map(|index| {
+                let name = format!("node-{index}");
+                Node { pair: Pair::from_name(&name), name, disk: Arc::default(), chain: None, network: None }
+            })
+            .collect();
+        let pairs: Vec<Pair> = nodes.iter().map(|node| node.pair.clone()).collect();
+        Self { nodes, hub, genesis: genesis(&pairs), fork_probability, simulation }
+    }
+
+    /// The same, all started.
+    pub(crate) fn started(seed: u64, validators: usize, fork_probability: f64) -> Self {
+        let mut world = Self::new(seed, validators, fork_probability);
+        for index in 0..validators {
+            world.start(index).unwrap();
+        }
+        world
+    }
+
+    pub(crate) fn start(&mut self, index: usize) -> Result<(), Error> {
+        let node = &self.nodes[index];
+        let environment = self.simulation.environment(&node.name);
+        let store = Store::in_memory(node.disk.clone(), environment.compute.clone())?;
+        let keys = Keys { validators: vec![node.pair.clone()], collator: None };
+        let keystore =
+            JournalledKeystore::open(node.disk.clone(), keys, environment.entropy.clone(), environment.compute.clone());
+        let network = self.hub.join(node.peer());
+        for other in self.nodes.iter().filter(|other| other.name != node.name) {
+            network.connect(&other.peer(), &[]);
+        }
+        let config = RelayChainConfig {
+            genesis: self.genesis.clone(),
+            slot_ms: SLOT_MS,
+            fork_probability: self.fork_probability,
+            author: true,
+            verifier: Arc::new(DirectVerifier),
+        };
+        let keystore = Arc::new(keystore.unwrap());
+        let starting = RelayChain::start(config, environment, network.clone(), store.values.clone(), Some(keystore));
+        let chain = self.simulation.run_until(starting).unwrap()?;
+        let node = &mut self.nodes[index];
+        (node.chain, node.network) = (Some(chain), Some(network));
+        Ok(())
+    }
+
+    /// Power cut.
+    pub(crate) fn crash(&mut self, index: usize, crash: Crash) {
+        let node = &mut self.nodes[index];
+        self.simulation.kill(&node.name);
+        self.hub.crash(&MemoryHub::peer(&node.name));
+        (node.chain, node.network) = (None, None);
+        node.disk.crash(crash);
+    }
+
+    pub(crate) fn run_slots(&self, slots: u64) {
+        self.simulation.run_for(Duration::from_millis(slots * SLOT_MS)).unwrap();
+    }
+
+    pub(crate) fn chain(&self, index: usize) -> &Arc<RelayChain> {
+        self.nodes[index].chain.as_ref().expect("the node runs")
+    }
+
+    pub(crate) fn client(&self, index: usize) -> Arc<dyn RuntimeClient> {
+        self.chain(index).client()
+    }
+
+    pub(crate) fn statuses(&self) -> Vec<ChainStatus> {
+        self.nodes.iter().filter_map(|node| node.chain.as_ref()).map(|chain| chain.status()).collect()
+    }
+
+    /// The ancestor at a height of a block in a node's tree.
+    pub(crate) fn ancestor(&self, index: usize, mut hash: Hash, number: BlockNumber) -> Hash {
+        loop {
+            let (block, _) = self.chain(index).block(&hash).expect("the block is in the tree");
+            if block.header.number == number {
+                return hash;
+            }
+            hash = block.header.parent_hash;
+        }
+    }
+
+    /// All running nodes agree on the chain up to the lowest finalized height, which is returned.
+    pub(crate) fn agreed(&self) -> BlockNumber {
+        let running: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].chain.is_some()).collect();
+        let finalized: Vec<_> = running.iter().map(|index| self.chain(*index).status().finalized).collect();
+        let lowest = finalized.iter().map(|(_, number)| *number).min().unwrap();
+        let hashes: Vec<Hash> =
+            running.iter().zip(&finalized).map(|(index, (hash, _))| self.ancestor(*index, *hash, lowest)).collect();
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "finalized chains differ: {:?}", self.statuses());
+        lowest
+    }
+}

@@ -1,0 +1,163 @@
+//! A scripted runtime client: for the subsystems that stand in front of the real one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use overseer::Feed;
+use ports::{ChainEvent, ImportedBlock, RuntimeClient, RuntimeError, SessionContext};
+use primitives::{
+    BlockNumber, CandidateEvent, CoreState, Hash, Header, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
+    PersistedValidationData, ValidationCode, ValidationCodeHash,
+};
+use tokio::sync::watch;
+
+use crate::chain::AtBlock;
+
+#[derive(Default)]
+struct State {
+    blocks: BTreeMap<Hash, AtBlock>,
+    headers: BTreeMap<Hash, Header>,
+    finalized: Option<(Hash, BlockNumber)>,
+    calls: Vec<&'static str>,
+    reports: Vec<MisbehaviorReport>,
+    panicking: bool,
+}
+
+/// Answers what it was told, remembers each call, and holds all answers back while its gate is shut.
+pub struct TestRuntimeClient {
+    state: Mutex<State>,
+    open: watch::Sender<bool>,
+}
+
+impl TestRuntimeClient {
+    /// Knows nothing; its gate is open.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), open: watch::Sender::new(true) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what is so at a block.
+    pub fn set(&self, hash: Hash, at: AtBlock) {
+        self.state().blocks.insert(hash, at);
+    }
+
+    /// Adds a header.
+    pub fn set_header(&self, hash: Hash, parent_hash: Hash, number: BlockNumber) {
+        let zero = Hash::ZERO;
+        let header = Header { parent_hash, number, state_root: zero, extrinsics_root: zero, digest: Vec::new() };
+        self.state().headers.insert(hash, header);
+    }
+
+    /// Sets the last finalized block.
+    pub fn set_finalized(&self, hash: Hash, number: BlockNumber) {
+        self.state().finalized = Some((hash, number));
+    }
+
+    /// Shuts or opens the gate.
+    pub fn set_open(&self, open: bool) {
+        self.open.send_replace(open);
+    }
+
+    /// From now on every call panics, or none does.
+    pub fn set_panicking(&self, panicking: bool) {
+        self.state().panicking = panicking;
+    }
+
+    /// The names of the calls so far, in order; forgets them.
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// Reports submitted so far.
+    pub fn reports(&self) -> Vec<MisbehaviorReport> {
+        self.state().reports.clone()
+    }
+
+    async fn enter(&self, call: &'static str) {
+        {
+            let mut state = self.state();
+            state.calls.push(call);
+            assert!(!state.panicking, "told to panic in {call}");
+        }
+        // The sender lives as long as this client.
+        let _ = self.open.subscribe().wait_for(|open| *open).await;
+    }
+
+    async fn at(&self, call: &'static str, hash: Hash) -> Result<AtBlock, RuntimeError> {
+        self.enter(call).await;
+        self.state().blocks.get(&hash).cloned().ok_or(RuntimeError::UnknownBlock(hash))
+    }
+}
+
+#[async_trait]
+impl RuntimeClient for TestRuntimeClient {
+    async fn api_version(&self, _at: Hash) -> Result<u32, RuntimeError> {
+        Ok(1)
+    }
+
+    async fn header(&self, hash: Hash) -> Result<Header, RuntimeError> {
+        self.enter("header").await;
+        self.state().headers.get(&hash).cloned().ok_or(RuntimeError::UnknownBlock(hash))
+    }
+
+    async fn finalized(&self) -> Result<(Hash, BlockNumber), RuntimeError> {
+        self.enter("finalized").await;
+        self.state().finalized.ok_or(RuntimeError::NotSupported("finality"))
+    }
+
+    async fn leaves(&self) -> Result<Vec<ImportedBlock>, RuntimeError> {
+        Ok(Vec::new())
+    }
+
+    async fn session_context(&self, at: Hash) -> Result<Arc<SessionContext>, RuntimeError> {
+        self.at("session_context", at).await?.session.ok_or(RuntimeError::NotSupported("sessions"))
+    }
+
+    async fn availability_cores(&self, at: Hash) -> Result<Vec<CoreState>, RuntimeError> {
+        Ok(self.at("availability_cores", at).await?.cores)
+    }
+
+    async fn persisted_validation_data(
+        &self,
+        at: Hash,
+        _para: ParaId,
+        _assumption: OccupiedCoreAssumption,
+    ) -> Result<Option<PersistedValidationData>, RuntimeError> {
+        Ok(self.at("persisted_validation_data", at).await?.validation_data)
+    }
+
+    async fn validation_code(
+        &self,
+        at: Hash,
+        _para: ParaId,
+        _assumption: OccupiedCoreAssumption,
+    ) -> Result<Option<ValidationCode>, RuntimeError> {
+        Ok(self.at("validation_code", at).await?.code)
+    }
+
+    async fn validation_code_by_hash(
+        &self,
+        at: Hash,
+        hash: ValidationCodeHash,
+    ) -> Result<Option<ValidationCode>, RuntimeError> {
+        Ok(self.at("validation_code_by_hash", at).await?.code.filter(|code| code.hash() == hash))
+    }
+
+    async fn candidate_events(&self, at: Hash) -> Result<Vec<CandidateEvent>, RuntimeError> {
+        Ok(self.at("candidate_events", at).await?.events)
+    }
+
+    async fn submit_report(&self, report: MisbehaviorReport) -> Result<(), RuntimeError> {
+        self.enter("submit_report").await;
+        self.state().reports.push(report);
+        Ok(())
+    }
+
+    fn subscribe(&self) -> Feed<ChainEvent> {
+        Feed::bounded(1).1
+    }
+}

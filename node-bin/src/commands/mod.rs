@@ -1,0 +1,75 @@
+//! The commands, one file each.
+
+mod conformance;
+mod dev;
+mod live_view;
+mod topology;
+
+use clap::{Parser, Subcommand};
+use telemetry::LogFormat;
+
+/// The node of a parachain host, and a local network of such nodes.
+#[derive(Debug, Parser)]
+#[command(name = "parahost", version, about, long_about = None)]
+#[command(after_help = "Without a command, `dev` is run with its defaults: a local network that ends by itself.")]
+pub(crate) struct Arguments {
+    /// What to log to standard error, such as `info` or `info,network_bridge=debug`
+    #[arg(long, global = true, env = "PARAHOST_LOG", default_value = "error", value_name = "FILTER")]
+    log: String,
+    /// Log JSON objects instead of text
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a local network of validators and collators until every para has candidates included
+    Dev(dev::DevArguments),
+    /// Print who sends what to whom in a node, and how
+    Topology(topology::TopologyArguments),
+    /// Check this build against known answers of real validation functions
+    Conformance(conformance::ConformanceArguments),
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub(crate) enum CommandError {
+    /// The command line asks for what cannot be.
+    Usage(String),
+    /// It was tried and failed.
+    Failed(String),
+}
+
+impl CommandError {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Failed(_) => 1,
+        }
+    }
+
+    fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Usage(reason) | Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Runs the command named on the command line.
+pub(crate) fn run(arguments: Arguments) -> Result<(), CommandError> {
+    let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };
+    telemetry::init_logs(&arguments.log, format).map_err(|error| CommandError::Usage(error.to_string()))?;
+    match arguments.command.unwrap_or_else(|| Command::Dev(dev::DevArguments::default())) {
+        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Topology(arguments) => topology::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a block is refused.
+
+use primitives::{CoreIndex, Hash, ParaId, Slot, ValidatorIndex};
+
+use crate::{BitfieldError, CandidateError, ReportError};
+
+/// Whose signature is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureOf {
+    /// Under a bitfield.
+    Bitfield(ValidatorIndex),
+    /// Under the backing of the candidate on this core, of the member at this position of the group.
+    Backing(CoreIndex, usize),
+    /// Of the collator in the descriptor of the candidate on this core.
+    Collator(CoreIndex),
+    /// Under one of the statements of a report, by position of the report.
+    Report(usize),
+}
+
+impl std::fmt::Display for SignatureOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bitfield(validator) => write!(f, "the bitfield of validator {validator}"),
+            Self::Backing(core, member) => {
+                write!(f, "member {member} of the group that backs on core {core}")
+            }
+            Self::Collator(core) => write!(f, "the collator of the candidate on core {core}"),
+            Self::Report(position) => write!(f, "misbehaviour report {position}"),
+        }
+    }
+}
+
+/// The check that a block failed. The parent's state is untouched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BlockError {
+    /// Not the parent's number plus one.
+    #[error("block number is {found}, expected {expected}")]
+    Number {
+        /// Expected.
+        expected: u32,
+        /// In the header.
+        found: u32,
+    },
+    /// The number space is used up.
+    #[error("no block can follow block {0}")]
+    LastNumber(u32),
+    /// The header's parent is not the header that the inherent names.
+    #[error("parent hash is {found}, the inherent's parent header has {expected}")]
+    ParentHash {
+        /// Hash of the inherent's parent header.
+        expected: Hash,
+        /// In the header.
+        found: Hash,
+    },
+    /// The inherent's parent header is not that of the state the block is executed on.
+    #[error("parent header has state root {found}, the parent's state has {expected}")]
+    ParentState {
+        /// Root of the parent's state.
+        expected: Hash,
+        /// In the parent header.
+        found: Hash,
+    },
+    /// The extrinsics are others than the header says.
+    #[error("extrinsics root is {found}, expected {expected}")]
+    ExtrinsicsRoot {
+        /// Computed.
+        expected: Hash,
+        /// In the header.
+        found: Hash,
+    },
+    /// Execution leads to another state than the header says.
+    #[error("state root is {found}, execution gives {expected}")]
+    StateRoot {
+        /// Computed.
+        expected: Hash,
+        /// In the header.
+        found: Hash,
+    },
+    /// The block is too long.
+    #[error("{found} extrinsics, at most {max} are allowed")]
+    TooManyExtrinsics {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// There is no inherent, or it is not the first extrinsic.
+    #[error("the first extrinsic is not the parachains' inherent")]
+    NoInherent,
+    /// The inherent is there twice.
+    #[error("extrinsic {0} is a second inherent")]
+    SecondInherent(usize),
+    /// Not exactly one slot claim in the digest.
+    #[error("{found} slot claims in the digest, expected 1")]
+    SlotClaims {
+        /// How many.
+        found: usize,
+    },
+    /// The slot claim cannot be decoded.
+    #[error("the slot claim in the digest is malformed")]
+    SlotClaimMalformed,
+    /// Slots only grow.
+    #[error("slot {found} is not later than the parent's slot {parent}")]
+    SlotNotLater {
+        /// The parent's.
+        parent: Slot,
+        /// The block's.
+        found: Slot,
+    },
+    /// The author is no validator of the session.
+    #[error("author {author} is not among the {validators} validators")]
+    UnknownAuthor {
+        /// The author.
+        author: ValidatorIndex,
+        /// How many validators there are.
+        validators: usize,
+    },
+    /// A session change came after initialization: unrecoverable.
+    #[error("session change after initialization")]
+    SessionChangeAfterInitialization,
+    /// The inherent carries dispute votes, which this state machine has no place for.
+    #[error("{0} sets of dispute votes, expected none")]
+    DisputeVotes(usize),
+    /// A bitfield.
+    #[error(transparent)]
+    Bitfield(#[from] BitfieldError),
+    /// The candidates are not strictly ascending by para.
+    #[error("candidate of para {second} follows that of para {first}, expected ascending paras")]
+    CandidateOrder {
+        /// The earlier candidate's.
+        first: ParaId,
+        /// The later candidate's.
+        second: ParaId,
+    },
+    /// A candidate.
+    #[error("candidate of para {para}: {error}")]
+    Candidate {
+        /// Whose it is.
+        para: ParaId,
+        /// What is wrong with it.
+        error: CandidateError,
+    },
+    /// A misbehaviour report.
+    #[error("misbehaviour report {position}: {error}")]
+    Report {
+        /// Its position among the reports.
+        position: usize,
+        /// What is wrong with it.
+        error: ReportError,
+    },
+    /// A signature.
+    #[error("wrong signature of {0}")]
+    Signature(SignatureOf),
+    /// Cores that were not scheduled were to be occupied; candidates are checked against the schedule before.
+    #[error("core {0} is not scheduled")]
+    CoreNotScheduled(CoreIndex),
+}

@@ -1,0 +1,161 @@
+//! Executing and building blocks: one path for both.
+
+use primitives::{
+    CandidateEvent, Hash, Header, InherentData, MisbehaviorReport, ParaId, SessionIndex, messages::UpwardMessage,
+};
+use std::sync::Arc;
+
+use crate::{
+    Block, BlockError, Digest, Extrinsic, Offence, SignatureOf, SlotClaim, State, Verifier, extrinsics_root, inherent,
+    initializer, limits::MAX_EXTRINSICS, misbehavior::check_report, verifier::Signatures,
+};
+
+/// What a block led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// The state after it.
+    pub state: State,
+    /// What happened to candidates: first included, then timed out, then backed.
+    pub events: Vec<CandidateEvent>,
+    /// What was proven and slashed in this block.
+    pub offences: Vec<Offence>,
+    /// Messages of the candidates that the parent block included.
+    pub upward_messages: Vec<(ParaId, Vec<UpwardMessage>)>,
+    /// The session that begins with the next block, if it is a new one.
+    pub new_session: Option<SessionIndex>,
+}
+
+/// Executes `block` on the state of its parent. Slot claim and seal have been verified by the caller.
+///
+/// # Errors
+/// The check that the block failed.
+pub fn execute_block(parent_state: &State, block: &Block, verifier: &dyn Verifier) -> Result<Executed, BlockError> {
+    let header = &block.header;
+    let number = next_number(parent_state)?;
+    if header.number != number {
+        return Err(BlockError::Number { expected: number, found: header.number });
+    }
+    let (inherent, reports) = split(&block.extrinsics)?;
+    let parent_hash = inherent.parent_header.hash();
+    if header.parent_hash != parent_hash {
+        return Err(BlockError::ParentHash { expected: parent_hash, found: header.parent_hash });
+    }
+    let expected = extrinsics_root(&block.extrinsics);
+    if header.extrinsics_root != expected {
+        return Err(BlockError::ExtrinsicsRoot { expected, found: header.extrinsics_root });
+    }
+    let claim = SlotClaim::from_digest(&header.digest)?;
+    let executed = apply(parent_state, inherent, parent_hash, &claim, &reports, Some(verifier))?;
+    if header.state_root != executed.state.root() {
+        return Err(BlockError::StateRoot { expected: executed.state.root(), found: header.state_root });
+    }
+    Ok(executed)
+}
+
+/// Builds a block on `parent_header`, whose state `parent_state` is, and executes it on the way. The digest
+/// must hold the slot claim; the seal is the caller's to add. The inherent must name `parent_header`.
+///
+/// Signatures are not verified again: those of the inherent were by [`crate::filter_inherent`], those of
+/// reports when they were received. Whoever imports the block verifies them all.
+///
+/// # Errors
+/// The check that the block would fail; nothing is dropped (see [`crate::filter_inherent`] and
+/// [`State::check_report`]).
+pub fn build_block(
+    parent_state: &State,
+    parent_header: &Header,
+    digest: Digest,
+    extrinsics: Vec<Extrinsic>,
+) -> Result<(Block, Executed), BlockError> {
+    let number = next_number(parent_state)?;
+    let (inherent, reports) = split(&extrinsics)?;
+    let parent_hash = parent_header.hash();
+    let named = inherent.parent_header.hash();
+    if named != parent_hash {
+        return Err(BlockError::ParentHash { expected: named, found: parent_hash });
+    }
+    let claim = SlotClaim::from_digest(&digest)?;
+    let executed = apply(parent_state, inherent, parent_hash, &claim, &reports, None)?;
+    let header = Header {
+        parent_hash,
+        number,
+        state_root: executed.state.root(),
+        extrinsics_root: extrinsics_root(&extrinsics),
+        digest,
+    };
+    Ok((Block { header, extrinsics }, executed))
+}
+
+pub(crate) fn next_number(parent_state: &State) -> Result<u32, BlockError> {
+    let parent = parent_state.number();
+    parent.checked_add(1).ok_or(BlockError::LastNumber(parent))
+}
+
+/// The inherent and the reports, each in its place.
+fn split(extrinsics: &[Extrinsic]) -> Result<(&InherentData, Vec<&MisbehaviorReport>), BlockError> {
+    if extrinsics.len() > MAX_EXTRINSICS {
+        return Err(BlockError::TooManyExtrinsics { found: extrinsics.len(), max: MAX_EXTRINSICS });
+    }
+    let Some((Extrinsic::Inclusion(inherent), rest)) = extrinsics.split_first() else {
+        return Err(BlockError::NoInherent);
+    };
+    let reports = rest.iter().zip(1..).map(|(extrinsic, position)| match extrinsic {
+        Extrinsic::MisbehaviorReport(report) => Ok(&**report),
+        Extrinsic::Inclusion(_) => Err(BlockError::SecondInherent(position)),
+    });
+    Ok((inherent, reports.collect::<Result<_, _>>()?))
+}
+
+/// The state transition: initialization, extrinsics, signatures, finalization.
+fn apply(
+    parent_state: &State,
+    inherent: &InherentData,
+    parent_hash: Hash,
+    claim: &SlotClaim,
+    reports: &[&MisbehaviorReport],
+    verifier: Option<&dyn Verifier>,
+) -> Result<Executed, BlockError> {
+    let parent_header = &inherent.parent_header;
+    if parent_header.state_root != parent_state.root() {
+        return Err(BlockError::ParentState { expected: parent_state.root(), found: parent_header.state_root });
+    }
+    if parent_header.number != parent_state.number() {
+        return Err(BlockError::Number { expected: parent_state.number(), found: parent_header.number });
+    }
+    let number = next_number(parent_state)?;
+    let mut state = parent_state.clone();
+    let mut signatures = Signatures::default();
+    initializer::note_slot(&mut state, claim)?;
+    let upward_messages = initializer::initialize(&mut state, number, parent_header, parent_hash);
+    let events = inherent::process(&mut state, inherent, &mut signatures)?;
+    let offences = process_reports(&mut state, reports, &mut signatures)?;
+    if let Some(verifier) = verifier {
+        signatures.verify(verifier)?;
+    }
+    let new_session = initializer::finalize(&mut state)?;
+    state.seal_root();
+    Ok(Executed { state, events, offences, upward_messages, new_session })
+}
+
+fn process_reports(
+    state: &mut State,
+    reports: &[&MisbehaviorReport],
+    signatures: &mut Signatures,
+) -> Result<Vec<Offence>, BlockError> {
+    let mut offences = Vec::with_capacity(reports.len());
+    for (position, report) in reports.iter().enumerate() {
+        let checked = check_report(state, report).map_err(|error| BlockError::Report { position, error })?;
+        for message in checked.signatures {
+            signatures.push(SignatureOf::Report(position), message);
+        }
+        let now = state.number();
+        offences.push(Arc::make_mut(&mut state.slashing).slash(
+            checked.session,
+            checked.validator_index,
+            checked.validator,
+            checked.kind,
+            now,
+        ));
+    }
+    Ok(offences)
+}

@@ -1,0 +1,89 @@
+//! Before authoring: what execution would refuse is taken out, so that one bad statement costs no block.
+
+use primitives::{
+    BackedCandidate, Header, InherentData, MisbehaviorKind, MisbehaviorReport, UncheckedSignedAvailabilityBitfield,
+};
+
+use crate::{
+    ReportError, State, Verifier,
+    candidates::check_candidate,
+    execute::next_number,
+    inclusion::check_bitfield,
+    inherent::{bitfield_context, free_cores},
+    initializer,
+    misbehavior::check_report,
+    verifier::{Signatures, bad_groups},
+};
+
+/// The inherent without what a block on top of `parent_header`, whose state `parent_state` is, would be
+/// refused for, and in the order that a block needs. Dispute votes go, since no module takes them.
+pub fn filter_inherent(
+    parent_state: &State,
+    parent_header: &Header,
+    inherent: InherentData,
+    verifier: &dyn Verifier,
+) -> InherentData {
+    let mut filtered = InherentData::empty(parent_header.clone());
+    let Ok(number) = next_number(parent_state) else {
+        return filtered;
+    };
+    let mut state = parent_state.clone();
+    initializer::initialize(&mut state, number, parent_header, parent_header.hash());
+    filtered.bitfields = filter_bitfields(&state, inherent.bitfields, verifier);
+    free_cores(&mut state, &filtered.bitfields);
+    filtered.backed_candidates = filter_candidates(&state, inherent.backed_candidates, verifier);
+    filtered
+}
+
+fn filter_bitfields(
+    state: &State,
+    mut bitfields: Vec<UncheckedSignedAvailabilityBitfield>,
+    verifier: &dyn Verifier,
+) -> Vec<UncheckedSignedAvailabilityBitfield> {
+    let context = bitfield_context(state);
+    bitfields.sort_by_key(|bitfield| bitfield.validator_index);
+    let mut kept = keep_good(bitfields, verifier, |bitfield, signatures| {
+        check_bitfield(state, bitfield, &context, signatures).is_ok()
+    });
+    kept.dedup_by_key(|bitfield| bitfield.validator_index);
+    kept
+}
+
+fn filter_candidates(
+    state: &State,
+    mut candidates: Vec<BackedCandidate>,
+    verifier: &dyn Verifier,
+) -> Vec<BackedCandidate> {
+    candidates.sort_by_key(|backed| backed.descriptor().para_id());
+    let mut kept =
+        keep_good(candidates, verifier, |backed, signatures| check_candidate(state, backed, signatures).is_ok());
+    kept.dedup_by_key(|backed| backed.descriptor().para_id());
+    kept
+}
+
+/// Keeps the items that pass `check` and whose signatures hold. Duplicates are dropped after this, so that a
+/// bad one cannot take a good one's place.
+fn keep_good<T>(items: Vec<T>, verifier: &dyn Verifier, check: impl Fn(&T, &mut Signatures) -> bool) -> Vec<T> {
+    let mut passed = Vec::new();
+    let mut groups = Vec::new();
+    for item in items {
+        let mut signatures = Signatures::default();
+        if check(&item, &mut signatures) {
+            passed.push(item);
+            groups.push(signatures.into_messages());
+        }
+    }
+    let bad = bad_groups(verifier, &groups);
+    let kept = passed.into_iter().zip(bad);
+    kept.filter(|(_, bad)| !bad).map(|(item, _)| item).collect()
+}
+
+impl State {
+    /// Checks all of a report but its signatures: whether a block on top may still carry it.
+    ///
+    /// # Errors
+    /// Why it proves nothing, or nothing new.
+    pub fn check_report(&self, report: &MisbehaviorReport) -> Result<MisbehaviorKind, ReportError> {
+        check_report(self, report).map(|checked| checked.kind)
+    }
+}

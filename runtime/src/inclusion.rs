@@ -1,0 +1,213 @@
+//! Inclusion module (RT-5): candidates from being backed to being available, and what they leave behind.
+
+use bitvec::field::BitField;
+use codec::Encode;
+use primitives::{
+    Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, SigningContext,
+    UncheckedSignedAvailabilityBitfield, ValidatorIndex, limits::MAX_CORES, supermajority_threshold,
+};
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{SignatureOf, State, verifier::Signatures};
+
+/// A backed candidate that occupies its core until enough validators hold their chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub struct PendingCandidate {
+    /// Its name; stands for the receipt in the state root.
+    pub hash: CandidateHash,
+    /// The receipt with commitments, shared between forks.
+    #[codec(skip)]
+    pub receipt: Arc<CommittedCandidateReceipt>,
+    /// A bit per validator that holds its chunk.
+    pub availability: Bits,
+    /// Height of the relay parent.
+    pub relay_parent_number: BlockNumber,
+    /// The block in which it was backed.
+    pub backed_in_number: BlockNumber,
+    /// The group that backed it.
+    pub backing_group: GroupIndex,
+}
+
+/// Why the bitfields of a block are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BitfieldError {
+    /// More bitfields than validators.
+    #[error("{found} bitfields, there are {validators} validators")]
+    TooMany {
+        /// How many.
+        found: usize,
+        /// How many validators.
+        validators: usize,
+    },
+    /// There is no such validator.
+    #[error("bitfield of unknown validator {0}")]
+    UnknownValidator(ValidatorIndex),
+    /// Duplicate, or out of order.
+    #[error("bitfield of validator {second} follows that of {first}, expected ascending validators")]
+    Order {
+        /// The earlier bitfield's.
+        first: ValidatorIndex,
+        /// The later bitfield's.
+        second: ValidatorIndex,
+    },
+    /// Not one bit per core.
+    #[error("bitfield of validator {validator} has {found} bits, expected {expected}")]
+    Length {
+        /// Whose it is.
+        validator: ValidatorIndex,
+        /// Number of bits.
+        found: usize,
+        /// Number of cores.
+        expected: usize,
+    },
+}
+
+/// Candidates pending availability, by core: a para has at most one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+pub(crate) struct Inclusion {
+    pub(crate) pending: BTreeMap<CoreIndex, Arc<PendingCandidate>>,
+}
+
+const WORD_BITS: usize = u64::BITS as usize;
+/// A bit per core.
+type CoreMask = [u64; MAX_CORES / WORD_BITS];
+
+impl Inclusion {
+    /// Bits accumulate: a later 0 withdraws nothing. A bitfield with a bit for a free core is skipped whole,
+    /// because its author sees another fork.
+    fn apply_bits(&mut self, bitfields: &[UncheckedSignedAvailabilityBitfield]) {
+        let mut occupied = CoreMask::default();
+        let mut votes = BTreeMap::new();
+        for (core, pending) in &self.pending {
+            occupied[core.as_usize() / WORD_BITS] |= 1 << (core.as_usize() % WORD_BITS);
+            votes.insert(core.as_usize(), pending.availability.clone());
+        }
+        for bitfield in bitfields {
+            let mut mask = CoreMask::default();
+            for (word, bits) in mask.iter_mut().zip(bitfield.payload.0.chunks(WORD_BITS)) {
+                *word = bits.load_le();
+            }
+            if mask.iter().zip(&occupied).any(|(bits, occupied)| bits & !occupied != 0) {
+                continue;
+            }
+            let validator = bitfield.validator_index.as_usize();
+            for (index, word) in mask.iter().enumerate() {
+                let mut rest = *word;
+                while rest != 0 {
+                    let core = index * WORD_BITS + rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    if let Some(mut bit) = votes.get_mut(&core).and_then(|votes| votes.get_mut(validator)) {
+                        *bit = true;
+                    }
+                }
+            }
+        }
+        for ((_, votes), pending) in votes.into_iter().zip(self.pending.values_mut()) {
+            if votes != pending.availability {
+                Arc::make_mut(pending).availability = votes;
+            }
+        }
+    }
+
+    /// Takes out the candidates that are available now, by core.
+    fn take_available(&mut self, validators: usize) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
+        let needed = supermajority_threshold(validators);
+        self.take(|_, pending| pending.availability.count_ones() >= needed)
+    }
+
+    /// Takes out the candidates for which `is_over` holds, given core and block of backing.
+    pub(crate) fn collect_pending(
+        &mut self,
+        is_over: impl Fn(CoreIndex, BlockNumber) -> bool,
+    ) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
+        self.take(|core, pending| is_over(core, pending.backed_in_number))
+    }
+
+    fn take(
+        &mut self,
+        which: impl Fn(CoreIndex, &PendingCandidate) -> bool,
+    ) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
+        let cores = self.pending.iter().filter(|(core, pending)| which(**core, pending));
+        let cores: Vec<_> = cores.map(|(core, _)| *core).collect();
+        cores.into_iter().filter_map(|core| Some((core, self.pending.remove(&core)?))).collect()
+    }
+}
+
+/// Checks the bitfields, which are signed for the parent block, and collects their signatures.
+pub(crate) fn check_bitfields(
+    state: &State,
+    bitfields: &[UncheckedSignedAvailabilityBitfield],
+    context: &SigningContext,
+    signatures: &mut Signatures,
+) -> Result<(), BitfieldError> {
+    let validators = state.validators().len();
+    if bitfields.len() > validators {
+        return Err(BitfieldError::TooMany { found: bitfields.len(), validators });
+    }
+    for pair in bitfields.windows(2) {
+        let (first, second) = (pair[0].validator_index, pair[1].validator_index);
+        if first >= second {
+            return Err(BitfieldError::Order { first, second });
+        }
+    }
+    for bitfield in bitfields {
+        check_bitfield(state, bitfield, context, signatures)?;
+    }
+    Ok(())
+}
+
+/// Checks one bitfield by itself.
+pub(crate) fn check_bitfield(
+    state: &State,
+    bitfield: &UncheckedSignedAvailabilityBitfield,
+    context: &SigningContext,
+    signatures: &mut Signatures,
+) -> Result<(), BitfieldError> {
+    let validator = bitfield.validator_index;
+    let public = state.validators().get(validator.as_usize()).ok_or(BitfieldError::UnknownValidator(validator))?;
+    let (found, expected) = (bitfield.payload.0.len(), state.scheduler.cores.len());
+    if found != expected {
+        return Err(BitfieldError::Length { validator, found, expected });
+    }
+    let message = bitfield.to_message(context, public);
+    signatures.push(SignatureOf::Bitfield(validator), message);
+    Ok(())
+}
+
+/// Applies checked bitfields, includes what they make available, and tells which cores that frees.
+pub(crate) fn process_bitfields(
+    state: &mut State,
+    bitfields: &[UncheckedSignedAvailabilityBitfield],
+    events: &mut Vec<CandidateEvent>,
+) -> Vec<CoreIndex> {
+    let validators = state.validators().len();
+    let inclusion = Arc::make_mut(&mut state.inclusion);
+    inclusion.apply_bits(bitfields);
+    let available = inclusion.take_available(validators);
+    for (core, pending) in &available {
+        enact_candidate(state, pending);
+        events.push(CandidateEvent::Included(
+            pending.receipt.to_receipt(),
+            pending.receipt.commitments.head_data.clone(),
+            *core,
+            pending.backing_group,
+        ));
+    }
+    available.into_iter().map(|(core, _)| core).collect()
+}
+
+/// The candidate is included: its head, its new code and its messages count from now on.
+fn enact_candidate(state: &mut State, pending: &PendingCandidate) {
+    let para = pending.receipt.descriptor.para_id();
+    let commitments = &pending.receipt.commitments;
+    let delay = state.configuration().validation_upgrade_delay;
+    let now = state.number();
+    let paras = Arc::make_mut(&mut state.paras);
+    if let Some(code) = &commitments.new_validation_code {
+        let expected_at = pending.relay_parent_number.saturating_add(delay);
+        paras.schedule_code_upgrade(para, code.clone(), expected_at);
+    }
+    let head = commitments.head_data.clone();
+    paras.note_new_head(para, head, pending.relay_parent_number, now);
+    Arc::make_mut(&mut state.messages).enact(para, commitments);
+}

@@ -1,0 +1,72 @@
+//! Signatures are checked by whoever runs the state machine (design §9).
+
+use primitives::SignedMessage;
+
+use crate::{BlockError, SignatureOf};
+
+/// Signatures that must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignatureSet(pub Vec<SignedMessage>);
+
+/// Verifies signatures for the state machine: one after the other, in batches on all cores, from a memo.
+pub trait Verifier {
+    /// Verifies all of `set`.
+    ///
+    /// # Errors
+    /// The position of a signature that does not hold. It need not be the first.
+    fn verify(&self, set: &SignatureSet) -> Result<(), usize>;
+}
+
+/// Verifies one signature after the other, on the spot.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DirectVerifier;
+
+impl Verifier for DirectVerifier {
+    fn verify(&self, set: &SignatureSet) -> Result<(), usize> {
+        match set.0.iter().position(|message| !message.verify()) {
+            Some(culprit) => Err(culprit),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Marks all groups of signatures in which one does not hold, by bisection: one call if all are good.
+pub(crate) fn bad_groups(verifier: &dyn Verifier, groups: &[Vec<SignedMessage>]) -> Vec<bool> {
+    let set = SignatureSet(groups.concat());
+    if set.0.is_empty() || verifier.verify(&set).is_ok() {
+        return vec![false; groups.len()];
+    }
+    if groups.len() == 1 {
+        return vec![true];
+    }
+    let (first, second) = groups.split_at(groups.len() / 2);
+    [bad_groups(verifier, first), bad_groups(verifier, second)].concat()
+}
+
+/// The signatures of a block with what they are under, so that a culprit can be named.
+#[derive(Debug, Default)]
+pub(crate) struct Signatures {
+    set: SignatureSet,
+    sources: Vec<SignatureOf>,
+}
+
+impl Signatures {
+    pub(crate) fn push(&mut self, source: SignatureOf, message: SignedMessage) {
+        self.set.0.push(message);
+        self.sources.push(source);
+    }
+
+    pub(crate) fn into_messages(self) -> Vec<SignedMessage> {
+        self.set.0
+    }
+
+    /// Has them all verified at once.
+    pub(crate) fn verify(&self, verifier: &dyn Verifier) -> Result<(), BlockError> {
+        let Some(last) = self.sources.last() else {
+            return Ok(());
+        };
+        verifier
+            .verify(&self.set)
+            .map_err(|culprit| BlockError::Signature(self.sources.get(culprit).copied().unwrap_or(*last)))
+    }
+}

@@ -1,0 +1,137 @@
+//! The order of reads and writes: several at once, but per candidate one write alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use messages::availability_store::{ErasureChunk, StoreError};
+use overseer::Responder;
+use primitives::{AvailableData, CandidateHash, ValidatorIndex};
+
+use crate::disk::Content;
+use crate::state::Part;
+
+/// Reads and writes under way at once.
+pub(crate) const OPERATIONS_MAX: usize = 32;
+/// Reads and writes that wait for their turn; more are refused. A waiting write holds its data.
+pub(crate) const WAITING_MAX: usize = 128;
+/// Removals among those under way: pruning must not keep requests waiting.
+const REMOVALS_MAX: usize = 8;
+
+/// Something to do on disk.
+pub(crate) enum Operation {
+    Write {
+        candidate: CandidateHash,
+        part: Part,
+        content: Content,
+        reply: Responder<Result<(), StoreError>>,
+    },
+    Remove {
+        candidate: CandidateHash,
+        parts: Vec<Part>,
+    },
+    ReadData {
+        candidate: CandidateHash,
+        reply: Responder<Option<Arc<AvailableData>>>,
+    },
+    ReadChunk {
+        candidate: CandidateHash,
+        validator: ValidatorIndex,
+        reply: Responder<Option<ErasureChunk>>,
+    },
+    ReadChunks {
+        candidate: CandidateHash,
+        validators: Vec<ValidatorIndex>,
+        reply: Responder<Vec<(ValidatorIndex, ErasureChunk)>>,
+    },
+}
+
+impl Operation {
+    fn candidate(&self) -> CandidateHash {
+        match self {
+            Self::Write { candidate, .. }
+            | Self::Remove { candidate, .. }
+            | Self::ReadData { candidate, .. }
+            | Self::ReadChunk { candidate, .. }
+            | Self::ReadChunks { candidate, .. } => *candidate,
+        }
+    }
+
+    fn writes(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Remove { .. })
+    }
+}
+
+/// Operations that wait, and those under way by number. Per candidate: readers together or one writer, first come,
+/// first served, and removals before all else, so that what was forgotten is gone before it is stored anew.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Operation>,
+    removals: BTreeMap<CandidateHash, Vec<Part>>,
+    /// With the candidate and whether its parts are changed.
+    running: BTreeMap<u64, (CandidateHash, bool)>,
+    removing: BTreeSet<u64>,
+    next: u64,
+}
+
+impl Queue {
+    /// Whether another request can wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
+    }
+
+    pub(crate) fn push(&mut self, operation: Operation) {
+        match operation {
+            // Not counted against the room: their number is that of the records.
+            Operation::Remove { candidate, parts } => self.removals.entry(candidate).or_default().extend(parts),
+            request => self.waiting.push_back(request),
+        }
+    }
+
+    fn is_free(&self, candidate: CandidateHash, writes: bool) -> bool {
+        self.running.values().all(|(busy, changed)| *busy != candidate || !(writes || *changed))
+    }
+
+    /// The next operation to begin, with its number.
+    pub(crate) fn begin(&mut self) -> Option<(u64, Operation)> {
+        if self.running.len() >= OPERATIONS_MAX {
+            return None;
+        }
+        let operation = self.next_removal().or_else(|| self.next_request())?;
+        self.next += 1;
+        self.running.insert(self.next, (operation.candidate(), operation.writes()));
+        if matches!(operation, Operation::Remove { .. }) {
+            self.removing.insert(self.next);
+        }
+        Some((self.next, operation))
+    }
+
+    fn next_removal(&mut self) -> Option<Operation> {
+        if self.removing.len() >= REMOVALS_MAX {
+            return None;
+        }
+        let candidate = self.removals.keys().find(|candidate| self.is_free(**candidate, true)).copied()?;
+        let parts = self.removals.remove(&candidate)?;
+        Some(Operation::Remove { candidate, parts })
+    }
+
+    fn next_request(&mut self) -> Option<Operation> {
+        let mut blocked = BTreeSet::new();
+        let position = self.waiting.iter().position(|operation| {
+            let candidate = operation.candidate();
+            let free = !blocked.contains(&candidate)
+                && !self.removals.contains_key(&candidate)
+                && self.is_free(candidate, operation.writes());
+            if !free {
+                blocked.insert(candidate);
+            }
+            free
+        })?;
+        self.waiting.remove(position)
+    }
+
+    /// An operation is over.
+    pub(crate) fn end(&mut self, number: u64) {
+        self.running.remove(&number);
+        self.removing.remove(&number);
+    }
+}

@@ -1,0 +1,191 @@
+//! Runtime API: what the chain's state says at a block.
+//!
+//! **Role**: the one door of all other subsystems to the runtime (RT-9). It spares the chain equal questions.
+//!
+//! **Step**: a service for all steps.
+//!
+//! **Receives**: the questions of [`messages::runtime_api`]; no heartbeat, for each question names its block.
+//!
+//! **Sends**: nothing; it calls the [`RuntimeClient`].
+//!
+//! **Invariants**: of equal questions in flight one reaches the chain, and its answer serves all. Every question is
+//! answered, with its error if need be, also when the client panics or hangs. What is remembered is a function of the
+//! block asked at; errors and submissions are never remembered.
+//!
+//! **Limits**: [`IN_FLIGHT_MAX`] calls, each for at most [`CALL_LIMIT`]; beyond that the queue fills and askers wait.
+//! [`WAITING_MAX`] askers per answer. Caches: [`CACHED_BLOCKS`], [`CACHED_VALIDATION_DATA`], [`CACHED_CODES`].
+//!
+//! **Conclude**: returns at once; calls in flight are dropped, their askers told so.
+
+#![forbid(unsafe_code)]
+
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deterministic::Environment;
+use futures::FutureExt as _;
+use jobs::{Ending, Input, JobEnd, Jobs};
+use messages::runtime_api::{Inbox, RuntimeApi};
+use overseer::{Context, Event, Failure, Nothing, Responder, Subsystem};
+use ports::{RuntimeClient, RuntimeError};
+
+use state::{Asked, Table, Tables};
+pub use state::{CACHED_BLOCKS, CACHED_CODES, CACHED_VALIDATION_DATA, WAITING_MAX};
+
+/// Calls of the chain at once.
+pub const IN_FLIGHT_MAX: usize = 256;
+/// Time after which a call counts as unanswered.
+pub const CALL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What a call does to the tables when it is over.
+type Finish = Box<dyn FnOnce(&mut Tables) + Send>;
+
+/// Answers questions about the chain's state, from memory where it can.
+pub struct RuntimeApiSubsystem {
+    client: Arc<dyn RuntimeClient>,
+}
+
+impl RuntimeApiSubsystem {
+    /// In front of this client.
+    pub fn new(client: Arc<dyn RuntimeClient>) -> Self {
+        Self { client }
+    }
+}
+
+impl Subsystem for RuntimeApiSubsystem {
+    type Role = RuntimeApi;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let environment = context.environment().clone();
+        let mut calls = Calls {
+            client: self.client,
+            tables: Tables::new(),
+            jobs: Jobs::new(environment.clone(), IN_FLIGHT_MAX),
+            environment,
+        };
+        calls.jobs.open((), Ending::UntilStop);
+        loop {
+            // With no room for another call the mailbox is left alone; calls end by their limit.
+            let input = if calls.jobs.running() < IN_FLIGHT_MAX {
+                jobs::next(&mut context, &mut calls.jobs).await
+            } else {
+                Input::Job(calls.jobs.next().await)
+            };
+            match input {
+                Input::Job(end) => calls.finish(end),
+                Input::Event(Event::Message(question)) => calls.dispatch(question),
+                Input::Event(Event::Signal(never)) => match never {},
+                Input::Event(Event::Conclude) => return Ok(()),
+            }
+        }
+    }
+}
+
+struct Calls {
+    client: Arc<dyn RuntimeClient>,
+    tables: Tables,
+    jobs: Jobs<(), Finish>,
+    environment: Environment,
+}
+
+impl Calls {
+    fn finish(&mut self, end: JobEnd<(), Finish>) {
+        if let Some(((), finish)) = end.into_result() {
+            finish(&mut self.tables);
+        }
+    }
+
+    fn dispatch(&mut self, question: Inbox) {
+        match question {
+            Inbox::GetSessionContext(q, reply) => {
+                self.ask(|t| &mut t.sessions, q.at, reply, move |c| async move { c.session_context(q.at).await });
+            }
+            Inbox::GetAvailabilityCores(q, reply) => {
+                let call = move |c: Client| async move { c.availability_cores(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.cores, q.at, reply, call);
+            }
+            Inbox::GetPersistedValidationData(q, reply) => {
+                let key = (q.at, q.para_id, q.assumption as u8);
+                let call =
+                    move |c: Client| async move { c.persisted_validation_data(q.at, q.para_id, q.assumption).await };
+                self.ask(|t| &mut t.validation_data, key, reply, call);
+            }
+            Inbox::GetValidationCode(q, reply) => {
+                let key = (q.at, q.para_id, q.assumption as u8);
+                let call = move |c: Client| async move { c.validation_code(q.at, q.para_id, q.assumption).await };
+                self.ask(|t| &mut t.codes, key, reply, call);
+            }
+            Inbox::GetValidationCodeByHash(q, reply) => {
+                let call = move |c: Client| async move { c.validation_code_by_hash(q.at, q.hash).await };
+                self.ask(|t| &mut t.codes_by_hash, (q.at, q.hash), reply, call);
+            }
+            Inbox::GetCandidateEvents(q, reply) => {
+                let call = move |c: Client| async move { c.candidate_events(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.events, q.at, reply, call);
+            }
+            Inbox::SubmitReport(q, reply) => {
+                let (client, environment) = (self.client.clone(), self.environment.clone());
+                self.spawn("submit-report", async move {
+                    let result = guarded(&environment, client.submit_report(q.report)).await;
+                    // An asker who gave up needs no answer.
+                    let _ = reply.answer(result);
+                    Box::new(|_: &mut Tables| ()) as Finish
+                });
+            }
+        }
+    }
+
+    fn ask<K, V, F>(
+        &mut self,
+        table: fn(&mut Tables) -> &mut Table<K, V>,
+        key: K,
+        reply: Responder<Result<V, RuntimeError>>,
+        call: impl FnOnce(Client) -> F,
+    ) where
+        K: Ord + Clone + Send + 'static,
+        V: Clone + Send + 'static,
+        F: Future<Output = Result<V, RuntimeError>> + Send + 'static,
+    {
+        if table(&mut self.tables).ask(&key, reply) != Asked::Start {
+            return;
+        }
+        let (call, environment) = (call(self.client.clone()), self.environment.clone());
+        self.spawn("runtime-call", async move {
+            let result = guarded(&environment, call).await;
+            Box::new(move |tables: &mut Tables| table(tables).finish(&key, &result)) as Finish
+        });
+    }
+
+    fn spawn(&mut self, name: &'static str, call: impl Future<Output = Finish> + Send + 'static) {
+        self.jobs
+            .spawn(&(), name, call)
+            .expect("the scope never ends, and the loop takes questions only with room left");
+    }
+}
+
+type Client = Arc<dyn RuntimeClient>;
+
+/// The call's result; a panic or a hanging call becomes an error, so that its askers hear of it.
+async fn guarded<T>(
+    environment: &Environment,
+    call: impl Future<Output = Result<T, RuntimeError>> + Send,
+) -> Result<T, RuntimeError> {
+    let call = AssertUnwindSafe(call).catch_unwind();
+    match deterministic::timeout(&*environment.clock, CALL_LIMIT, call).await {
+        Some(Ok(result)) => result,
+        Some(Err(_)) => {
+            tracing::error!("runtime client panicked");
+            Err(RuntimeError::Unreachable("runtime client panicked".to_owned()))
+        }
+        None => Err(RuntimeError::Unreachable(format!("no answer within {} s", CALL_LIMIT.as_secs()))),
+    }
+}

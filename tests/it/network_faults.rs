@@ -1,0 +1,85 @@
+//! Peers that send wrong bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use messages::candidate_backing::Second;
+use messages::candidate_selection::CandidateSelection;
+use messages::network_bridge::{AVAILABILITY_PROTOCOL, POV_PROTOCOL};
+use network::{Intercepted, InterceptedKind, Verdict};
+use node::local::{FIRST_PARA, LocalConfig, SimulatedNetwork};
+use overseer::port::Tapped;
+use ports::ProtocolId;
+use primitives::{CandidateEvent, ParaId};
+use whole_node_tests::{events, included, small, started};
+
+/// Flips the last byte: of a chunk's answer that is its proof, of a PoV's its content.
+fn flipped(payload: &Bytes) -> Bytes {
+    let mut bytes = payload.to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+    bytes.into()
+}
+
+fn is_answer(passing: &Intercepted<'_>, protocol: ProtocolId) -> bool {
+    passing.protocol == protocol && passing.kind == InterceptedKind::Response
+}
+
+#[test]
+fn a_chunk_with_a_wrong_proof_is_dropped_and_had_from_somebody_else() {
+    let network = started(31, LocalConfig { parachains: 1, ..small() });
+    let (cheat, flips) = (network.peer(0), Arc::new(AtomicUsize::new(0)));
+    let count = flips.clone();
+    network.hub.intercept(move |passing| {
+        if is_answer(&passing, AVAILABILITY_PROTOCOL) && *passing.from == cheat {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Verdict::Replace(flipped(passing.payload));
+        }
+        Verdict::Deliver
+    });
+    let para = ParaId(FIRST_PARA);
+    let done = network.run_slots_until(40, |network| included(network, 1, para).len() >= 3);
+    assert!(done.expect("the simulation runs"), "a cheating peer stopped availability");
+    assert!(flips.load(Ordering::Relaxed) > 0, "the cheat was never asked for a chunk");
+}
+
+#[test]
+fn a_pov_that_does_not_hash_to_its_commitment_is_refused() {
+    // One validator only gets to propose, so that the others need the PoV from it.
+    let mut network = SimulatedNetwork::new(32, LocalConfig { parachains: 1, ..small() });
+    for position in 0..network.len() {
+        network
+            .start_node_with(position, |builder| match position {
+                0 => builder,
+                _ => builder.tap::<CandidateSelection, Second>(|_: Second| Tapped::Drop),
+            })
+            .expect("every node starts");
+    }
+    let flips = Arc::new(AtomicUsize::new(0));
+    let count = flips.clone();
+    network.hub.intercept(move |passing| {
+        if is_answer(&passing, POV_PROTOCOL) {
+            count.fetch_add(1, Ordering::Relaxed);
+            return Verdict::Replace(flipped(passing.payload));
+        }
+        Verdict::Deliver
+    });
+    network.run_slots_until(12, |_| false).expect("the simulation runs");
+    assert!(flips.load(Ordering::Relaxed) > 0, "nobody fetched a PoV");
+    assert_eq!(events(&network, 1), [], "a candidate was backed on a false PoV");
+}
+
+#[test]
+fn a_fork_in_the_middle_of_availability_is_survived() {
+    let network = started(33, LocalConfig { parachains: 1, fork_probability: 0.9, ..small() });
+    let para = ParaId(FIRST_PARA);
+    let forked_while_pending = |network: &SimulatedNetwork| {
+        let status = network.node(0).chain().status();
+        let backed = events(network, 0).iter().any(|event| matches!(event, CandidateEvent::Backed(..)));
+        status.forks > 0 && backed && included(network, 0, para).len() >= 3
+    };
+    assert!(network.run_slots_until(60, forked_while_pending).expect("the simulation runs"), "forks stopped inclusion");
+    whole_node_tests::assert_agreement(&network);
+}

@@ -135,6 +135,8 @@ impl Node {
         };
         let (blocks, blobs) = (Arc::new(files("blocks")?), Arc::new(files("availability")?));
 
+        let acceptance_blocks = u64::from(genesis.configuration.acceptance_period);
+        let acceptance_period = Duration::from_millis(slot_ms.saturating_mul(acceptance_blocks));
         let author = matches!(role, NodeRole::Validator);
         let verifier = Arc::new(runtime::DirectVerifier);
         let config = RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier };
@@ -163,7 +165,7 @@ impl Node {
             collator,
             reserved_peers,
             bitfield_delay: Duration::from_millis(slot_ms / 3),
-            store: StoreConfig::default(),
+            store: StoreConfig::new(acceptance_period),
         };
         let failed = |source: Failure| NodeError::Wiring { name: name.clone(), source };
         let builder = change(wire(&doors, &settings).map_err(failed)?);

@@ -251,7 +251,7 @@ impl Running {
                         self.served(number);
                     }
                     Some(work) => match self.serving.chunk(&work, Asker { request: number, validator, reply }) {
-                        Chunk::From(encoded, asker) => self.answer(&work, Some(&encoded), vec![asker]),
+                        Chunk::From(encoded, asker) => self.answer(Some((&work, &encoded)), vec![asker]),
                         Chunk::Later => {}
                     },
                 }
@@ -261,22 +261,25 @@ impl Running {
         }
     }
 
-    fn answer(&mut self, work: &Work, encoded: Option<&Encoded>, askers: Vec<Asker<Responder<Bytes>>>) {
-        let numbers: Vec<u64> = askers.iter().map(|asker| asker.request).collect();
-        tasks::answer_askers(Some(work), encoded, askers);
-        numbers.into_iter().for_each(|number| self.served(number));
+    /// Answers those who waited for an encoding, each in its job: chunks of few validators are large.
+    fn answer(&mut self, cut: Option<(&Arc<Work>, &Encoded)>, askers: Vec<Asker<Responder<Bytes>>>) {
+        for asker in askers {
+            let (number, scope) = (asker.request, Scope::Serve(asker.request));
+            let cut = cut.map(|(work, encoded)| (work.clone(), encoded.clone()));
+            let task = async move {
+                tasks::answer_asker(cut, asker);
+                Done::Served
+            };
+            if let Err(error) = self.jobs.spawn(&scope, "answer from an encoding", task) {
+                tracing::warn!(%error, "request of a peer was refused");
+                self.served(number);
+            }
+        }
     }
 
     fn on_encoded(&mut self, candidate: CandidateHash, encoded: Option<Encoded>) {
         let (work, askers) = (self.state.work(&candidate), self.serving.encoded(&candidate, encoded.clone()));
-        match &work {
-            Some(work) => self.answer(work, encoded.as_ref(), askers),
-            None => {
-                let numbers: Vec<u64> = askers.iter().map(|asker| asker.request).collect();
-                tasks::answer_askers(None, None, askers);
-                numbers.into_iter().for_each(|number| self.served(number));
-            }
-        }
+        self.answer(work.as_ref().zip(encoded.as_ref()), askers);
         match encoded {
             Some(encoded) => self.store_own(candidate, encoded),
             None => {

@@ -81,6 +81,8 @@ struct Want {
     live: bool,
     status: Status,
     round: u32,
+    /// Our data does not encode to the root: no use to try again.
+    network_only: bool,
 }
 
 /// What the loop is to do.
@@ -131,8 +133,8 @@ impl State {
                 .map(|(number, hash)| (number, *hash))
                 .collect();
             let lowest = chain.last().map_or(leaf.number, |(number, _)| *number);
-            // The parent unknown means that heads were missed: candidates may have been included meanwhile.
-            let missed = chain.get(1).is_none_or(|parent| !self.blocks.contains_key(parent));
+            // None of them known means that heads were missed: candidates may have been included meanwhile.
+            let missed = !chain.iter().skip(1).any(|block| self.blocks.contains_key(block));
             let deep = if missed { lowest.saturating_sub(finalized + 1).min(CATCH_UP_BLOCKS_MAX) } else { 0 };
             let blocks: Vec<_> = chain.into_iter().filter(|block| !self.blocks.contains_key(block)).collect();
             if !blocks.is_empty() {
@@ -202,13 +204,14 @@ impl State {
                 live: live.contains_key(candidate),
                 status: if work.ours.is_some() { Status::Idle } else { Status::NotOurs },
                 round: 0,
+                network_only: false,
             });
         }
         for (candidate, want) in &mut self.wants {
             match (want.live, want.status) {
                 (true, Status::Idle) => {
                     want.status = Status::Fetching;
-                    effects.push(want.fetch(false, false));
+                    effects.push(want.fetch(false));
                 }
                 // Included, and no longer pending in any head or its last ancestors: the group owes us nothing more.
                 (false, Status::Idle | Status::Fetching | Status::Pausing | Status::Encoding) => {
@@ -245,7 +248,8 @@ impl State {
     pub(crate) fn on_not_encoded(&mut self, candidate: &CandidateHash) -> Option<Effect> {
         let want = self.wants.get_mut(candidate).filter(|want| want.status == Status::Encoding)?;
         want.status = Status::Fetching;
-        Some(want.fetch(false, true))
+        want.network_only = true;
+        Some(want.fetch(false))
     }
 
     /// A round found nothing.
@@ -255,7 +259,7 @@ impl State {
             Status::Fetching | Status::Pausing if want.live => {
                 want.round = want.round.wrapping_add(1);
                 want.status = Status::Pausing;
-                Some(want.fetch(true, false))
+                Some(want.fetch(true))
             }
             Status::Held | Status::NotOurs => None,
             _ => {
@@ -281,8 +285,9 @@ impl Want {
         matches!(self.status, Status::Fetching | Status::Pausing)
     }
 
-    fn fetch(&self, pause: bool, network_only: bool) -> Effect {
-        Effect::Fetch { work: self.work.clone(), round: self.round, pause, network_only }
+    fn fetch(&self, pause: bool) -> Effect {
+        let (work, network_only) = (self.work.clone(), self.network_only);
+        Effect::Fetch { work, round: self.round, pause, network_only }
     }
 }
 

@@ -347,12 +347,8 @@ pub(crate) fn answer(reply: Responder<Bytes>, response: &impl codec::Encode) {
     let _ = reply.answer(response.encode().into());
 }
 
-/// Answers those who waited for an encoding.
-pub(crate) fn answer_askers(work: Option<&Work>, encoded: Option<&Encoded>, askers: Vec<Asker<Responder<Bytes>>>) {
-    for asker in askers {
-        let chunk = work
-            .zip(encoded)
-            .and_then(|(work, encoded)| ErasureChunk::of(encoded, chunk_index(work, asker.validator)?).ok());
-        answer(asker.reply, &chunk.map_or(ChunkResponse::NoSuchChunk, ChunkResponse::Chunk));
-    }
+/// Answers somebody who waited for an encoding, with the chunk cut from it or that there is none.
+pub(crate) fn answer_asker(cut: Option<(Arc<Work>, Encoded)>, asker: Asker<Responder<Bytes>>) {
+    let chunk = cut.and_then(|(work, encoded)| ErasureChunk::of(&encoded, chunk_index(&work, asker.validator)?).ok());
+    answer(asker.reply, &chunk.map_or(ChunkResponse::NoSuchChunk, ChunkResponse::Chunk));
 }

@@ -89,7 +89,7 @@ pub(crate) fn before(inputs: &Inputs) -> Result<ExecutionRequest, InvalidReason>
     if size > limit {
         return Err(InvalidReason::PovTooLarge { size, limit });
     }
-    if false && inputs.validation_code.hash() != descriptor.validation_code_hash() {
+    if inputs.validation_code.hash() != descriptor.validation_code_hash() {
         return Err(InvalidReason::CodeHash);
     }
     Ok(ExecutionRequest {

@@ -138,6 +138,7 @@ impl Libp2pNetwork {
             let mut swarm = swarm::build(keypair, registry.clone(), &reserved)
                 .map_err(|reason| address_error("transport", reason))?;
             for address in &addresses {
+                check_port_is_free(address)?;
                 swarm.listen_on(address.clone()).map_err(|error| address_error(&address.to_string(), error))?;
             }
             swarm

@@ -67,8 +67,6 @@ async fn answer(registry: &Registry, peer: &ports::PeerId, events: EventSender, 
     registry.count_received(payload.len());
     let (respond, reply) = Reply::channel("network request", "the protocol's reader");
     events.push(NetworkEvent::Request { peer: peer.clone(), payload, respond }).await.ok()?;
-    // Else the reader would not see the network's end while it owes an answer.
-    drop(events);
     let mut nothing = [0];
     let answer = tokio::select! {
         biased;

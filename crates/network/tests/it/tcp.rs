@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Handle};
 use crate::conformance::{STATEMENTS, conformance, connected, disconnected, link, message, numbered};
 
 /// A test that hangs ends here; none should come near.
-const HANGS: Duration = Duration::from_secs(8);
+const HANGS: Duration = Duration::from_secs(120);
 
 pub(crate) async fn start(seed: u8, listen: &str) -> Result<Arc<Libp2pNetwork>, NetworkError> {
     let config = Libp2pConfig {

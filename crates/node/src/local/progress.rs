@@ -261,10 +261,10 @@ impl Progress {
 }
 
 /// How often each message has crossed the bus, over all nodes.
-pub type MessageCounts = BTreeMap<&'static str, u64>;
+pub(super) type MessageCounts = BTreeMap<&'static str, u64>;
 
 /// Sums counters of all nodes by message.
-pub fn message_counts<'a>(edges: impl IntoIterator<Item = &'a EdgeSnapshot>) -> MessageCounts {
+pub(super) fn message_counts<'a>(edges: impl IntoIterator<Item = &'a EdgeSnapshot>) -> MessageCounts {
     let mut counts = MessageCounts::new();
     for edge in edges {
         *counts.entry(edge.declared.message).or_default() += edge.sent;
@@ -274,7 +274,7 @@ pub fn message_counts<'a>(edges: impl IntoIterator<Item = &'a EdgeSnapshot>) -> 
 
 /// The first step that has not moved between two counts; all moved means that the chain itself backs or includes
 /// nothing.
-pub fn stuck_step(before: &MessageCounts, after: &MessageCounts, backed_since: bool) -> Step {
+pub(super) fn stuck_step(before: &MessageCounts, after: &MessageCounts, backed_since: bool) -> Step {
     let moved = |message: &str| after.get(message) > before.get(message);
     let stuck = |steps: &[(Step, &'static str)]| steps.iter().find(|(_, message)| !moved(message)).map(|(step, _)| *step);
     let (to_offered, from_stored) = Step::MESSAGES.split_at(7);

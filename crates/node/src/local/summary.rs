@@ -59,7 +59,7 @@ pub struct Summary {
 }
 
 /// Sums equal edges, in the order of their first appearance by name.
-pub fn sum_edges(edges: impl IntoIterator<Item = EdgeSnapshot>) -> Vec<EdgeSummary> {
+pub(super) fn sum_edges(edges: impl IntoIterator<Item = EdgeSnapshot>) -> Vec<EdgeSummary> {
     let mut sums: BTreeMap<(&'static str, &'static str, &'static str), u64> = BTreeMap::new();
     for edge in edges {
         *sums.entry((edge.from, edge.declared.to, edge.declared.message)).or_default() += edge.sent;

@@ -54,6 +54,25 @@ fn one_of_four_offline_then_late() {
 }
 
 #[test]
+fn a_late_one_finds_the_round_and_its_votes_count() {
+    let mut world = World::new(10, 4, 0.0);
+    for index in 0..3 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(20);
+    world.start(3).unwrap();
+    world.run_slots(6);
+    let before = world.agreed();
+    world.crash(0, Crash::Forget);
+    world.run_slots(12);
+    assert!(
+        world.agreed() >= before + 5,
+        "without the late one's votes there are no two thirds: {:?}",
+        world.statuses()
+    );
+}
+
+#[test]
 fn two_of_four_do_not_finalize() {
     let mut world = World::new(4, 4, 0.0);
     world.start(0).unwrap();

@@ -35,6 +35,13 @@ enum Peer {
     NotHeld,
 }
 
+/// What is in our own store.
+#[derive(Default)]
+struct Own {
+    data: Option<Arc<AvailableData>>,
+    chunks: Vec<u32>,
+}
+
 /// A network of validators that hold chunks, and the node that recovers.
 struct World {
     harness: Harness,
@@ -46,7 +53,7 @@ struct World {
     data: Arc<Mutex<Option<AvailableData>>>,
     /// Chunks and data asked for.
     asked: Arc<Mutex<(Vec<u32>, Vec<u32>)>>,
-    own: Arc<Mutex<(Option<Arc<AvailableData>>, Vec<u32>)>>,
+    own: Arc<Mutex<Own>>,
 }
 
 fn chunk_of(peer: Peer, encoded: &Encoded, index: u32) -> Result<Bytes, RequestError> {
@@ -91,11 +98,11 @@ impl World {
         world.harness.stub::<AvailabilityStore>(move |inbox| {
             let own = own.lock().unwrap();
             match inbox {
-                StoreInbox::QueryAvailableData(_, reply) => drop(reply.answer(own.0.clone())),
+                StoreInbox::QueryAvailableData(_, reply) => drop(reply.answer(own.data.clone())),
                 StoreInbox::QueryAllChunks(_, reply) => {
                     let chunk =
                         |index: &u32| (ValidatorIndex(*index), ErasureChunk::of(&encoded, ChunkIndex(*index)).unwrap());
-                    drop(reply.answer(own.1.iter().map(chunk).collect()));
+                    drop(reply.answer(own.chunks.iter().map(chunk).collect()));
                 }
                 other => return Some(other),
             }
@@ -183,12 +190,12 @@ fn data_chunks_suffice_and_are_asked_for_first() {
 #[test]
 fn own_data_and_own_chunks_come_first() {
     let world = World::new(1);
-    world.own.lock().unwrap().1 = vec![9, 5];
+    world.own.lock().unwrap().chunks = vec![9, 5];
     assert_eq!(world.recover(&[]), Ok(world.candidate.available_data()));
     assert_eq!(world.chunks_asked(), [0, 1, 2, 3]);
     world.harness.finish();
     let world = World::new(2);
-    world.own.lock().unwrap().0 = Some(world.candidate.available_data());
+    world.own.lock().unwrap().data = Some(world.candidate.available_data());
     assert_eq!(world.recover(&[1]), Ok(world.candidate.available_data()));
     assert!(world.chunks_asked().is_empty() && world.asked.lock().unwrap().1.is_empty());
     world.harness.finish();

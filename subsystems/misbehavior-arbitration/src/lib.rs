@@ -58,7 +58,7 @@ enum Scope {
 /// What jobs bring back.
 enum JobResult {
     Accusation(Result<(), AccusationError>),
-    Disagreement(Option<CheckedDisagreement>),
+    Disagreement(Option<Box<CheckedDisagreement>>),
 }
 
 type Work = Jobs<Scope, JobResult>;
@@ -104,7 +104,7 @@ impl MisbehaviorArbitrationSubsystem {
             }
             (Scope::Disagreement(_), Some(JobResult::Disagreement(Some(checked)))) => {
                 let relay_parent = checked.message.relay_parent;
-                for report in self.state.disagree(checked) {
+                for report in self.state.disagree(*checked) {
                     self.accuse(context, jobs, relay_parent, report);
                 }
             }
@@ -186,7 +186,7 @@ async fn check(
     outlet: JobOutlet,
     environment: Environment,
     mut message: CandidateValidityDisagreement,
-) -> Option<CheckedDisagreement> {
+) -> Option<Box<CheckedDisagreement>> {
     let session = session(&outlet, &environment, message.relay_parent)
         .await
         .inspect_err(|error| tracing::debug!(%error, "disagreement dropped"))
@@ -205,7 +205,7 @@ async fn check(
         .await
         .inspect_err(|error| tracing::warn!(%error, "disagreement dropped unchecked"))
         .ok()?;
-    Some(CheckedDisagreement { session_index, message })
+    Some(Box::new(CheckedDisagreement { session_index, message }))
 }
 
 impl Subsystem for MisbehaviorArbitrationSubsystem {

@@ -233,7 +233,12 @@ fn nothing_unproved_reaches_the_chain() {
     other_session.second.context.session_index = 2;
     let mut no_conflict = good.clone();
     no_conflict.second = no_conflict.first;
-    for report in [forged, other_validator, unknown_validator, other_session, no_conflict] {
+    // Truly signed, but by this session's keys in the name of another session.
+    let mut later = bench.validators.clone();
+    later.context.session_index = 2;
+    let resigned = double_vote(&later, 0);
+    assert!(resigned.verify(&bench.validators.id(0)).is_ok());
+    for report in [resigned, forged, other_validator, unknown_validator, other_session, no_conflict] {
         bench.tell_double_vote(report);
         assert!(bench.chain.reports().is_empty());
     }
@@ -255,6 +260,9 @@ fn self_contradiction_inside_a_disagreement_is_reported() {
     bench.harness.tell(disagreement(&mine, forged));
     assert!(bench.chain.reports().is_empty());
     let statements = vec![validators.seconded(0, &mine), validators.valid(1, &mine), validators.invalid(1, &mine)];
+    // A forgery before the true words does not hide them.
+    let mut statements = statements;
+    statements.insert(0, validators.statement(1, hash(9), Statement::Valid(mine.hash())));
     bench.harness.tell(disagreement(&mine, statements));
     let reports = bench.chain.reports();
     assert_eq!(reports.len(), 1);

@@ -336,6 +336,20 @@ fn view_reaches_as_far_back_as_work_does() {
 }
 
 #[test]
+fn head_too_far_above_is_not_served_though_another_leaf_keeps_the_relay_parent_in_view() {
+    let mut table = Table::new();
+    table.message(1, table.seconded(0, 7));
+    let mut update = started(12, &[11, HEAD]);
+    update.started.extend(started(25, &[24, 23, 22, 21, HEAD]).started);
+    update.stopped = vec![hash(HEAD)];
+    table.state.heartbeat(&update);
+    for (head, served) in [(25, false), (24, false), (23, true), (21, true), (12, true), (11, true)] {
+        let lines = table.connect(4, &[head]);
+        assert_eq!(!lines.is_empty(), served, "head {head}: {lines:?}");
+    }
+}
+
+#[test]
 fn new_leaf_opens_the_way_to_peers_that_were_ahead() {
     let mut table = Table::new();
     table.message(1, table.seconded(0, 7));

@@ -86,7 +86,9 @@ impl<K: std::fmt::Debug, T> JobEnd<K, T> {
     pub fn into_result(self) -> Option<(K, T)> {
         match self.outcome {
             Outcome::Done(result) => return Some((self.scope, result)),
-            Outcome::Panicked(message) => tracing::error!(job = self.name, scope = ?self.scope, message, "job panicked"),
+            Outcome::Panicked(message) => {
+                tracing::error!(job = self.name, scope = ?self.scope, message, "job panicked")
+            }
             Outcome::TimedOut => tracing::debug!(job = self.name, scope = ?self.scope, "job ran out of time"),
         }
         None

@@ -12,23 +12,23 @@
 
 #![forbid(unsafe_code)]
 
-pub mod collation_generation;
-pub mod collation_distribution;
-pub mod candidate_selection;
-pub mod candidate_validation;
-pub mod candidate_backing;
-pub mod statement_distribution;
-pub mod pov_distribution;
-pub mod provisioner;
-pub mod availability_store;
 pub mod availability_distribution;
 pub mod availability_recovery;
-pub mod bitfield_signing;
+pub mod availability_store;
 pub mod bitfield_distribution;
+pub mod bitfield_signing;
+pub mod candidate_backing;
+pub mod candidate_selection;
+pub mod candidate_validation;
+pub mod chain_api;
+pub mod collation_distribution;
+pub mod collation_generation;
 pub mod misbehavior_arbitration;
 pub mod network_bridge;
 pub mod peer_set_manager;
+pub mod pov_distribution;
+pub mod provisioner;
 pub mod runtime_api;
-pub mod chain_api;
+pub mod statement_distribution;
 
 pub use leaves::{ActiveLeaf, FinalizedBlock, LeavesState, LeavesUpdate, RelayParents};

@@ -527,10 +527,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_and_too_large_is_said_at_once() {
         let (mailbox, _reader) = mailbox(10);
-        assert!(matches!(
-            mailbox.try_send(Number(1), 101, Lane::Normal),
-            Err((Number(1), RefusedReason::TooLarge))
-        ));
+        assert!(matches!(mailbox.try_send(Number(1), 101, Lane::Normal), Err((Number(1), RefusedReason::TooLarge))));
         mailbox.try_send(Number(1), 60, Lane::Normal).map_err(|_| ()).unwrap();
         assert!(matches!(mailbox.try_send(Number(2), 60, Lane::Normal), Err((Number(2), RefusedReason::Full))));
     }

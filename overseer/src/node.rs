@@ -178,7 +178,8 @@ impl Builder {
 
     /// The graph of what is filled so far.
     pub fn topology(&self) -> Topology {
-        let slots: Vec<&'static str> = self.roles.iter().copied().filter(|role| self.slots.contains_key(role)).collect();
+        let slots: Vec<&'static str> =
+            self.roles.iter().copied().filter(|role| self.slots.contains_key(role)).collect();
         let mut edges: Vec<Edge> = slots.iter().flat_map(|role| self.slots[role].edges.iter().copied()).collect();
         edges.extend(self.outsides.iter().flat_map(|(_, edges)| edges.iter().copied()));
         Topology { slots, outsides: self.outsides.iter().map(|(name, _)| *name).collect(), edges }

@@ -9,7 +9,7 @@ use deterministic::BoxFuture;
 use crate::answer::{AskError, Reply};
 use crate::mailbox::{Mailbox, RefusedReason};
 use crate::message::{Message, Post, Request, Role};
-use crate::wiring::{DeclaredSend, Origin, SendList, Sender, SentBy, Ask, Cast, Wait};
+use crate::wiring::{Ask, Cast, DeclaredSend, Origin, SendList, Sender, SentBy, Wait};
 
 /// A waiting send that found its consumer gone, or a message that can never fit; the message is handed back.
 #[derive(thiserror::Error)]
@@ -56,14 +56,7 @@ pub struct EdgeSnapshot {
 
 impl EdgeCounter {
     pub(crate) fn new(from: &'static str, origin: Origin, declared: DeclaredSend) -> Self {
-        Self {
-            from,
-            origin,
-            declared,
-            sent: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-            waited: AtomicU64::new(0),
-        }
+        Self { from, origin, declared, sent: AtomicU64::new(0), refused: AtomicU64::new(0), waited: AtomicU64::new(0) }
     }
 
     pub(crate) fn snapshot(&self) -> EdgeSnapshot {
@@ -120,7 +113,11 @@ impl<M: Message> Port<M> {
         Self { mailbox, edge, tap }
     }
 
-    async fn put(&self, bytes: usize, inbox: <M::To as Role>::Inbox) -> Result<(), (<M::To as Role>::Inbox, RefusedReason)> {
+    async fn put(
+        &self,
+        bytes: usize,
+        inbox: <M::To as Role>::Inbox,
+    ) -> Result<(), (<M::To as Role>::Inbox, RefusedReason)> {
         let inbox = match self.mailbox.try_send(inbox, bytes, M::LANE) {
             Ok(()) => {
                 self.edge.sent.fetch_add(1, Ordering::Relaxed);

@@ -17,11 +17,7 @@ const NAME: &str = "adder";
 
 /// The head that the parachain is registered with: number 0, state 0.
 pub fn genesis_head() -> Vec<u8> {
-    let head = HeadData {
-        number: 0,
-        parent_hash: [0; 32],
-        post_state: hash_state(0),
-    };
+    let head = HeadData { number: 0, parent_hash: [0; 32], post_state: hash_state(0) };
     head.encode().to_vec()
 }
 
@@ -39,20 +35,11 @@ pub fn collate(parent_head: &[u8], padding: usize) -> Result<(Vec<u8>, Vec<u8>),
         expected: HEAD_DATA_LEN,
     })?;
     let number = parent.number;
-    let block = BlockData {
-        state: number.wrapping_mul(ADD),
-        add: ADD,
-    };
+    let block = BlockData { state: number.wrapping_mul(ADD), add: ADD };
     if hash_state(block.state) != parent.post_state {
-        return Err(CollateError::ForeignState {
-            parachain: NAME,
-            number,
-        });
+        return Err(CollateError::ForeignState { parachain: NAME, number });
     }
-    let head = execute(&parent, &block).ok_or(CollateError::LastHead {
-        parachain: NAME,
-        number,
-    })?;
+    let head = execute(&parent, &block).ok_or(CollateError::LastHead { parachain: NAME, number })?;
     let mut block_data = Vec::with_capacity(16 + padding);
     block_data.extend_from_slice(&block.encode());
     block_data.resize(16 + padding, 0);

@@ -35,17 +35,10 @@ pub fn collate(parent_head: &[u8], payload_bytes: usize, iterations: u64) -> Res
         len: parent_head.len(),
         expected: HEAD_DATA_LEN,
     })?;
-    let last = CollateError::LastHead {
-        parachain: NAME,
-        number: parent.number,
-    };
+    let last = CollateError::LastHead { parachain: NAME, number: parent.number };
     let number = parent.number.checked_add(1).ok_or(last.clone())?;
     let payload = noise(u64::from_le_bytes(first_eight(&parent.hash())), payload_bytes);
-    let block = BlockData {
-        number,
-        iterations,
-        payload: &payload,
-    };
+    let block = BlockData { number, iterations, payload: &payload };
     let head = execute(&parent, &block).ok_or(last)?;
     Ok((head.encode().to_vec(), block.encode()))
 }

@@ -63,11 +63,7 @@ pub enum CollateError {
 }
 
 fn check_size(bytes: usize) -> Result<(), CollateError> {
-    if bytes > MAX_BLOCK_BYTES {
-        Err(CollateError::TooLarge { bytes })
-    } else {
-        Ok(())
-    }
+    if bytes > MAX_BLOCK_BYTES { Err(CollateError::TooLarge { bytes }) } else { Ok(()) }
 }
 
 #[cfg(test)]

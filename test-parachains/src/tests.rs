@@ -44,10 +44,7 @@ fn adder_hashes_as_the_network_does() {
 fn keccak_over_one_and_many_blocks() {
     let cases: [(&[u8], &str); 2] = [
         (b"", "c5d2460186f7233c927e7db2dcc703c0e500b653ca82273b7bfad8045d85a470"),
-        (
-            b"abc",
-            "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45",
-        ),
+        (b"abc", "4e03657aea45a94fc7d47ba826c8d667c0d1e6e33a64a036ec44f58fa12d6c45"),
     ];
     for (data, expected) in cases {
         assert_eq!(hex::encode(crate::keccak::keccak_256(data)), expected);
@@ -101,19 +98,11 @@ fn wrong_blocks_are_invalid() {
 
     let genesis = burner::genesis_head();
     let (head, block) = burner::collate(&genesis, 50, 1).unwrap();
-    assert_eq!(
-        burner::validate(&params(&head, &block)),
-        None,
-        "block 1 does not follow head 1"
-    );
+    assert_eq!(burner::validate(&params(&head, &block)), None, "block 1 does not follow head 1");
     for place in [8, block.len() - 1] {
         let mut changed = block.clone();
         changed[place] ^= 1;
-        assert_ne!(
-            burner::validate(&params(&genesis, &changed)),
-            Some(result(&head)),
-            "rounds and payload count"
-        );
+        assert_ne!(burner::validate(&params(&genesis, &changed)), Some(result(&head)), "rounds and payload count");
     }
     let longer = [block, vec![0]].concat();
     assert_eq!(burner::validate(&params(&genesis, &longer)), None);
@@ -121,35 +110,13 @@ fn wrong_blocks_are_invalid() {
 
 #[test]
 fn collators_refuse_what_they_cannot_build_on() {
-    assert!(matches!(
-        adder::collate(&[1, 2], 0),
-        Err(CollateError::NotAHead { len: 2, .. })
-    ));
-    assert!(matches!(
-        burner::collate(&[], 0, 0),
-        Err(CollateError::NotAHead { len: 0, .. })
-    ));
-    let foreign = adder::HeadData {
-        number: 3,
-        parent_hash: [0; 32],
-        post_state: adder::hash_state(5),
-    };
-    assert!(matches!(
-        adder::collate(&foreign.encode(), 0),
-        Err(CollateError::ForeignState { number: 3, .. })
-    ));
-    let last = burner::HeadData {
-        number: u64::MAX,
-        ..Default::default()
-    };
-    assert!(matches!(
-        burner::collate(&last.encode(), 0, 0),
-        Err(CollateError::LastHead { .. })
-    ));
-    assert!(matches!(
-        burner::collate(&burner::genesis_head(), MAX_BLOCK_BYTES, 0),
-        Err(CollateError::TooLarge { .. })
-    ));
+    assert!(matches!(adder::collate(&[1, 2], 0), Err(CollateError::NotAHead { len: 2, .. })));
+    assert!(matches!(burner::collate(&[], 0, 0), Err(CollateError::NotAHead { len: 0, .. })));
+    let foreign = adder::HeadData { number: 3, parent_hash: [0; 32], post_state: adder::hash_state(5) };
+    assert!(matches!(adder::collate(&foreign.encode(), 0), Err(CollateError::ForeignState { number: 3, .. })));
+    let last = burner::HeadData { number: u64::MAX, ..Default::default() };
+    assert!(matches!(burner::collate(&last.encode(), 0, 0), Err(CollateError::LastHead { .. })));
+    assert!(matches!(burner::collate(&burner::genesis_head(), MAX_BLOCK_BYTES, 0), Err(CollateError::TooLarge { .. })));
     let largest = MAX_BLOCK_BYTES - burner::BLOCK_OVERHEAD_BYTES;
     assert!(burner::collate(&burner::genesis_head(), largest, 0).unwrap().1.len() <= MAX_BLOCK_BYTES);
 }

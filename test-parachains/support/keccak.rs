@@ -30,12 +30,8 @@ const ROUND_CONSTANTS: [u64; 24] = [
 ];
 
 /// Rotation of each lane on its way along the ρ–π cycle that starts at lane 1, and where it lands.
-const RHO: [u32; 24] = [
-    1, 3, 6, 10, 15, 21, 28, 36, 45, 55, 2, 14, 27, 41, 56, 8, 25, 43, 62, 18, 39, 61, 20, 44,
-];
-const PI: [usize; 24] = [
-    10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 12, 2, 20, 14, 22, 9, 6, 1,
-];
+const RHO: [u32; 24] = [1, 3, 6, 10, 15, 21, 28, 36, 45, 55, 2, 14, 27, 41, 56, 8, 25, 43, 62, 18, 39, 61, 20, 44];
+const PI: [usize; 24] = [10, 7, 11, 17, 18, 3, 5, 16, 8, 21, 24, 4, 15, 23, 19, 13, 12, 2, 20, 14, 22, 9, 6, 1];
 
 fn permute(lanes: &mut [u64; 25]) {
     for round_constant in ROUND_CONSTANTS {
@@ -56,13 +52,7 @@ fn permute(lanes: &mut [u64; 25]) {
             carried = next;
         }
         for y in 0..5 {
-            let row: [u64; 5] = [
-                lanes[5 * y],
-                lanes[5 * y + 1],
-                lanes[5 * y + 2],
-                lanes[5 * y + 3],
-                lanes[5 * y + 4],
-            ];
+            let row: [u64; 5] = [lanes[5 * y], lanes[5 * y + 1], lanes[5 * y + 2], lanes[5 * y + 3], lanes[5 * y + 4]];
             for x in 0..5 {
                 lanes[5 * y + x] = row[x] ^ (!row[(x + 1) % 5] & row[(x + 2) % 5]);
             }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use collation_generation::{CollationGenerationSubsystem, CollatorConfig};
-use messages::collation_distribution::{CollationDistribution, DistributeCollation};
 use messages::candidate_selection::NewCandidate;
+use messages::collation_distribution::{CollationDistribution, DistributeCollation};
 use messages::collation_generation::CollationGeneration;
 use mocks::keystore::TestKeystore;
 use node::BurnerCollator;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use messages::availability_distribution::AvailabilityDistribution;
 use messages::availability_store::{StoreAvailableData, StoreChunk};
 use messages::bitfield_distribution::{BitfieldDistribution, DistributeBitfield};
 use messages::bitfield_signing::BitfieldSigning;
@@ -10,12 +11,11 @@ use messages::candidate_selection::{CandidateSelection, NewCandidate};
 use messages::candidate_validation::ValidateFromChainState;
 use messages::collation_distribution::{CollationDistribution, DistributeCollation, FetchCollation};
 use messages::collation_generation::CollationGeneration;
-use messages::availability_distribution::AvailabilityDistribution;
 use messages::provisioner::{BackableCandidate, Bitfield};
 use messages::statement_distribution::{Share, StatementDistribution};
 use node::local::SimulatedNetwork;
+use overseer::Message;
 use overseer::port::Tapped;
-use overseer::{Message, Role};
 use primitives::{CandidateEvent, CandidateHash, ParaId};
 use whole_node_tests::{Log, events, read, small, write};
 
@@ -23,7 +23,7 @@ use whole_node_tests::{Log, events, read, small, write};
 type Seen = (&'static str, Option<CandidateHash>);
 
 /// Writes down the candidate of each message that a role sends.
-fn watch<R: Role, M: Message>(
+fn watch<M: Message>(
     log: &Log<Seen>,
     candidate: impl Fn(&M) -> Option<CandidateHash> + Send + Sync + 'static,
 ) -> impl Fn(M) -> Tapped<M> + Send + Sync + 'static {
@@ -39,36 +39,26 @@ fn started_with_taps(seed: u64, log: &Log<Seen>) -> SimulatedNetwork {
     for position in 0..network.len() {
         let started = network.start_node_with(position, |builder| {
             builder
-                .tap::<CollationGeneration, DistributeCollation>(watch::<CollationGeneration, _>(log, |m| {
+                .tap::<CollationGeneration, DistributeCollation>(watch::<DistributeCollation>(log, |m| {
                     Some(m.receipt.hash())
                 }))
-                .tap::<CollationDistribution, NewCandidate>(watch::<CollationDistribution, _>(log, |m| {
-                    Some(m.candidate_hash)
-                }))
-                .tap::<CandidateSelection, FetchCollation>(watch::<CandidateSelection, _>(log, |m| {
-                    Some(m.candidate_hash)
-                }))
-                .tap::<CandidateSelection, Second>(watch::<CandidateSelection, _>(log, |m| Some(m.receipt.hash())))
-                .tap::<CandidateBacking, ValidateFromChainState>(watch::<CandidateBacking, _>(log, |m| {
+                .tap::<CollationDistribution, NewCandidate>(watch::<NewCandidate>(log, |m| Some(m.candidate_hash)))
+                .tap::<CandidateSelection, FetchCollation>(watch::<FetchCollation>(log, |m| Some(m.candidate_hash)))
+                .tap::<CandidateSelection, Second>(watch::<Second>(log, |m| Some(m.receipt.hash())))
+                .tap::<CandidateBacking, ValidateFromChainState>(watch::<ValidateFromChainState>(log, |m| {
                     Some(m.receipt.hash())
                 }))
-                .tap::<CandidateBacking, StoreAvailableData>(watch::<CandidateBacking, _>(log, |m| {
+                .tap::<CandidateBacking, StoreAvailableData>(watch::<StoreAvailableData>(log, |m| {
                     Some(m.candidate_hash)
                 }))
-                .tap::<CandidateBacking, Share>(watch::<CandidateBacking, _>(log, |m| {
+                .tap::<CandidateBacking, Share>(watch::<Share>(log, |m| Some(m.signed.payload().candidate_hash())))
+                .tap::<StatementDistribution, Statement>(watch::<Statement>(log, |m| {
                     Some(m.signed.payload().candidate_hash())
                 }))
-                .tap::<StatementDistribution, Statement>(watch::<StatementDistribution, _>(log, |m| {
-                    Some(m.signed.payload().candidate_hash())
-                }))
-                .tap::<CandidateBacking, BackableCandidate>(watch::<CandidateBacking, _>(log, |m| {
-                    Some(m.backed.hash())
-                }))
-                .tap::<AvailabilityDistribution, StoreChunk>(watch::<AvailabilityDistribution, _>(log, |m| {
-                    Some(m.candidate_hash)
-                }))
-                .tap::<BitfieldSigning, DistributeBitfield>(watch::<BitfieldSigning, _>(log, |_| None))
-                .tap::<BitfieldDistribution, Bitfield>(watch::<BitfieldDistribution, _>(log, |_| None))
+                .tap::<CandidateBacking, BackableCandidate>(watch::<BackableCandidate>(log, |m| Some(m.backed.hash())))
+                .tap::<AvailabilityDistribution, StoreChunk>(watch::<StoreChunk>(log, |m| Some(m.candidate_hash)))
+                .tap::<BitfieldSigning, DistributeBitfield>(watch::<DistributeBitfield>(log, |_| None))
+                .tap::<BitfieldDistribution, Bitfield>(watch::<Bitfield>(log, |_| None))
         });
         started.expect("every node starts");
     }

@@ -29,7 +29,8 @@ fn is_answer(passing: &Intercepted<'_>, protocol: ProtocolId) -> bool {
 
 #[test]
 fn a_chunk_with_a_wrong_proof_is_dropped_and_had_from_somebody_else() {
-    let network = started(31, LocalConfig { parachains: 1, ..small() });
+    // Two paras: the group of one needs its chunks of the other's candidates from that one's group.
+    let network = started(31, small());
     let (cheat, flips) = (network.peer(0), Arc::new(AtomicUsize::new(0)));
     let count = flips.clone();
     network.hub.intercept(move |passing| {
@@ -39,8 +40,10 @@ fn a_chunk_with_a_wrong_proof_is_dropped_and_had_from_somebody_else() {
         }
         Verdict::Deliver
     });
-    let para = ParaId(FIRST_PARA);
-    let done = network.run_slots_until(40, |network| included(network, 1, para).len() >= 3);
+    let all = |network: &SimulatedNetwork| {
+        [FIRST_PARA, FIRST_PARA + 1].iter().all(|para| included(network, 1, ParaId(*para)).len() >= 3)
+    };
+    let done = network.run_slots_until(40, all);
     assert!(done.expect("the simulation runs"), "a cheating peer stopped availability");
     assert!(flips.load(Ordering::Relaxed) > 0, "the cheat was never asked for a chunk");
 }

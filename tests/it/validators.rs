@@ -1,6 +1,5 @@
 //! Validators that misbehave or are away.
 
-
 use deterministic::Crash;
 use messages::candidate_backing::CandidateBacking;
 use messages::statement_distribution::Share;
@@ -34,12 +33,12 @@ fn two_seconded_candidates_by_one_validator_are_reported_on_chain_and_slashed() 
     for position in 0..network.len() {
         network
             .start_node_with(position, |builder| match position {
-                OFFENDER => builder.tap::<CandidateBacking, Share>(|share: Share| {
-                    match double_vote(OFFENDER as u32, &share) {
+                OFFENDER => {
+                    builder.tap::<CandidateBacking, Share>(|share: Share| match double_vote(OFFENDER as u32, &share) {
                         Some(second) => Tapped::Duplicate(share, second),
                         None => Tapped::Pass(share),
-                    }
-                }),
+                    })
+                }
                 _ => builder,
             })
             .expect("every node starts");

@@ -10,7 +10,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use node::local::{LocalConfig, SimulatedNetwork};
-use ports::RuntimeClient as _;
 use primitives::{CandidateEvent, CandidateHash, Hash, Header, ParaId};
 
 /// A list that taps write to and tests read.

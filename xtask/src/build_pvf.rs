@@ -30,9 +30,7 @@ const WRITE_VARIABLE: &str = "PARAHOST_PVF_WRITE";
 ///
 /// Says which file is missing or differs, or which build failed.
 pub fn run() -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .ok_or("the xtask folder has no parent")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the xtask folder has no parent")?;
     let parachains = root.join("test-parachains");
     let built = parachains.join("built");
     let write = env::var_os(WRITE_VARIABLE).is_some_and(|value| value == "1");
@@ -43,9 +41,7 @@ pub fn run() -> Result<(), String> {
     }
     let Some(toolchain) = Toolchain::find()? else {
         if write {
-            return Err(format!(
-                "no wasm toolchain: set {RUSTC_VARIABLE} or install the target {TARGET}"
-            ));
+            return Err(format!("no wasm toolchain: set {RUSTC_VARIABLE} or install the target {TARGET}"));
         }
         println!(
             "build-pvf: committed wasm has its sha256; not rebuilt: no wasm toolchain \
@@ -61,10 +57,7 @@ pub fn run() -> Result<(), String> {
         let digest = sha256_hex(&wasm);
         if write {
             write_file(&built.join(format!("{name}.wasm")), &wasm)?;
-            write_file(
-                &built.join(format!("{name}.wasm.sha256")),
-                format!("{digest}\n").as_bytes(),
-            )?;
+            write_file(&built.join(format!("{name}.wasm.sha256")), format!("{digest}\n").as_bytes())?;
             println!("build-pvf: wrote {name}.wasm, {} bytes, sha256 {digest}", wasm.len());
         } else if !comparable {
             println!(
@@ -119,23 +112,14 @@ struct Toolchain {
 impl Toolchain {
     fn find() -> Result<Option<Self>, String> {
         if let Some(rustc) = env::var_os(RUSTC_VARIABLE) {
-            let toolchain = Self {
-                rustc: rustc.into(),
-                builds_std: true,
-            };
+            let toolchain = Self { rustc: rustc.into(), builds_std: true };
             let sources = toolchain.sysroot()?.join("lib/rustlib/src/rust/library/Cargo.lock");
             if !sources.exists() {
-                return Err(format!(
-                    "{RUSTC_VARIABLE}: {} is missing beside that compiler",
-                    sources.display()
-                ));
+                return Err(format!("{RUSTC_VARIABLE}: {} is missing beside that compiler", sources.display()));
             }
             return Ok(Some(toolchain));
         }
-        let toolchain = Self {
-            rustc: usual_rustc(),
-            builds_std: false,
-        };
+        let toolchain = Self { rustc: usual_rustc(), builds_std: false };
         let installed = toolchain.sysroot()?.join("lib/rustlib").join(TARGET).exists();
         Ok(installed.then_some(toolchain))
     }
@@ -147,11 +131,7 @@ impl Toolchain {
     /// What decides the bytes that this compiler makes.
     fn identity(&self) -> Result<String, String> {
         let version = output(Command::new(&self.rustc).arg("--version"))?;
-        let library = if self.builds_std {
-            "core and alloc built from source"
-        } else {
-            "core and alloc as shipped"
-        };
+        let library = if self.builds_std { "core and alloc built from source" } else { "core and alloc as shipped" };
         Ok(format!("{}, {library}", version.trim()))
     }
 
@@ -171,16 +151,7 @@ impl Toolchain {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo
             .current_dir(package)
-            .args([
-                "rustc",
-                "--release",
-                "--locked",
-                "--lib",
-                "--crate-type",
-                "cdylib",
-                "--target",
-                TARGET,
-            ])
+            .args(["rustc", "--release", "--locked", "--lib", "--crate-type", "cdylib", "--target", TARGET])
             .arg("--target-dir")
             .arg(&target_dir)
             .env("RUSTC", &self.rustc)
@@ -215,21 +186,13 @@ fn lld() -> Result<PathBuf, String> {
         .lines()
         .find_map(|line| line.strip_prefix("host: "))
         .ok_or_else(|| format!("{} does not name its host", rustc.display()))?;
-    Ok(Path::new(sysroot.trim())
-        .join("lib/rustlib")
-        .join(host)
-        .join("bin/rust-lld"))
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(host).join("bin/rust-lld"))
 }
 
 fn output(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "{command:?} failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        return Err(format!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     String::from_utf8(output.stdout).map_err(|_| format!("{command:?} printed no text"))
 }

@@ -37,17 +37,11 @@ struct Step {
 
 impl Step {
     fn chore(name: &str, chore: impl FnOnce() -> Result<(), String> + 'static) -> Self {
-        Self {
-            name: name.to_owned(),
-            work: Work::Chore(Box::new(chore)),
-        }
+        Self { name: name.to_owned(), work: Work::Chore(Box::new(chore)) }
     }
 
     fn program(name: impl Into<String>, command: Command) -> Self {
-        Self {
-            name: name.into(),
-            work: Work::Program(command),
-        }
+        Self { name: name.into(), work: Work::Program(command) }
     }
 }
 
@@ -113,18 +107,7 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
     let mut steps = vec![
         Step::program("fmt", cargo(&["fmt", "--all", "--check"])),
         Step::chore("tidy", tidy::run),
-        Step::program(
-            "clippy",
-            cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        ),
+        Step::program("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])),
         Step::program("doc", doc),
         Step::program("build", cargo(&["build", "--workspace", "--all-targets", "--locked"])),
         Step::program("test", cargo(&["test", "--workspace", "--locked"])),
@@ -144,10 +127,7 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
     steps.push(if data.is_dir() {
         Step::chore("conformance", move || conformance::run(&data, Some(&node)))
     } else {
-        Step {
-            name: "conformance".to_owned(),
-            work: Work::Skip(format!("no data at {CONFORMANCE_FOLDER}")),
-        }
+        Step { name: "conformance".to_owned(), work: Work::Skip(format!("no data at {CONFORMANCE_FOLDER}")) }
     });
     steps
 }
@@ -155,15 +135,9 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
 fn chosen(steps: Vec<Step>, only: &[String]) -> Result<Vec<Step>, String> {
     if let Some(unknown) = only.iter().find(|name| !steps.iter().any(|step| step.name == **name)) {
         let names: Vec<_> = steps.iter().map(|step| step.name.as_str()).collect();
-        return Err(format!(
-            "no step is called `{unknown}`; there are: {}",
-            names.join(", ")
-        ));
+        return Err(format!("no step is called `{unknown}`; there are: {}", names.join(", ")));
     }
-    Ok(steps
-        .into_iter()
-        .filter(|step| only.is_empty() || only.contains(&step.name))
-        .collect())
+    Ok(steps.into_iter().filter(|step| only.is_empty() || only.contains(&step.name)).collect())
 }
 
 /// What the step is about to do, for the line above its output.
@@ -180,11 +154,7 @@ fn summary(durations: &[(String, Duration)]) {
     for (name, took) in durations {
         shell::say(format_args!("{name:<24}{:>10}", minutes(*took)));
     }
-    shell::say(format_args!(
-        "{:<24}{:>10}",
-        "all",
-        minutes(durations.iter().map(|(_, took)| *took).sum())
-    ));
+    shell::say(format_args!("{:<24}{:>10}", "all", minutes(durations.iter().map(|(_, took)| *took).sum())));
 }
 
 fn minutes(duration: Duration) -> String {
@@ -222,13 +192,8 @@ mod tests {
             "conformance",
         ];
         assert_eq!(names(&steps), expected);
-        assert!(
-            matches!(&steps[11].work, Work::Skip(_)),
-            "there is no data beside a checkout that does not exist"
-        );
-        let Work::Program(clippy) = &steps[2].work else {
-            panic!("clippy is a program")
-        };
+        assert!(matches!(&steps[11].work, Work::Skip(_)), "there is no data beside a checkout that does not exist");
+        let Work::Program(clippy) = &steps[2].work else { panic!("clippy is a program") };
         assert!(shell::line(clippy).ends_with("clippy --workspace --all-targets --locked -- -D warnings"));
     }
 
@@ -237,10 +202,7 @@ mod tests {
         let steps = || steps(Path::new("/nowhere/checkout"), Path::new("/nowhere/target"));
         let error = chosen(steps(), &["spell".to_owned()]).err().unwrap();
         assert!(error.contains("`spell`") && error.contains("clippy"), "{error}");
-        assert_eq!(
-            names(&chosen(steps(), &["doc".to_owned(), "fmt".to_owned()]).unwrap()),
-            ["fmt", "doc"]
-        );
+        assert_eq!(names(&chosen(steps(), &["doc".to_owned(), "fmt".to_owned()]).unwrap()), ["fmt", "doc"]);
     }
 
     #[test]

@@ -8,13 +8,7 @@ use std::path::Path;
 /// # Errors
 /// When the folder is not there, or a case does not give the known answer.
 pub fn run(directory: &Path, node: Option<&Path>) -> Result<(), String> {
-    let directory = directory
-        .canonicalize()
-        .map_err(|error| format!("no conformance data at {}: {error}", directory.display()))?;
-    shell::run(
-        shell::node(&root()?, node)
-            .arg("conformance")
-            .arg("--dir")
-            .arg(directory),
-    )
+    let directory =
+        directory.canonicalize().map_err(|error| format!("no conformance data at {}: {error}", directory.display()))?;
+    shell::run(shell::node(&root()?, node).arg("conformance").arg("--dir").arg(directory))
 }

@@ -88,10 +88,7 @@ pub fn check(node: Option<&Path>) -> Result<(), String> {
         shell::say(format_args!("{FOLDER} is fresh"));
         return Ok(());
     }
-    Err(format!(
-        "{}\nrun `cargo xtask graph --write` and commit the result",
-        stale.join("\n")
-    ))
+    Err(format!("{}\nrun `cargo xtask graph --write` and commit the result", stale.join("\n")))
 }
 
 fn file_name(format: Format) -> String {
@@ -117,12 +114,7 @@ fn difference(committed: Option<&str>, current: &str) -> Option<String> {
     let lines = committed.lines().zip(current.lines());
     let line = lines.take_while(|(ours, theirs)| ours == theirs).count();
     let shown = |text: &str| text.lines().nth(line).unwrap_or("<end>").trim().to_owned();
-    Some(format!(
-        "line {} is `{}` and should be `{}`",
-        line + 1,
-        shown(committed),
-        shown(current)
-    ))
+    Some(format!("line {} is `{}` and should be `{}`", line + 1, shown(committed), shown(current)))
 }
 
 #[cfg(test)]
@@ -133,13 +125,7 @@ mod tests {
     fn a_stale_picture_is_told_by_its_first_line() {
         assert_eq!(difference(Some("a\nb\n"), "a\nb\n"), None);
         assert_eq!(difference(None, "a\n").as_deref(), Some("is missing"));
-        assert_eq!(
-            difference(Some("a\nb\n"), "a\nc\n").as_deref(),
-            Some("line 2 is `b` and should be `c`")
-        );
-        assert_eq!(
-            difference(Some("a\n"), "a\nc\n").as_deref(),
-            Some("line 2 is `<end>` and should be `c`")
-        );
+        assert_eq!(difference(Some("a\nb\n"), "a\nc\n").as_deref(), Some("line 2 is `b` and should be `c`"));
+        assert_eq!(difference(Some("a\n"), "a\nc\n").as_deref(), Some("line 2 is `<end>` and should be `c`"));
     }
 }

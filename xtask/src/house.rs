@@ -79,11 +79,7 @@ impl House {
         let metadata = metadata(root)?;
         let mut files = BTreeMap::new();
         read_folder(root, root, &mut files)?;
-        Ok(Self {
-            packages: packages(&metadata, root)?,
-            files,
-            lock_file: lock_file(root),
-        })
+        Ok(Self { packages: packages(&metadata, root)?, files, lock_file: lock_file(root) })
     }
 
     /// The line, counted from 1, at which `package`'s manifest names `dependency`.
@@ -91,9 +87,7 @@ impl House {
     pub fn dependency_line(&self, package: &Package, dependency: &str) -> Option<usize> {
         let manifest = self.files.get(&package.manifest())?;
         let named = |line: &str| {
-            line.trim_start()
-                .strip_prefix(dependency)
-                .is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
+            line.trim_start().strip_prefix(dependency).is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
         };
         manifest.lines().position(named).map(|index| index + 1)
     }
@@ -118,10 +112,7 @@ impl Package {
 /// Whether `path` is `folder` or lies in it. The empty folder is the root.
 #[must_use]
 pub fn is_below(path: &str, folder: &str) -> bool {
-    folder.is_empty()
-        || path
-            .strip_prefix(folder)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The workspace's root: the nearest folder at or above the current one (or above this crate's, under `cargo run`)
@@ -149,9 +140,7 @@ pub fn root() -> Result<PathBuf, String> {
 /// As [`House::read`].
 pub fn target_directory(root: &Path) -> Result<PathBuf, String> {
     let metadata = metadata(root)?;
-    let folder = metadata["target_directory"]
-        .as_str()
-        .ok_or("cargo metadata names no target directory")?;
+    let folder = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
     Ok(PathBuf::from(folder))
 }
 
@@ -163,41 +152,27 @@ fn metadata(root: &Path) -> Result<serde_json::Value, String> {
         .output()
         .map_err(|error| format!("cargo metadata did not start: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo metadata failed:\n{}",
-            String::from_utf8_lossy(&output.stderr).trim_end()
-        ));
+        return Err(format!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr).trim_end()));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata printed no JSON: {error}"))
 }
 
 fn packages(metadata: &serde_json::Value, root: &Path) -> Result<Vec<Package>, String> {
     let malformed = || "cargo metadata printed a package without a name or manifest".to_owned();
-    let root = root
-        .canonicalize()
-        .map_err(|error| format!("{}: {error}", root.display()))?;
+    let root = root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let mut packages = Vec::new();
     for package in metadata["packages"].as_array().ok_or_else(malformed)? {
         let manifest = Path::new(package["manifest_path"].as_str().ok_or_else(malformed)?);
         let folder = manifest.parent().ok_or_else(malformed)?;
-        let folder = folder
-            .canonicalize()
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
-        let dependencies = package["dependencies"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|dependency| {
-                let kind = match dependency["kind"].as_str() {
-                    Some("dev") => DependencyKind::Dev,
-                    Some("build") => DependencyKind::Build,
-                    _ => DependencyKind::Normal,
-                };
-                Some(Dependency {
-                    name: dependency["name"].as_str()?.to_owned(),
-                    kind,
-                })
-            });
+        let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+        let dependencies = package["dependencies"].as_array().into_iter().flatten().filter_map(|dependency| {
+            let kind = match dependency["kind"].as_str() {
+                Some("dev") => DependencyKind::Dev,
+                Some("build") => DependencyKind::Build,
+                _ => DependencyKind::Normal,
+            };
+            Some(Dependency { name: dependency["name"].as_str()?.to_owned(), kind })
+        });
         packages.push(Package {
             name: package["name"].as_str().ok_or_else(malformed)?.to_owned(),
             folder: relative(&folder, &root),
@@ -210,12 +185,8 @@ fn packages(metadata: &serde_json::Value, root: &Path) -> Result<Vec<Package>, S
 }
 
 fn relative(path: &Path, root: &Path) -> String {
-    let parts: Vec<_> = path
-        .strip_prefix(root)
-        .unwrap_or(path)
-        .components()
-        .map(|part| part.as_os_str().to_string_lossy())
-        .collect();
+    let parts: Vec<_> =
+        path.strip_prefix(root).unwrap_or(path).components().map(|part| part.as_os_str().to_string_lossy()).collect();
     parts.join("/")
 }
 

@@ -8,12 +8,7 @@ use xtask::{build_pvf, ci, conformance, graph, new_subsystem, tidy};
 ///
 /// Run from anywhere inside the checkout. Exit code 0: done; 1: the chore failed and says why; 2: wrong usage.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    version,
-    arg_required_else_help = true
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,

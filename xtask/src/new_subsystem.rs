@@ -37,11 +37,7 @@ pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
         ("Cargo.toml", with_member(&read(&root.join("Cargo.toml"))?, &name)?),
         (MESSAGES_LIST, with_module(&read(&root.join(MESSAGES_LIST))?, &name)),
     ];
-    let (making, changing) = if dry_run {
-        ("would make", "would change")
-    } else {
-        ("made", "changed")
-    };
+    let (making, changing) = if dry_run { ("would make", "would change") } else { ("made", "changed") };
     for (path, text) in &made {
         shell::say(format_args!("{making} {path}"));
         if !dry_run {
@@ -160,25 +156,11 @@ mod tests {
 
     #[test]
     fn unfit_names_are_refused() {
-        for name in [
-            "",
-            "Upper-case",
-            "under_score",
-            "-",
-            "a--b",
-            "1st",
-            "../evil",
-            "a b",
-            "network",
-            "overseer",
-        ] {
+        for name in ["", "Upper-case", "under_score", "-", "a--b", "1st", "../evil", "a b", "network", "overseer"] {
             assert!(Name::new(name).is_err(), "{name}");
         }
         let name = Name::new("dispute-coordinator2").unwrap();
-        assert_eq!(
-            (name.module().as_str(), name.camel().as_str()),
-            ("dispute_coordinator2", "DisputeCoordinator2")
-        );
+        assert_eq!((name.module().as_str(), name.camel().as_str()), ("dispute_coordinator2", "DisputeCoordinator2"));
     }
 
     #[test]
@@ -213,10 +195,8 @@ mod tests {
             files: files.into_iter().collect(),
             lock_file: LockFile::Committed,
         };
-        let findings: Vec<_> = tidy::check(&house)
-            .into_iter()
-            .filter(|finding| paths.contains(&finding.path))
-            .collect();
+        let findings: Vec<_> =
+            tidy::check(&house).into_iter().filter(|finding| paths.contains(&finding.path)).collect();
         assert!(findings.is_empty(), "{findings:?}");
     }
 
@@ -224,10 +204,7 @@ mod tests {
     fn the_messages_learn_of_it_at_the_end_of_their_list() {
         let name = Name::new("dispute-coordinator").unwrap();
         let list = with_module("pub mod a;\npub mod b;\npub use a::A;\n", &name);
-        assert_eq!(
-            list,
-            "pub mod a;\npub mod b;\npub mod dispute_coordinator;\npub use a::A;\n"
-        );
+        assert_eq!(list, "pub mod a;\npub mod b;\npub mod dispute_coordinator;\npub use a::A;\n");
         assert!(with_module("//! messages\n", &name).ends_with("\npub mod dispute_coordinator;\n"));
     }
 }

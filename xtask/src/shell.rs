@@ -38,9 +38,7 @@ pub fn node(root: &Path, built: Option<&Path>) -> Command {
 /// Where cargo puts the node's program in the dev profile.
 #[must_use]
 pub fn built_program(target_directory: &Path, name: &str) -> PathBuf {
-    target_directory
-        .join("debug")
-        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+    target_directory.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Runs to the end, with this program's own output and input.
@@ -48,14 +46,8 @@ pub fn built_program(target_directory: &Path, name: &str) -> PathBuf {
 /// # Errors
 /// A sentence with the command line, when it does not start or does not end with exit code 0.
 pub fn run(command: &mut Command) -> Result<(), String> {
-    let status = command
-        .status()
-        .map_err(|error| format!("`{}` did not start: {error}", line(command)))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("`{}` ended with {status}", line(command)))
-    }
+    let status = command.status().map_err(|error| format!("`{}` did not start: {error}", line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", line(command))) }
 }
 
 /// Runs to the end and returns what it wrote to standard output.
@@ -82,16 +74,7 @@ pub fn say(line: impl Display) {
 /// The command as one could type it.
 #[must_use]
 pub fn line(command: &Command) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_else(|| command.get_program());
-    let words: Vec<OsString> = std::iter::once(program)
-        .chain(command.get_args())
-        .map(OsStr::to_os_string)
-        .collect();
-    words
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let program = Path::new(command.get_program()).file_name().unwrap_or_else(|| command.get_program());
+    let words: Vec<OsString> = std::iter::once(program).chain(command.get_args()).map(OsStr::to_os_string).collect();
+    words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

@@ -34,9 +34,7 @@ impl CodeView {
             }
         }
         // Literals end on character boundaries, but a file that is no Rust may be cut anywhere.
-        Self {
-            text: String::from_utf8_lossy(&view).into_owned(),
-        }
+        Self { text: String::from_utf8_lossy(&view).into_owned() }
     }
 
     /// The blanked text.
@@ -48,10 +46,7 @@ impl CodeView {
     /// The line, counted from 1, of a byte offset in [`Self::text`].
     #[must_use]
     pub fn line_of(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes()[..offset.min(self.text.len())]
-            .iter()
-            .filter(|&&b| b == b'\n')
-            .count()
+        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|&&b| b == b'\n').count()
     }
 
     /// Offsets at which `needle` stands with no identifier character directly before it; nor directly after it, if
@@ -160,9 +155,7 @@ fn prefixed_string_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut closing = vec![b'"'];
     closing.resize(1 + hashes, b'#');
     let body = here + hashes + 1;
-    let length = bytes[body..]
-        .windows(closing.len())
-        .position(|window| window == closing);
+    let length = bytes[body..].windows(closing.len()).position(|window| window == closing);
     Some(length.map_or(bytes.len(), |n| body + n + closing.len()))
 }
 

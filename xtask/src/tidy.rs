@@ -45,14 +45,7 @@ pub struct Finding {
 impl Finding {
     /// A finding that fails the run.
     fn error(rule: &'static str, path: &str, line: Option<usize>, what: String, mend: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Error,
-            path: path.to_owned(),
-            line,
-            rule,
-            what,
-            mend: mend.into(),
-        }
+        Self { severity: Severity::Error, path: path.to_owned(), line, rule, what, mend: mend.into() }
     }
 }
 
@@ -91,21 +84,14 @@ pub fn run() -> Result<(), String> {
     for finding in &findings {
         shell::say(finding);
     }
-    let errors = findings
-        .iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .count();
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     let warnings = findings.len() - errors;
     shell::say(format_args!(
         "tidy: {} crates, {} files, {errors} errors, {warnings} warnings",
         house.packages.len(),
         house.files.len()
     ));
-    if errors == 0 {
-        Ok(())
-    } else {
-        Err(format!("{errors} rules of the house are broken"))
-    }
+    if errors == 0 { Ok(()) } else { Err(format!("{errors} rules of the house are broken")) }
 }
 
 #[cfg(test)]

@@ -31,10 +31,7 @@ fn copy_of_the_house(name: &str) -> std::io::Result<PathBuf> {
 }
 
 fn errors(house: &House) -> Vec<Finding> {
-    check(house)
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect()
+    check(house).into_iter().filter(|finding| finding.severity == Severity::Error).collect()
 }
 
 #[test]
@@ -48,10 +45,7 @@ fn the_real_tree_is_tidy() {
 fn tidy_fails_when_a_subsystem_is_made_to_depend_on_another() {
     let copy = copy_of_the_house("subsystem-on-subsystem").unwrap();
     let of_this_rule = |house: &House| -> Vec<Finding> {
-        errors(house)
-            .into_iter()
-            .filter(|finding| finding.rule == "subsystem-apart")
-            .collect()
+        errors(house).into_iter().filter(|finding| finding.rule == "subsystem-apart").collect()
     };
     assert_eq!(of_this_rule(&House::read(&copy).unwrap()), []);
 
@@ -67,10 +61,7 @@ fn tidy_fails_when_a_subsystem_is_made_to_depend_on_another() {
     assert_eq!(findings.len(), 1, "{findings:?}");
     let text = findings[0].to_string();
     assert!(text.starts_with("subsystems/candidate-backing/Cargo.toml:"), "{text}");
-    assert!(
-        text.contains("`candidate-backing` depends on subsystem `statement-distribution`"),
-        "{text}"
-    );
+    assert!(text.contains("`candidate-backing` depends on subsystem `statement-distribution`"), "{text}");
 
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
         .arg("tidy")

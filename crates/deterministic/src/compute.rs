@@ -102,10 +102,8 @@ pub async fn compute<T: Send + 'static>(
         if sender.is_canceled() {
             return;
         }
-        let outcome = catch_unwind(AssertUnwindSafe(work)).map_err(|panic| ComputeError::Panicked {
-            kind,
-            message: panic_message(&*panic),
-        });
+        let outcome = catch_unwind(AssertUnwindSafe(work))
+            .map_err(|panic| ComputeError::Panicked { kind, message: panic_message(&*panic) });
         // The caller may have gone away meanwhile; then nobody wants the outcome.
         let _gone = sender.send(outcome);
     });

@@ -92,23 +92,8 @@ pub(crate) mod tests {
 
     #[test]
     fn paths_that_leave_the_directory_are_refused() {
-        for bad in [
-            "",
-            "/a",
-            "a/",
-            "a//b",
-            ".",
-            "..",
-            "a/../b",
-            "a\\b",
-            "a\0",
-            &"x".repeat(PATH_BYTES_MAX + 1),
-        ] {
-            assert_eq!(
-                check_path(bad).unwrap_err().kind(),
-                io::ErrorKind::InvalidInput,
-                "{bad:?}"
-            );
+        for bad in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a\\b", "a\0", &"x".repeat(PATH_BYTES_MAX + 1)] {
+            assert_eq!(check_path(bad).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{bad:?}");
         }
         for good in ["a", "a/b", "a.b/..c"] {
             check_path(good).unwrap();

@@ -58,9 +58,7 @@ pub struct Environment {
 
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Environment")
-            .field("now", &self.clock.now())
-            .finish_non_exhaustive()
+        f.debug_struct("Environment").field("now", &self.clock.now()).finish_non_exhaustive()
     }
 }
 

@@ -83,26 +83,18 @@ impl FileDisk {
     pub fn open(root: &Path, mark: &str) -> Result<Self, OpenDiskError> {
         let fail = |operation, path: &Path| {
             let path = path.to_path_buf();
-            move |source| OpenDiskError::Io {
-                operation,
-                path,
-                source,
-            }
+            move |source| OpenDiskError::Io { operation, path, source }
         };
         match fs::metadata(root) {
             Ok(metadata) if !metadata.is_dir() => {
-                return Err(OpenDiskError::NotADirectory {
-                    path: root.to_path_buf(),
-                });
+                return Err(OpenDiskError::NotADirectory { path: root.to_path_buf() });
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_durably(root).map_err(fail("create directory", root))?;
             }
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(OpenDiskError::NotADirectory {
-                    path: root.to_path_buf(),
-                });
+                return Err(OpenDiskError::NotADirectory { path: root.to_path_buf() });
             }
             Err(error) => return Err(fail("look at", root)(error)),
         }
@@ -111,10 +103,7 @@ impl FileDisk {
         if let Some(entry) = &entry
             && !lock_path.is_file()
         {
-            return Err(OpenDiskError::Foreign {
-                path: root.to_path_buf(),
-                entry: entry.clone(),
-            });
+            return Err(OpenDiskError::Foreign { path: root.to_path_buf(), entry: entry.clone() });
         }
         let mut lock = OpenOptions::new()
             .read(true)
@@ -124,25 +113,16 @@ impl FileDisk {
             .open(&lock_path)
             .map_err(fail("open", &lock_path))?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenDiskError::InUse {
-                path: root.to_path_buf(),
-            },
+            TryLockError::WouldBlock => OpenDiskError::InUse { path: root.to_path_buf() },
             TryLockError::Error(source) => fail("lock", &lock_path)(source),
         })?;
         let mut found = Vec::new();
-        Read::by_ref(&mut lock)
-            .take(MARK_BYTES_MAX)
-            .read_to_end(&mut found)
-            .map_err(fail("read", &lock_path))?;
+        Read::by_ref(&mut lock).take(MARK_BYTES_MAX).read_to_end(&mut found).map_err(fail("read", &lock_path))?;
         if found != mark.as_bytes() {
             // A crash while the mark was written leaves a beginning of it in an otherwise empty directory.
             if entry.is_some() || !mark.as_bytes().starts_with(&found) {
                 let found = String::from_utf8_lossy(&found).into_owned();
-                return Err(OpenDiskError::OtherMark {
-                    path: root.to_path_buf(),
-                    found,
-                    expected: mark.to_string(),
-                });
+                return Err(OpenDiskError::OtherMark { path: root.to_path_buf(), found, expected: mark.to_string() });
             }
             lock.seek(SeekFrom::Start(0))
                 .and_then(|_| lock.write_all(mark.as_bytes()))
@@ -150,10 +130,7 @@ impl FileDisk {
                 .and_then(|()| File::open(root)?.sync_all())
                 .map_err(fail("mark", &lock_path))?;
         }
-        Ok(Self {
-            root: root.to_path_buf(),
-            _lock: lock,
-        })
+        Ok(Self { root: root.to_path_buf(), _lock: lock })
     }
 
     /// The directory.
@@ -172,11 +149,7 @@ impl FileDisk {
 
     fn directory(&self, path: &str) -> io::Result<PathBuf> {
         check_directory(path)?;
-        Ok(if path.is_empty() {
-            self.root.clone()
-        } else {
-            self.root.join(path)
-        })
+        Ok(if path.is_empty() { self.root.clone() } else { self.root.join(path) })
     }
 }
 
@@ -220,9 +193,7 @@ impl Disk for FileDisk {
     fn read_range(&self, path: &str, offset: u64, length: usize) -> io::Result<Bytes> {
         let mut file = File::open(self.file(path)?)?;
         // Looked at first, so that a wrong length is an error, not an allocation.
-        let end = offset
-            .checked_add(length as u64)
-            .filter(|end| file.metadata().is_ok_and(|data| *end <= data.len()));
+        let end = offset.checked_add(length as u64).filter(|end| file.metadata().is_ok_and(|data| *end <= data.len()));
         if end.is_none() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -233,11 +204,7 @@ impl Disk for FileDisk {
     }
 
     fn append(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.file(path)?)?
-            .write_all(bytes)
+        OpenOptions::new().append(true).create(true).open(self.file(path)?)?.write_all(bytes)
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
@@ -276,11 +243,7 @@ impl Disk for FileDisk {
 
     fn len(&self, path: &str) -> io::Result<u64> {
         let metadata = fs::metadata(self.file(path)?)?;
-        if metadata.is_dir() {
-            Err(io::ErrorKind::IsADirectory.into())
-        } else {
-            Ok(metadata.len())
-        }
+        if metadata.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(metadata.len()) }
     }
 
     fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
@@ -327,19 +290,10 @@ mod tests {
         );
         assert_eq!(fs::read_dir(root).unwrap().count(), 1);
         let file = root.join("letter.txt");
-        assert!(matches!(
-            FileDisk::open(&file, MARK),
-            Err(OpenDiskError::NotADirectory { .. })
-        ));
-        assert!(matches!(
-            FileDisk::open(&file.join("below"), MARK),
-            Err(OpenDiskError::NotADirectory { .. })
-        ));
+        assert!(matches!(FileDisk::open(&file, MARK), Err(OpenDiskError::NotADirectory { .. })));
+        assert!(matches!(FileDisk::open(&file.join("below"), MARK), Err(OpenDiskError::NotADirectory { .. })));
         // Not readable by anyone: a path with a NUL byte.
-        assert!(matches!(
-            FileDisk::open(Path::new("a\0b"), MARK),
-            Err(OpenDiskError::Io { .. })
-        ));
+        assert!(matches!(FileDisk::open(Path::new("a\0b"), MARK), Err(OpenDiskError::Io { .. })));
     }
 
     #[test]
@@ -349,15 +303,9 @@ mod tests {
         fs::write(root.join(LOCK_FILE), b"test, la").unwrap();
         FileDisk::open(root, MARK).unwrap().write("a", b"").unwrap();
         let error = FileDisk::open(root, "test, layout 2").unwrap_err();
-        assert!(
-            matches!(&error, OpenDiskError::OtherMark { found, .. } if found == MARK),
-            "{error}"
-        );
+        assert!(matches!(&error, OpenDiskError::OtherMark { found, .. } if found == MARK), "{error}");
         fs::write(root.join(LOCK_FILE), b"test, la").unwrap();
-        assert!(matches!(
-            FileDisk::open(root, MARK),
-            Err(OpenDiskError::OtherMark { .. })
-        ));
+        assert!(matches!(FileDisk::open(root, MARK), Err(OpenDiskError::OtherMark { .. })));
     }
 
     #[test]

@@ -102,10 +102,7 @@ fn dead() -> io::Error {
 
 impl Content {
     fn append(&mut self, bytes: &[u8]) {
-        self.unsynced.push(Change::Append {
-            offset: self.current.len(),
-            bytes: bytes.to_vec(),
-        });
+        self.unsynced.push(Change::Append { offset: self.current.len(), bytes: bytes.to_vec() });
         self.current.extend_from_slice(bytes);
     }
 
@@ -215,12 +212,7 @@ impl State {
 
     fn change_names(&mut self, taken: Option<&str>, given: Option<&str>, file: FileRef) {
         let directory = parent(given.or(taken).unwrap_or_default()).to_string();
-        let change = NameChange {
-            directory,
-            taken: taken.map(str::to_string),
-            given: given.map(str::to_string),
-            file,
-        };
+        let change = NameChange { directory, taken: taken.map(str::to_string), given: given.map(str::to_string), file };
         if let Some(replaced) = given.and_then(|given| self.names.get(given)) {
             self.used_bytes -= lock(replaced).current.len() as u64;
         }
@@ -230,17 +222,11 @@ impl State {
 
     /// Appends what there is room for: a full disk takes a part and then refuses.
     fn append(&mut self, file: &FileRef, bytes: &[u8]) -> io::Result<()> {
-        let room = self
-            .capacity_bytes
-            .map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_bytes));
+        let room = self.capacity_bytes.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used_bytes));
         let fitting = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         lock(file).append(&bytes[..fitting]);
         self.used_bytes += fitting as u64;
-        if fitting < bytes.len() {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if fitting < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn truncate(&mut self, file: &FileRef, length: usize) {
@@ -357,13 +343,9 @@ impl Disk for MemoryDisk {
         check_path(path)?;
         let file = lock(&self.0).file(path)?;
         let content = lock(&file);
-        let range = usize::try_from(offset)
-            .ok()
-            .and_then(|start| Some(start..start.checked_add(length)?));
+        let range = usize::try_from(offset).ok().and_then(|start| Some(start..start.checked_add(length)?));
         let found = range.and_then(|range| content.current.get(range));
-        found
-            .map(Bytes::copy_from_slice)
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        found.map(Bytes::copy_from_slice).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     fn append(&self, path: &str, bytes: &[u8]) -> io::Result<()> {

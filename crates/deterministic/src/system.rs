@@ -161,10 +161,7 @@ impl SystemCompute {
     ///
     /// [`SystemError::Thread`] when the operating system refuses a thread.
     pub fn new(threads: usize) -> Result<Self, SystemError> {
-        Ok(Self {
-            computing: start_pool("compute", threads.max(1))?,
-            disk: start_pool("disk", DISK_THREADS)?,
-        })
+        Ok(Self { computing: start_pool("compute", threads.max(1))?, disk: start_pool("disk", DISK_THREADS)? })
     }
 }
 
@@ -190,11 +187,7 @@ fn start_pool(name: &str, threads: usize) -> Result<kanal::AsyncSender<Job>, Sys
 
 impl Compute for SystemCompute {
     fn run(&self, kind: ComputeKind, _bytes: usize, work: Box<dyn FnOnce() + Send>) -> BoxFuture<()> {
-        let sender = if kind == ComputeKind::Disk {
-            self.disk.clone()
-        } else {
-            self.computing.clone()
-        };
+        let sender = if kind == ComputeKind::Disk { self.disk.clone() } else { self.computing.clone() };
         Box::pin(async move {
             let (done, ended) = oneshot::channel();
             if sender.send((work, done)).await.is_ok() {
@@ -211,11 +204,7 @@ mod tests {
     use crate::{ComputeError, compute, entropy, timeout};
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
     }
 
     #[test]
@@ -236,14 +225,8 @@ mod tests {
             let now = environment.clock.now();
             environment.clock.sleep_until(now).await;
             environment.clock.sleep(Duration::ZERO).await;
-            assert_eq!(
-                timeout(&*environment.clock, Duration::ZERO, std::future::pending::<()>()).await,
-                None
-            );
-            assert_eq!(
-                timeout(&*environment.clock, Duration::ZERO, std::future::ready(1)).await,
-                Some(1)
-            );
+            assert_eq!(timeout(&*environment.clock, Duration::ZERO, std::future::pending::<()>()).await, None);
+            assert_eq!(timeout(&*environment.clock, Duration::ZERO, std::future::ready(1)).await, Some(1));
             assert_ne!(entropy::u64(&*environment.entropy), entropy::u64(&*environment.entropy));
         });
     }
@@ -255,10 +238,7 @@ mod tests {
             let outcome = compute(&pool, ComputeKind::Hash, 0, || -> u32 { panic!("bad input") }).await;
             assert_eq!(
                 outcome,
-                Err(ComputeError::Panicked {
-                    kind: ComputeKind::Hash,
-                    message: "bad input".to_string()
-                })
+                Err(ComputeError::Panicked { kind: ComputeKind::Hash, message: "bad input".to_string() })
             );
             pool.run(ComputeKind::Hash, 0, Box::new(|| panic!("bare"))).await;
             assert_eq!(compute(&pool, ComputeKind::Hash, 0, || 1).await, Ok(1));

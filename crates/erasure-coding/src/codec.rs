@@ -64,11 +64,7 @@ impl Codec {
         if n == 0 || n > MAX_CHUNKS {
             return Err(Error::ChunkCount { n });
         }
-        Ok(Self {
-            n,
-            k: recovery_threshold(n),
-            scheme: ErasureScheme::default(),
-        })
+        Ok(Self { n, k: recovery_threshold(n), scheme: ErasureScheme::default() })
     }
 
     /// Number of chunks.
@@ -133,13 +129,7 @@ impl Codec {
             return Err(Error::BufferLength { len, expected });
         }
         let tree = MerkleTree::over_chunks(&chunks, self.n, chunk_len);
-        Ok(Encoded {
-            codec: *self,
-            chunks: chunks.into(),
-            chunk_len,
-            data_len,
-            tree: Arc::new(tree),
-        })
+        Ok(Encoded { codec: *self, chunks: chunks.into(), chunk_len, data_len, tree: Arc::new(tree) })
     }
 
     /// Checks that `erasure_root` commits to `chunk` at `index` of data of `data_len` bytes.
@@ -215,11 +205,8 @@ impl Codec {
         let received = self.collect(chunks, chunk_len)?;
         let mut flat = vec![0; self.n * chunk_len];
         let data = &mut flat[..self.k * chunk_len];
-        let chosen: Vec<(usize, &[u8])> = received
-            .iter()
-            .take(self.k)
-            .map(|(index, chunk)| (*index as usize, chunk.as_ref()))
-            .collect();
+        let chosen: Vec<(usize, &[u8])> =
+            received.iter().take(self.k).map(|(index, chunk)| (*index as usize, chunk.as_ref())).collect();
         for (index, chunk) in chosen.iter().take_while(|(index, _)| *index < self.k) {
             data[index * chunk_len..][..chunk_len].copy_from_slice(chunk);
         }
@@ -251,10 +238,7 @@ impl Codec {
             }
         }
         if received.len() < self.k {
-            return Err(Error::NotEnoughChunks {
-                got: received.len(),
-                needed: self.k,
-            });
+            return Err(Error::NotEnoughChunks { got: received.len(), needed: self.k });
         }
         Ok(received)
     }
@@ -275,11 +259,7 @@ impl Codec {
     fn check_chunk_len(&self, index: u32, chunk: &[u8], expected: usize) -> Result<(), Error> {
         let len = chunk.len();
         if len != expected {
-            return Err(Error::ChunkLength {
-                index,
-                len,
-                expected,
-            });
+            return Err(Error::ChunkLength { index, len, expected });
         }
         Ok(())
     }
@@ -365,8 +345,6 @@ impl Encoded {
     /// The commitment that goes into the receipt.
     #[must_use]
     pub fn erasure_root(&self) -> Hash {
-        self.codec
-            .scheme
-            .erasure_root(&self.tree_root(), self.data_len)
+        self.codec.scheme.erasure_root(&self.tree_root(), self.data_len)
     }
 }

@@ -74,10 +74,7 @@ impl MerkleTree {
         while level > 1 {
             let (parents, children) = nodes[..2 * level].split_at_mut(level);
             let (pairs, _) = children.as_chunks::<2>();
-            hash_all(
-                pairs.iter().map(|pair| pair.as_flattened()),
-                &mut parents[level / 2..],
-            );
+            hash_all(pairs.iter().map(|pair| pair.as_flattened()), &mut parents[level / 2..]);
             level /= 2;
         }
         Self { nodes }
@@ -121,11 +118,8 @@ impl Proof {
         let mut position = index;
         let mut hash = hash_parts(&[chunk]);
         for sibling in &self.siblings {
-            hash = if position.is_multiple_of(2) {
-                hash_parts(&[&hash, sibling])
-            } else {
-                hash_parts(&[sibling, &hash])
-            };
+            hash =
+                if position.is_multiple_of(2) { hash_parts(&[&hash, sibling]) } else { hash_parts(&[sibling, &hash]) };
             position /= 2;
         }
         hash
@@ -140,10 +134,7 @@ impl TryFrom<Vec<Hash>> for Proof {
     /// [`Error::ProofLength`] if there are more than [`MAX_PROOF_DEPTH`] siblings.
     fn try_from(siblings: Vec<Hash>) -> Result<Self, Error> {
         if siblings.len() > MAX_PROOF_DEPTH {
-            return Err(Error::ProofLength {
-                len: siblings.len(),
-                expected: MAX_PROOF_DEPTH,
-            });
+            return Err(Error::ProofLength { len: siblings.len(), expected: MAX_PROOF_DEPTH });
         }
         Ok(Self { siblings })
     }
@@ -155,9 +146,7 @@ impl Decode for Proof {
         if len as usize > MAX_PROOF_DEPTH {
             return Err("proof has more siblings than any tree is deep".into());
         }
-        let siblings = (0..len)
-            .map(|_| Hash::decode(input))
-            .collect::<Result<_, _>>()?;
+        let siblings = (0..len).map(|_| Hash::decode(input)).collect::<Result<_, _>>()?;
         Ok(Self { siblings })
     }
 }

@@ -129,10 +129,7 @@ fn inverse_modulo(value: u64, modulus: u64) -> u64 {
         let quotient = remainder / next_remainder;
         (remainder, next_remainder) = (next_remainder, remainder % next_remainder);
         let product = quotient % modulus * next_coefficient % modulus;
-        (coefficient, next_coefficient) = (
-            next_coefficient,
-            (coefficient + modulus - product) % modulus,
-        );
+        (coefficient, next_coefficient) = (next_coefficient, (coefficient + modulus - product) % modulus);
     }
     coefficient
 }

@@ -12,9 +12,7 @@
 
 use std::iter::zip;
 
-use reed_solomon_simd::engine::{
-    DefaultEngine, Engine, GF_MODULUS, GfElement, ShardsRefMut, tables, utils,
-};
+use reed_solomon_simd::engine::{DefaultEngine, Engine, GF_MODULUS, GfElement, ShardsRefMut, tables, utils};
 
 use crate::FIELD_POINTS;
 
@@ -85,9 +83,7 @@ fn store(row: &[Block], strip: &mut [u8]) {
 fn strips(rows: usize, chunk_len: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let blocks = STRIP_SPACE / BLOCK_LEN / rows;
     let strip_len = blocks.clamp(1, STRIP_BLOCKS_MAX) * BLOCK_LEN;
-    (0..chunk_len)
-        .step_by(strip_len)
-        .map(move |start| start..chunk_len.min(start + strip_len))
+    (0..chunk_len).step_by(strip_len).map(move |start| start..chunk_len.min(start + strip_len))
 }
 
 /// Working space for the widest strip of `rows` rows.
@@ -112,10 +108,7 @@ pub(crate) fn encode(data: &[u8], recovery: &mut [u8], chunk_len: usize) {
     for strip in strips(2 * points, chunk_len) {
         let width = strip.len().div_ceil(BLOCK_LEN);
         let (coefficients, values) = space[..2 * points * width].split_at_mut(points * width);
-        for (row, chunk) in zip(
-            coefficients.chunks_exact_mut(width),
-            data.chunks_exact(chunk_len),
-        ) {
+        for (row, chunk) in zip(coefficients.chunks_exact_mut(width), data.chunks_exact(chunk_len)) {
             load(&chunk[strip.clone()], row);
         }
         // The polynomial is zero at the points between k and the power of two.
@@ -128,10 +121,7 @@ pub(crate) fn encode(data: &[u8], recovery: &mut [u8], chunk_len: usize) {
             values.copy_from_slice(coefficients);
             let mut shards = ShardsRefMut::new(points, width, values);
             engine.fft(&mut shards, 0, points, wanted, (group + 1) * points);
-            for (row, chunk) in zip(
-                values.chunks_exact(width),
-                chunks.chunks_exact_mut(chunk_len),
-            ) {
+            for (row, chunk) in zip(values.chunks_exact(width), chunks.chunks_exact_mut(chunk_len)) {
                 store(row, &mut chunk[strip.clone()]);
             }
         }
@@ -150,16 +140,9 @@ pub(crate) fn decode_missing(received: &[(usize, &[u8])], data: &mut [u8], chunk
     let k = data.len() / chunk_len;
     let low_points = k.next_power_of_two();
     let point_of = |index: usize| {
-        if index < k {
-            index
-        } else {
-            low_points + index - k
-        }
+        if index < k { index } else { low_points + index - k }
     };
-    let points_end = received
-        .last()
-        .map_or(0, |(index, _)| point_of(*index) + 1)
-        .max(low_points);
+    let points_end = received.last().map_or(0, |(index, _)| point_of(*index) + 1).max(low_points);
     let points = points_end.next_power_of_two();
 
     let mut unknown = vec![true; points];
@@ -216,11 +199,7 @@ fn differentiate(rows: &mut [Block], width: usize) {
 /// m·2^m steps, whatever the number of unknown points.
 fn locator_logs(unknown: &[bool]) -> Vec<GfElement> {
     let table = &tables::get_exp_log().log;
-    let mut logs: Vec<u32> = table[..unknown.len()]
-        .iter()
-        .copied()
-        .map(u32::from)
-        .collect();
+    let mut logs: Vec<u32> = table[..unknown.len()].iter().copied().map(u32::from).collect();
     logs[0] = 0;
     let mut sums: Vec<u32> = unknown.iter().copied().map(u32::from).collect();
     walsh_hadamard(&mut logs);
@@ -231,9 +210,7 @@ fn locator_logs(unknown: &[bool]) -> Vec<GfElement> {
     walsh_hadamard(&mut sums);
     // Transforming twice has multiplied by 2^m; as 2^16 = 1 here, 2^(16−m) is the way back.
     let scale = (FIELD_POINTS / unknown.len()) as u32;
-    sums.iter()
-        .map(|sum| (*sum * scale % GROUP_ORDER) as GfElement)
-        .collect()
+    sums.iter().map(|sum| (*sum * scale % GROUP_ORDER) as GfElement).collect()
 }
 
 /// In-place Walsh–Hadamard transform of values below [`GROUP_ORDER`], modulo it.
@@ -243,10 +220,7 @@ fn walsh_hadamard(values: &mut [u32]) {
         for pair in values.chunks_exact_mut(2 * span) {
             let (low, high) = pair.split_at_mut(span);
             for (a, b) in zip(low, high) {
-                (*a, *b) = (
-                    (*a + *b) % GROUP_ORDER,
-                    (*a + GROUP_ORDER - *b) % GROUP_ORDER,
-                );
+                (*a, *b) = ((*a + *b) % GROUP_ORDER, (*a + GROUP_ORDER - *b) % GROUP_ORDER);
             }
         }
         span *= 2;

@@ -48,16 +48,11 @@ fn check(file: &[u8], n: usize, k: usize, data_len: usize) {
     reed_solomon::encode(data, recovery, chunk_len);
     for (index, expected) in vector.chunks.iter().enumerate() {
         let chunk = &chunks[index * chunk_len..][..chunk_len];
-        assert_eq!(
-            chunk, expected,
-            "chunk {index} of n = {n}, {data_len} bytes"
-        );
+        assert_eq!(chunk, expected, "chunk {index} of n = {n}, {data_len} bytes");
     }
 
     // The hindmost k chunks, as the vector has them, give the data back.
-    let last: Vec<(usize, &[u8])> = (n - k..n)
-        .map(|index| (index, vector.chunks[index].as_slice()))
-        .collect();
+    let last: Vec<(usize, &[u8])> = (n - k..n).map(|index| (index, vector.chunks[index].as_slice())).collect();
     let mut recovered = vec![0; k * chunk_len];
     reed_solomon::decode_missing(&last, &mut recovered, chunk_len);
     assert_eq!(recovered, chunks[..k * chunk_len]);
@@ -69,10 +64,7 @@ fn tiny() {
         (3, &include_bytes!("../tests/vectors/tiny-ec-3.bin")[..]),
         (32, &include_bytes!("../tests/vectors/tiny-ec-32.bin")[..]),
         (100, &include_bytes!("../tests/vectors/tiny-ec-100.bin")[..]),
-        (
-            4096,
-            &include_bytes!("../tests/vectors/tiny-ec-4096.bin")[..],
-        ),
+        (4096, &include_bytes!("../tests/vectors/tiny-ec-4096.bin")[..]),
     ];
     for (data_len, file) in files {
         check(file, 6, 2, data_len);
@@ -86,16 +78,6 @@ fn tiny() {
 
 #[test]
 fn full() {
-    check(
-        include_bytes!("../tests/vectors/full-ec-3.bin"),
-        1023,
-        342,
-        3,
-    );
-    check(
-        include_bytes!("../tests/vectors/full-ec-100.bin"),
-        1023,
-        342,
-        100,
-    );
+    check(include_bytes!("../tests/vectors/full-ec-3.bin"), 1023, 342, 3);
+    check(include_bytes!("../tests/vectors/full-ec-100.bin"), 1023, 342, 100);
 }

@@ -180,11 +180,7 @@ impl Ledger {
             if let Some(held) = self.held.get(&(entry.key, scope))
                 && held.value != value
             {
-                return Err(Conflict::Taken {
-                    scope,
-                    held: held.value,
-                    wanted: value,
-                });
+                return Err(Conflict::Taken { scope, held: held.value, wanted: value });
             }
         }
         let mut claimed = Claimed::Durable;
@@ -199,11 +195,7 @@ impl Ledger {
                     claimed = Claimed::InMemory;
                 }
                 MapEntry::Vacant(place) => {
-                    place.insert(Held {
-                        value: entry.value,
-                        age: entry.age,
-                        durable: false,
-                    });
+                    place.insert(Held { value: entry.value, age: entry.age, durable: false });
                     claimed = Claimed::InMemory;
                 }
             }
@@ -258,12 +250,7 @@ impl Ledger {
     /// All that a journal must hold to be read back as this ledger.
     pub fn to_records(&self) -> impl Iterator<Item = Record> + '_ {
         let claim = |(&(key, scope), held): (&(ValidatorId, Scope), &Held)| {
-            Record::Claim(vec![Entry {
-                key,
-                scope,
-                value: held.value,
-                age: held.age,
-            }])
+            Record::Claim(vec![Entry { key, scope, value: held.value, age: held.age }])
         };
         std::iter::once(Record::Forgotten(self.refused)).chain(self.held.iter().map(claim))
     }
@@ -281,12 +268,7 @@ impl Ledger {
 
 /// The slots that a claim takes; none if nothing can contradict it.
 pub fn entries(key: &ValidatorId, claim: &Claim) -> Vec<Entry> {
-    let entry = |scope, value, age| Entry {
-        key: *key,
-        scope,
-        value,
-        age,
-    };
+    let entry = |scope, value, age| Entry { key: *key, scope, value, age };
     match claim {
         Claim::Statement { context, vote } => {
             let age = Age::Session(context.session_index);
@@ -313,12 +295,7 @@ pub fn entries(key: &ValidatorId, claim: &Claim) -> Vec<Entry> {
         Claim::BlockSeal { slot, pre_seal_hash } => {
             vec![entry(Scope::Seal(*slot), *pre_seal_hash, Age::Slot(*slot))]
         }
-        Claim::FinalityVote {
-            set_id,
-            round,
-            stage,
-            payload,
-        } => {
+        Claim::FinalityVote { set_id, round, stage, payload } => {
             let stage = match stage {
                 FinalityStage::Propose => 0,
                 FinalityStage::Prevote => 1,

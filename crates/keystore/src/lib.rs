@@ -83,9 +83,7 @@ pub struct JournalledKeystore {
 
 impl fmt::Debug for JournalledKeystore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JournalledKeystore")
-            .field("validators", &self.validators.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("JournalledKeystore").field("validators", &self.validators.keys()).finish_non_exhaustive()
     }
 }
 
@@ -104,22 +102,13 @@ impl JournalledKeystore {
         disk.create_dir_all(JOURNAL_DIRECTORY)?;
         let opened = Journal::open(disk, JOURNAL_PATH, JOURNAL_KIND)?;
         if opened.cut_bytes > 0 {
-            tracing::warn!(
-                bytes = opened.cut_bytes,
-                "cut an unfinished claim off the signing journal"
-            );
+            tracing::warn!(bytes = opened.cut_bytes, "cut an unfinished claim off the signing journal");
         }
         let mut ledger = Ledger::default();
         for (position, record) in opened.records.iter().enumerate() {
-            ledger
-                .replay(record)
-                .map_err(|source| OpenError::Record { position, source })?;
+            ledger.replay(record).map_err(|source| OpenError::Record { position, source })?;
         }
-        let validators = keys
-            .validators
-            .into_iter()
-            .map(|pair| (ValidatorId(pair.public()), pair))
-            .collect();
+        let validators = keys.validators.into_iter().map(|pair| (ValidatorId(pair.public()), pair)).collect();
         Ok(Self {
             validators,
             collator: keys.collator,
@@ -170,20 +159,15 @@ impl JournalledKeystore {
     /// Returns once the claim is durable.
     async fn record(&self, key: &ValidatorId, claim: &Claim) -> Result<(), KeystoreError> {
         let entries = ledger::entries(key, claim);
-        let claimed = self
-            .ledger()
-            .claim(&entries)
-            .map_err(|conflict| KeystoreError::Conflict(conflict.to_string()))?;
+        let claimed =
+            self.ledger().claim(&entries).map_err(|conflict| KeystoreError::Conflict(conflict.to_string()))?;
         if claimed == Claimed::Durable {
             return Ok(());
         }
         // From here on the slots are held in memory, whatever becomes of this future: at worst a claim that
         // never reached the disk is refused its contradiction until the next start.
         let record = Record::Claim(entries);
-        self.journal
-            .append(record.encode().into())
-            .await
-            .map_err(journal_error)?;
+        self.journal.append(record.encode().into()).await.map_err(journal_error)?;
         if let Record::Claim(entries) = record {
             self.ledger().mark_durable(&entries);
         }
@@ -217,10 +201,7 @@ impl Keystore for JournalledKeystore {
     }
 
     fn sign_as_collator(&self, payload: &[u8]) -> Result<CollatorSignature, KeystoreError> {
-        let pair = self
-            .collator
-            .as_ref()
-            .ok_or(KeystoreError::NoCollatorKey)?;
+        let pair = self.collator.as_ref().ok_or(KeystoreError::NoCollatorKey)?;
         Ok(pair.sign(payload, &mut self.nonces()))
     }
 

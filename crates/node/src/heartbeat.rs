@@ -26,12 +26,7 @@ pub(crate) async fn follow(client: Arc<dyn RuntimeClient>, handle: Handle) -> Re
 }
 
 /// Returns whether the chain has ended; else the feed lagged.
-async fn follow_feed(
-    feed: &mut Feed<ChainEvent>,
-    tree: &mut Leaves,
-    handle: &Handle,
-    heard: &mut LeavesState,
-) -> bool {
+async fn follow_feed(feed: &mut Feed<ChainEvent>, tree: &mut Leaves, handle: &Handle, heard: &mut LeavesState) -> bool {
     loop {
         let update = match feed.next().await {
             Ok(Some(ChainEvent::Imported(block))) => tree.import(describe(&block)),

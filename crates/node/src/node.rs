@@ -121,13 +121,9 @@ impl Node {
         let NodeSpec { name, keys, role, genesis, slot_ms, fork_probability, reserved_peers } = spec;
         let Ground { environment, network, disk, index, validation } = ground;
         let open = |source| NodeError::Keystore { name: name.clone(), source };
-        let keystore = JournalledKeystore::open(
-            disk.clone(),
-            keys,
-            environment.entropy.clone(),
-            environment.compute.clone(),
-        )
-        .map_err(open)?;
+        let keystore =
+            JournalledKeystore::open(disk.clone(), keys, environment.entropy.clone(), environment.compute.clone())
+                .map_err(open)?;
         let keystore: Arc<dyn ports::Keystore> = Arc::new(keystore);
         let files = |directory: &str| {
             FileStore::open(disk.clone(), directory, environment.compute.clone())

@@ -1,8 +1,8 @@
 use async_trait::async_trait;
+use primitives::{Hash, ParaId};
 use primitives::{
     HeadData, HorizontalMessages, InherentData, PersistedValidationData, PoV, UpwardMessages, ValidationCode,
 };
-use primitives::{Hash, ParaId};
 
 /// What a collator builds on.
 #[derive(Clone, Debug)]

@@ -19,14 +19,12 @@ mod validation;
 pub use collator::{Collation, CollationContext, Collator, InherentSource, InherentSourceError};
 pub use keystore::{Claim, FinalityStage, Keystore, KeystoreError};
 pub use network::{
-    Address, Network, NetworkError, NetworkEvent, NetworkStatistics, PeerId, ProtocolEvents, ProtocolId, RequestError,
-    SendRefused, SendRefusedReason, MAX_HANDSHAKE_BYTES, MAX_NOTIFICATION_BYTES, MAX_PEER_ID_BYTES, MAX_REQUEST_BYTES,
-    MAX_RESPONSE_BYTES, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES,
+    Address, MAX_HANDSHAKE_BYTES, MAX_NOTIFICATION_BYTES, MAX_PEER_ID_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
+    Network, NetworkError, NetworkEvent, NetworkStatistics, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES, PeerId,
+    ProtocolEvents, ProtocolId, RequestError, SendRefused, SendRefusedReason,
 };
-pub use runtime::{
-    ChainEvent, ImportedBlock, RuntimeClient, RuntimeError, SessionContext,
-};
-pub use storage::{BlobStore, Index, IndexBatch, IndexEntry, StorageError, MAX_INDEX_VALUE_BYTES};
+pub use runtime::{ChainEvent, ImportedBlock, RuntimeClient, RuntimeError, SessionContext};
+pub use storage::{BlobStore, Index, IndexBatch, IndexEntry, MAX_INDEX_VALUE_BYTES, StorageError};
 pub use validation::{
-    ExecutionPurpose, ExecutionRequest, ValidationBackend, ValidationError, APPROVAL_CPU_TIMEOUT, BACKING_CPU_TIMEOUT,
+    APPROVAL_CPU_TIMEOUT, BACKING_CPU_TIMEOUT, ExecutionPurpose, ExecutionRequest, ValidationBackend, ValidationError,
 };

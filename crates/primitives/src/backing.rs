@@ -56,14 +56,8 @@ impl BackedCandidate {
         validator_indices: Bits,
         core: CoreIndex,
     ) -> Self {
-        let mut backed = Self {
-            candidate,
-            validity_votes,
-            validator_indices,
-        };
-        backed
-            .validator_indices
-            .extend_from_bitslice(BitSlice::from_element(&core.0.to_le_bytes()[0]));
+        let mut backed = Self { candidate, validity_votes, validator_indices };
+        backed.validator_indices.extend_from_bitslice(BitSlice::from_element(&core.0.to_le_bytes()[0]));
         backed
     }
 
@@ -149,28 +143,15 @@ pub fn backing_signatures(
     member: impl Fn(usize) -> Option<ValidatorId>,
 ) -> Result<Vec<(usize, SignedMessage)>, BackingError> {
     if indices.len() != group_len {
-        return Err(BackingError::GroupSize {
-            found: indices.len(),
-            group_len,
-        });
+        return Err(BackingError::GroupSize { found: indices.len(), group_len });
     }
     if indices.count_ones() != votes.len() {
-        return Err(BackingError::VoteCount {
-            votes: votes.len(),
-            bits: indices.count_ones(),
-        });
+        return Err(BackingError::VoteCount { votes: votes.len(), bits: indices.count_ones() });
     }
     let signed = |(position, vote): (usize, &ValidityAttestation)| {
         let validator = member(position).ok_or(BackingError::UnknownMember(position))?;
         let message = vote.to_statement(candidate).signing_payload(context);
-        Ok((
-            position,
-            SignedMessage {
-                public: validator.0,
-                message,
-                signature: *vote.signature(),
-            },
-        ))
+        Ok((position, SignedMessage { public: validator.0, message, signature: *vote.signature() }))
     };
     indices.iter_ones().zip(votes).map(signed).collect()
 }

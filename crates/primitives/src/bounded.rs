@@ -40,10 +40,7 @@ impl<T, const MAX: usize> TryFrom<Vec<T>> for BoundedVec<T, MAX> {
 
     fn try_from(items: Vec<T>) -> Result<Self, TooLong> {
         if items.len() > MAX {
-            return Err(TooLong {
-                found: items.len(),
-                max: MAX,
-            });
+            return Err(TooLong { found: items.len(), max: MAX });
         }
         Ok(Self(items))
     }
@@ -117,10 +114,7 @@ pub enum DecodeError {
 /// [`DecodeError`] for oversize input, for malformed input and for trailing bytes.
 pub fn decode_limited<T: Decode>(bytes: &[u8], max_len: usize) -> Result<T, DecodeError> {
     if bytes.len() > max_len {
-        return Err(DecodeError::TooLarge {
-            found: bytes.len(),
-            max: max_len,
-        });
+        return Err(DecodeError::TooLarge { found: bytes.len(), max: max_len });
     }
     let mut input = bytes;
     T::decode_all(&mut input).map_err(DecodeError::Malformed)

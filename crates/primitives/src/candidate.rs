@@ -77,12 +77,7 @@ impl From<Vec<u8>> for BlockData {
 fn debug_bytes(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
     const SHOWN: usize = 16;
     let more = if bytes.len() > SHOWN { "…" } else { "" };
-    write!(
-        f,
-        "{name}({} B, 0x{}{more})",
-        bytes.len(),
-        hex::encode(&bytes[..bytes.len().min(SHOWN)])
-    )
+    write!(f, "{name}({} B, 0x{}{more})", bytes.len(), hex::encode(&bytes[..bytes.len().min(SHOWN)]))
 }
 
 /// Proof of validity: what it takes to validate a candidate without the parachain's state. Clones share it.
@@ -106,9 +101,7 @@ impl PoV {
 
 impl From<Vec<u8>> for PoV {
     fn from(block_data: Vec<u8>) -> Self {
-        Self {
-            block_data: block_data.into(),
-        }
+        Self { block_data: block_data.into() }
     }
 }
 
@@ -195,10 +188,7 @@ pub type ClaimQueueByPara = BTreeMap<ParaId, BTreeMap<u8, BTreeSet<CoreIndex>>>;
 impl CommittedCandidateReceipt {
     /// The receipt without the commitments.
     pub fn to_receipt(&self) -> CandidateReceipt {
-        CandidateReceipt {
-            descriptor: self.descriptor.clone(),
-            commitments_hash: self.commitments.hash(),
-        }
+        CandidateReceipt { descriptor: self.descriptor.clone(), commitments_hash: self.commitments.hash() }
     }
 
     /// The candidate's name: the hash of the receipt *without* commitments.
@@ -229,9 +219,7 @@ impl CommittedCandidateReceipt {
             (_, Some(core)) => core,
         };
         let para = self.descriptor.para_id();
-        let (selector, offset) = signals
-            .select_core
-            .map_or((None, 0), |(selector, offset)| (Some(selector), offset));
+        let (selector, offset) = signals.select_core.map_or((None, 0), |(selector, offset)| (Some(selector), offset));
         let assigned = claim_queue
             .get(&para)
             .and_then(|by_offset| by_offset.get(&offset))
@@ -239,11 +227,7 @@ impl CommittedCandidateReceipt {
             .ok_or(UmpSignalError::NoAssignment { para, offset })?;
         if selector.is_none() && assigned.len() > 1 {
             // Nothing says which of its cores it is for, so any of them will do.
-            return if assigned.contains(&core) {
-                Ok(signals)
-            } else {
-                Err(UmpSignalError::CoreNotAssigned(core))
-            };
+            return if assigned.contains(&core) { Ok(signals) } else { Err(UmpSignalError::CoreNotAssigned(core)) };
         }
         let selected = assigned
             .iter()
@@ -251,10 +235,7 @@ impl CommittedCandidateReceipt {
             .copied()
             .expect("the index is taken modulo the length, which is not zero");
         if selected != core {
-            return Err(UmpSignalError::CoreMismatch {
-                descriptor: core,
-                selected,
-            });
+            return Err(UmpSignalError::CoreMismatch { descriptor: core, selected });
         }
         Ok(signals)
     }

@@ -140,11 +140,7 @@ impl HostConfiguration {
             }
             let rotation = self.parachain_rotation_frequency;
             if rotation <= period {
-                return Err(ConfigurationError::RotationTooFast {
-                    rotation,
-                    field,
-                    period,
-                });
+                return Err(ConfigurationError::RotationTooFast { rotation, field, period });
             }
         }
         let ranges = [

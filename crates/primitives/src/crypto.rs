@@ -160,10 +160,7 @@ impl Pair {
     ) -> (VrfSignature, VrfOutput) {
         let extra = context::attach_rng(vrf_extra(), rng);
         let (in_out, proof, _) = self.0.vrf_sign_extra(input, extra);
-        let signature = VrfSignature {
-            pre_output: in_out.to_preout().to_bytes(),
-            proof: proof.to_bytes(),
-        };
+        let signature = VrfSignature { pre_output: in_out.to_preout().to_bytes(), proof: proof.to_bytes() };
         (signature, VrfOutput(in_out))
     }
 
@@ -233,10 +230,7 @@ pub fn vrf_verify(public: &[u8; 32], input: Transcript, signature: &VrfSignature
     let public = PublicKey::from_bytes(public).ok()?;
     let pre_output = VRFPreOut::from_bytes(&signature.pre_output).ok()?;
     let proof = VRFProof::from_bytes(&signature.proof).ok()?;
-    public
-        .vrf_verify_extra(input, &pre_output, &proof, vrf_extra())
-        .ok()
-        .map(|(in_out, _)| VrfOutput(in_out))
+    public.vrf_verify_extra(input, &pre_output, &proof, vrf_extra()).ok().map(|(in_out, _)| VrfOutput(in_out))
 }
 
 fn vrf_extra() -> Transcript {
@@ -256,12 +250,7 @@ pub struct SeedRng {
 impl SeedRng {
     /// Starts at the beginning of the seed's stream. The seed must not be used twice for different messages.
     pub const fn new(seed: [u8; 32]) -> Self {
-        Self {
-            seed,
-            counter: 0,
-            block: [0; 32],
-            used: 32,
-        }
+        Self { seed, counter: 0, block: [0; 32], used: 32 }
     }
 }
 

@@ -113,11 +113,7 @@ impl CandidateDescriptor {
         session_index: SessionIndex,
     ) -> Result<Self, DescriptorError> {
         let core_index = u16::try_from(core.0).map_err(|_| DescriptorError::CoreTooLarge(core))?;
-        Ok(Self {
-            core_index,
-            session_index,
-            ..Self::from_fields(fields)
-        })
+        Ok(Self { core_index, session_index, ..Self::from_fields(fields) })
     }
 
     /// A descriptor of version 3: scheduled by another block than its relay parent.
@@ -134,17 +130,9 @@ impl CandidateDescriptor {
         let offset = scheduling_session
             .checked_sub(session_index)
             .and_then(|offset| u8::try_from(offset).ok())
-            .ok_or(DescriptorError::SchedulingSession {
-                session: session_index,
-                scheduling: scheduling_session,
-            })?;
+            .ok_or(DescriptorError::SchedulingSession { session: session_index, scheduling: scheduling_session })?;
         let v2 = Self::new_v2(fields, core, session_index)?;
-        Ok(Self {
-            version: 1,
-            scheduling_session_offset: offset,
-            scheduling_parent,
-            ..v2
-        })
+        Ok(Self { version: 1, scheduling_session_offset: offset, scheduling_parent, ..v2 })
     }
 
     /// A descriptor of version 1 from a collator's key and signature over [`collator_signature_payload`].
@@ -294,10 +282,7 @@ impl CandidateDescriptor {
     pub fn scheduling_session(&self) -> Option<SessionIndex> {
         match self.version() {
             DescriptorVersion::V2 => Some(self.session_index),
-            DescriptorVersion::V3 => Some(
-                self.session_index
-                    .saturating_add(u32::from(self.scheduling_session_offset)),
-            ),
+            DescriptorVersion::V3 => Some(self.session_index.saturating_add(u32::from(self.scheduling_session_offset))),
             DescriptorVersion::V1 | DescriptorVersion::Unknown(_) => None,
         }
     }

@@ -66,10 +66,7 @@ pub enum InvalidDisputeStatementKind {
 impl DisputeStatement {
     /// What the signature covers; `None` if an approval of several candidates is not about this one.
     pub fn payload(&self, candidate: CandidateHash, session: SessionIndex) -> Option<Vec<u8>> {
-        let context = |parent_hash| SigningContext {
-            session_index: session,
-            parent_hash,
-        };
+        let context = |parent_hash| SigningContext { session_index: session, parent_hash };
         match self {
             Self::Invalid(InvalidDisputeStatementKind::Explicit) => Some(explicit_payload(false, candidate, session)),
             Self::Valid(kind) => match kind {
@@ -81,9 +78,9 @@ impl DisputeStatement {
                     Some(CompactStatement::Valid(candidate).signing_payload(&context(*parent)))
                 }
                 ValidDisputeStatementKind::ApprovalChecking => Some(approval_payload(&[candidate], session)),
-                ValidDisputeStatementKind::ApprovalCheckingMultipleCandidates(candidates) => candidates
-                    .contains(&candidate)
-                    .then(|| approval_payload(candidates, session)),
+                ValidDisputeStatementKind::ApprovalCheckingMultipleCandidates(candidates) => {
+                    candidates.contains(&candidate).then(|| approval_payload(candidates, session))
+                }
             },
         }
     }
@@ -96,8 +93,7 @@ impl DisputeStatement {
         session: SessionIndex,
         signature: &ValidatorSignature,
     ) -> bool {
-        self.payload(candidate, session)
-            .is_some_and(|payload| validator.verify(&payload, signature))
+        self.payload(candidate, session).is_some_and(|payload| validator.verify(&payload, signature))
     }
 
     /// Whether it says that the candidate is valid.

@@ -18,24 +18,17 @@ pub struct GroupRotationInfo {
 impl GroupRotationInfo {
     /// How often the groups have moved since the session began.
     pub fn rotations(&self) -> u32 {
-        self.now
-            .saturating_sub(self.session_start_block)
-            .checked_div(self.group_rotation_frequency)
-            .unwrap_or(0)
+        self.now.saturating_sub(self.session_start_block).checked_div(self.group_rotation_frequency).unwrap_or(0)
     }
 
     /// The group that serves `core` of `cores`: after k rotations group (core + k) mod cores.
     pub fn group_for_core(&self, core: CoreIndex, cores: usize) -> GroupIndex {
-        GroupIndex(self.shift(core.0, cores, |position, rotations, cores| {
-            (position + rotations) % cores
-        }))
+        GroupIndex(self.shift(core.0, cores, |position, rotations, cores| (position + rotations) % cores))
     }
 
     /// The core that `group` serves: the inverse of [`Self::group_for_core`].
     pub fn core_for_group(&self, group: GroupIndex, cores: usize) -> CoreIndex {
-        CoreIndex(self.shift(group.0, cores, |position, rotations, cores| {
-            (position + cores - rotations) % cores
-        }))
+        CoreIndex(self.shift(group.0, cores, |position, rotations, cores| (position + cores - rotations) % cores))
     }
 
     fn shift(&self, position: u32, cores: usize, turn: impl Fn(u64, u64, u64) -> u64) -> u32 {
@@ -69,9 +62,6 @@ impl GroupRotationInfo {
     /// The same with one more rotation; unchanged if there is none.
     #[must_use]
     pub fn bump_rotation(&self) -> Self {
-        Self {
-            now: self.next_rotation_at().unwrap_or(self.now),
-            ..*self
-        }
+        Self { now: self.next_rotation_at().unwrap_or(self.now), ..*self }
     }
 }

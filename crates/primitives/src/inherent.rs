@@ -20,11 +20,6 @@ pub struct InherentData {
 impl InherentData {
     /// An inherent that says nothing.
     pub const fn empty(parent_header: Header) -> Self {
-        Self {
-            bitfields: Vec::new(),
-            backed_candidates: Vec::new(),
-            disputes: Vec::new(),
-            parent_header,
-        }
+        Self { bitfields: Vec::new(), backed_candidates: Vec::new(), disputes: Vec::new(), parent_header }
     }
 }

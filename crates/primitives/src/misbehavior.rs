@@ -70,10 +70,7 @@ impl MisbehaviorReport {
     pub fn kind(&self) -> Result<MisbehaviorKind, MisbehaviorError> {
         let (first, second) = (&self.first, &self.second);
         if !first.vote.conflicts_with(&second.vote) {
-            return Err(MisbehaviorError::NoConflict {
-                first: first.vote,
-                second: second.vote,
-            });
+            return Err(MisbehaviorError::NoConflict { first: first.vote, second: second.vote });
         }
         if first.context.session_index != second.context.session_index {
             return Err(MisbehaviorError::DifferentContext);

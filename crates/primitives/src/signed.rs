@@ -33,11 +33,7 @@ pub struct UncheckedSigned<P> {
 impl<P: SigningPayload> UncheckedSigned<P> {
     /// Puts the parts together, unchecked.
     pub const fn new(payload: P, validator_index: ValidatorIndex, signature: ValidatorSignature) -> Self {
-        Self {
-            payload,
-            validator_index,
-            signature,
-        }
+        Self { payload, validator_index, signature }
     }
 
     /// Whether the signature is `validator`'s.
@@ -48,11 +44,7 @@ impl<P: SigningPayload> UncheckedSigned<P> {
     /// The signature with all that it takes to verify it elsewhere.
     pub fn to_message(&self, context: &SigningContext, validator: &ValidatorId) -> SignedMessage {
         let message = self.payload.signing_payload(context);
-        SignedMessage {
-            public: validator.0,
-            message,
-            signature: self.signature,
-        }
+        SignedMessage { public: validator.0, message, signature: self.signature }
     }
 
     /// Checks the signature.
@@ -60,11 +52,7 @@ impl<P: SigningPayload> UncheckedSigned<P> {
     /// # Errors
     /// Hands the unchecked value back if the signature is not `validator`'s.
     pub fn try_into_checked(self, context: &SigningContext, validator: &ValidatorId) -> Result<Signed<P>, Box<Self>> {
-        if self.verify(context, validator) {
-            Ok(Signed(self))
-        } else {
-            Err(Box::new(self))
-        }
+        if self.verify(context, validator) { Ok(Signed(self)) } else { Err(Box::new(self)) }
     }
 
     /// The same signature over another form of the payload, whose signed bytes are the same.
@@ -91,9 +79,7 @@ impl<P: SigningPayload> Signed<P> {
         context: &SigningContext,
         validator: &ValidatorId,
     ) -> Option<Self> {
-        UncheckedSigned::new(payload, validator_index, signature)
-            .try_into_checked(context, validator)
-            .ok()
+        UncheckedSigned::new(payload, validator_index, signature).try_into_checked(context, validator).ok()
     }
 
     /// For a signature that was verified elsewhere, in a batch.

@@ -32,11 +32,7 @@ pub const fn backing_quorum(group_len: usize, minimum: Option<u32>) -> usize {
 /// Chunks of `n` that recover the data: f + 1. `None` for numbers of validators that cannot be coded for by
 /// the rules of today's relay chain (fewer than 2, more than [`MAX_VALIDATORS`] + 1).
 pub const fn recovery_threshold(n: usize) -> Option<usize> {
-    if n < 2 || n > MAX_VALIDATORS + 1 {
-        None
-    } else {
-        Some(byzantine_threshold(n) + 1)
-    }
+    if n < 2 || n > MAX_VALIDATORS + 1 { None } else { Some(byzantine_threshold(n) + 1) }
 }
 
 /// Chunks that hold the data itself in today's erasure code: the largest power of two in the recovery threshold.

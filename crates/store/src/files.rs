@@ -53,9 +53,7 @@ struct Files {
 
 impl std::fmt::Debug for FileStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileStore")
-            .field("directory", &self.files.directory)
-            .finish_non_exhaustive()
+        f.debug_struct("FileStore").field("directory", &self.files.directory).finish_non_exhaustive()
     }
 }
 
@@ -67,20 +65,10 @@ impl FileStore {
     ///
     /// [`StorageError::Io`] from the disk.
     pub fn open(disk: Arc<dyn Disk>, directory: &str, compute: Arc<dyn Compute>) -> Result<Self, StorageError> {
-        let files = Files {
-            disk,
-            directory: directory.to_string(),
-            written: AtomicU64::new(0),
-        };
-        files
-            .disk
-            .create_dir_all(directory)
-            .map_err(|error| failed("creation", directory, error))?;
+        let files = Files { disk, directory: directory.to_string(), written: AtomicU64::new(0) };
+        files.disk.create_dir_all(directory).map_err(|error| failed("creation", directory, error))?;
         files.tidy(directory, 0)?;
-        Ok(Self {
-            files: Arc::new(files),
-            compute,
-        })
+        Ok(Self { files: Arc::new(files), compute })
     }
 
     /// Runs a call of the disk on its pool.
@@ -92,20 +80,13 @@ impl FileStore {
         call: impl FnOnce(&Files, &str) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let (files, owned_key) = (self.files.clone(), key.to_string());
-        let outcome = compute(&*self.compute, ComputeKind::Disk, bytes, move || {
-            call(&files, &owned_key)
-        })
-        .await;
+        let outcome = compute(&*self.compute, ComputeKind::Disk, bytes, move || call(&files, &owned_key)).await;
         outcome.unwrap_or_else(|error: ComputeError| Err(failed(operation, key, io::Error::other(error))))
     }
 }
 
 fn failed(operation: &'static str, key: &str, source: io::Error) -> StorageError {
-    StorageError::Io {
-        operation,
-        key: key.to_string(),
-        source,
-    }
+    StorageError::Io { operation, key: key.to_string(), source }
 }
 
 /// Checks a key: parts of `[a-z0-9._-]`, slash-separated.
@@ -114,31 +95,16 @@ fn check_key(key: &str) -> Result<(), StorageError> {
     let largest_part = parts.clone().map(str::len).max().unwrap_or_default();
     let limits = [
         ("the length of a key in bytes", key.len(), KEY_BYTES_MAX),
-        (
-            "the length of a part of a key in bytes",
-            largest_part,
-            KEY_PART_BYTES_MAX,
-        ),
-        (
-            "the number of folders of a key",
-            parts.clone().count() - 1,
-            FOLDERS_DEPTH_MAX,
-        ),
+        ("the length of a part of a key in bytes", largest_part, KEY_PART_BYTES_MAX),
+        ("the number of folders of a key", parts.clone().count() - 1, FOLDERS_DEPTH_MAX),
     ];
     if let Some((what, size, limit)) = limits.into_iter().find(|(_, size, limit)| size > limit) {
-        return Err(StorageError::TooLarge {
-            what: what.to_string(),
-            size,
-            limit,
-        });
+        return Err(StorageError::TooLarge { what: what.to_string(), size, limit });
     }
     let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
     let mut parts = parts;
     if parts.any(|part| part.is_empty() || part == "." || part == ".." || !part.bytes().all(allowed)) {
-        let error = io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "a key is slash-separated names of [a-z0-9._-]",
-        );
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "a key is slash-separated names of [a-z0-9._-]");
         return Err(failed("use", key, error));
     }
     Ok(())
@@ -168,11 +134,7 @@ fn parse(key: &str, mut file: Bytes) -> Result<Bytes, String> {
         return Err(format!("expected {length} bytes, found {}", file.len()));
     }
     let found = checksum(key, &file);
-    if found == expected {
-        Ok(file)
-    } else {
-        Err(format!("expected checksum {expected:016x}, found {found:016x}"))
-    }
+    if found == expected { Ok(file) } else { Err(format!("expected checksum {expected:016x}, found {found:016x}")) }
 }
 
 impl Files {
@@ -189,14 +151,10 @@ impl Files {
                     self.tidy(&path, depth + 1)?;
                 }
             } else if path.contains(UNFINISHED) {
-                self.disk
-                    .remove(&path)
-                    .map_err(|error| failed("removal", &path, error))?;
+                self.disk.remove(&path).map_err(|error| failed("removal", &path, error))?;
             }
         }
-        self.disk
-            .sync_dir(folder)
-            .map_err(|error| failed("sync", folder, error))
+        self.disk.sync_dir(folder).map_err(|error| failed("sync", folder, error))
     }
 
     /// The paths in a folder, and which of them are folders; nothing if there is no such folder.
@@ -223,9 +181,7 @@ impl Files {
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let beside = format!("{path}{UNFINISHED}{number}");
         let folder = parent(&path);
-        self.disk
-            .create_dir_all(folder)
-            .map_err(|error| failed("creation of the folder", key, error))?;
+        self.disk.create_dir_all(folder).map_err(|error| failed("creation of the folder", key, error))?;
         self.disk
             .write(&beside, &header(key, value))
             .and_then(|()| self.disk.append(&beside, value))
@@ -236,9 +192,7 @@ impl Files {
                 let _left = self.disk.remove(&beside);
                 failed("write", key, error)
             })?;
-        self.disk
-            .sync_dir(folder)
-            .map_err(|error| failed("sync of the folder", key, error))
+        self.disk.sync_dir(folder).map_err(|error| failed("sync of the folder", key, error))
     }
 
     fn get(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
@@ -247,10 +201,7 @@ impl Files {
             Err(error) if is_absent(&error) => return Ok(None),
             other => other.map_err(|error| failed("read", key, error))?,
         };
-        let corrupt = |reason| StorageError::Corrupt {
-            key: key.to_string(),
-            reason,
-        };
+        let corrupt = |reason| StorageError::Corrupt { key: key.to_string(), reason };
         let limit = (VALUE_BYTES_MAX + HEADER_BYTES) as u64;
         if length > limit {
             return Err(corrupt(format!("expected at most {limit} bytes, found {length}")));
@@ -279,25 +230,16 @@ impl Files {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>, StorageError> {
-        let directory = if folder.is_empty() {
-            self.directory.clone()
-        } else {
-            self.path(folder)
-        };
+        let directory = if folder.is_empty() { self.directory.clone() } else { self.path(folder) };
         let entries = self.entries(&directory)?.into_iter();
         let files = entries.filter(|(path, is_folder)| !is_folder && !path.contains(UNFINISHED));
-        Ok(files
-            .map(|(path, _)| path[self.directory.len() + 1..].to_string())
-            .collect())
+        Ok(files.map(|(path, _)| path[self.directory.len() + 1..].to_string()).collect())
     }
 }
 
 /// No such file: also when what should be its folder is a value, or it is itself a folder.
 fn is_absent(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
-    )
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }
 
 #[async_trait]
@@ -306,14 +248,9 @@ impl BlobStore for FileStore {
         check_key(key)?;
         if value.len() > VALUE_BYTES_MAX {
             let what = format!("the value of {key} in bytes");
-            return Err(StorageError::TooLarge {
-                what,
-                size: value.len(),
-                limit: VALUE_BYTES_MAX,
-            });
+            return Err(StorageError::TooLarge { what, size: value.len(), limit: VALUE_BYTES_MAX });
         }
-        self.on_disk("write", key, value.len(), move |files, key| files.put(key, &value))
-            .await
+        self.on_disk("write", key, value.len(), move |files, key| files.put(key, &value)).await
     }
 
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
@@ -357,10 +294,7 @@ mod tests {
         fn new() -> Self {
             let simulation = Simulation::new(0);
             simulation.set_costs(CostTable::free());
-            Self {
-                simulation,
-                disk: Arc::new(MemoryDisk::new()),
-            }
+            Self { simulation, disk: Arc::new(MemoryDisk::new()) }
         }
 
         fn open(&self) -> Result<FileStore, StorageError> {
@@ -421,9 +355,7 @@ mod tests {
                 world.disk.crash(Crash::Forget);
                 let second = world.content();
                 let kept = |content: &Result<BTreeMap<String, Bytes>, StorageError>| {
-                    content
-                        .as_ref()
-                        .is_ok_and(|content| *content == done || *content == next)
+                    content.as_ref().is_ok_and(|content| *content == done || *content == next)
                 };
                 let same = matches!((&first, &second), (Ok(first), Ok(second)) if first == second);
                 if !kept(&first) || !same {
@@ -474,10 +406,7 @@ mod tests {
         world.run(store.put("a", Bytes::from("value"))).unwrap();
         for byte in 0..HEADER_BYTES + 5 {
             world.disk.flip_bit("values/a", byte).unwrap();
-            assert!(
-                matches!(world.run(store.get("a")), Err(StorageError::Corrupt { .. })),
-                "byte {byte}"
-            );
+            assert!(matches!(world.run(store.get("a")), Err(StorageError::Corrupt { .. })), "byte {byte}");
             world.disk.flip_bit("values/a", byte).unwrap();
         }
         let file = world.disk.read("values/a").unwrap();
@@ -509,17 +438,12 @@ mod tests {
         let store = world.open().unwrap();
         let deep = ["x"; FOLDERS_DEPTH_MAX + 2].join("/");
         let (long, long_part) = ("x/".repeat(KEY_BYTES_MAX), "x".repeat(KEY_PART_BYTES_MAX + 1));
-        for bad in [
-            "", "/", "a/", "..", "a/../b", "A", "a b", "a~1", "a\0", &deep, &long, &long_part,
-        ] {
+        for bad in ["", "/", "a/", "..", "a/../b", "A", "a b", "a~1", "a\0", &deep, &long, &long_part] {
             assert!(world.run(store.put(bad, Bytes::new())).is_err(), "{bad:?}");
             assert!(world.run(store.get(bad)).is_err(), "{bad:?}");
         }
         let huge = Bytes::from(vec![0; VALUE_BYTES_MAX + 1]);
-        assert!(matches!(
-            world.run(store.put("a", huge)),
-            Err(StorageError::TooLarge { .. })
-        ));
+        assert!(matches!(world.run(store.put("a", huge)), Err(StorageError::TooLarge { .. })));
         let deepest = ["x"; FOLDERS_DEPTH_MAX + 1].join("/");
         world.run(store.put(&deepest, Bytes::new())).unwrap();
     }

@@ -21,29 +21,13 @@ pub const INDEX_CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
 fn check_batch(batch: &IndexBatch) -> Result<(), StorageError> {
     let too_large = |what: &str, size, limit| {
-        if size > limit {
-            Err(StorageError::TooLarge {
-                what: what.to_string(),
-                size,
-                limit,
-            })
-        } else {
-            Ok(())
-        }
+        if size > limit { Err(StorageError::TooLarge { what: what.to_string(), size, limit }) } else { Ok(()) }
     };
-    too_large(
-        "the number of operations in a batch",
-        batch.operations.len(),
-        BATCH_OPERATIONS_MAX,
-    )?;
+    too_large("the number of operations in a batch", batch.operations.len(), BATCH_OPERATIONS_MAX)?;
     batch.operations.iter().try_for_each(|(key, value)| {
         too_large("the length of an index key in bytes", key.len(), INDEX_KEY_BYTES_MAX)?;
         let value_bytes = value.as_ref().map_or(0, Vec::len);
-        too_large(
-            "the length of an index value in bytes",
-            value_bytes,
-            MAX_INDEX_VALUE_BYTES,
-        )
+        too_large("the length of an index value in bytes", value_bytes, MAX_INDEX_VALUE_BYTES)
     })
 }
 
@@ -76,13 +60,8 @@ impl Index for MemoryIndex {
 
     fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
         let entries = self.entries();
-        let matching = entries
-            .range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix));
-        Ok(matching
-            .take(limit)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        let matching = entries.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(matching.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }
 
@@ -104,10 +83,7 @@ impl SledIndex {
     /// then, and rebuild.
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let name = path.display().to_string();
-        let config = sled::Config::new()
-            .path(path)
-            .cache_capacity(INDEX_CACHE_BYTES)
-            .flush_every_ms(None);
+        let config = sled::Config::new().path(path).cache_capacity(INDEX_CACHE_BYTES).flush_every_ms(None);
         // sled asserts on some kinds of damage; for a node that is one more unreadable index.
         let opened = catch_unwind(AssertUnwindSafe(|| config.open()))
             .unwrap_or_else(|_| Err(sled::Error::ReportableBug("it panicked while opening".to_string())));
@@ -125,15 +101,10 @@ fn storage_error(operation: &'static str, name: &str, error: sled::Error) -> Sto
     let key = name.to_string();
     match error {
         sled::Error::Io(source) => StorageError::Io { operation, key, source },
-        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => StorageError::Corrupt {
-            key,
-            reason: error.to_string(),
-        },
-        other => StorageError::Io {
-            operation,
-            key,
-            source: io::Error::other(other),
-        },
+        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => {
+            StorageError::Corrupt { key, reason: error.to_string() }
+        }
+        other => StorageError::Io { operation, key, source: io::Error::other(other) },
     }
 }
 
@@ -154,11 +125,7 @@ impl Index for SledIndex {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        Ok(self
-            .tree
-            .get(key)
-            .map_err(self.failed("read"))?
-            .map(|value| value.to_vec()))
+        Ok(self.tree.get(key).map_err(self.failed("read"))?.map(|value| value.to_vec()))
     }
 
     fn scan(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StorageError> {
@@ -175,26 +142,13 @@ mod tests {
     use super::*;
 
     fn batch(operations: &[(&[u8], Option<&[u8]>)]) -> IndexBatch {
-        let owned = operations
-            .iter()
-            .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
-        IndexBatch {
-            operations: owned.collect(),
-        }
+        let owned = operations.iter().map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)));
+        IndexBatch { operations: owned.collect() }
     }
 
     fn check(index: &dyn Index) {
-        index
-            .commit(batch(&[(b"a1", Some(b"x")), (b"a2", Some(b"y")), (b"b", Some(b""))]))
-            .unwrap();
-        index
-            .commit(batch(&[
-                (b"a1", None),
-                (b"a3", Some(b"1")),
-                (b"a3", Some(b"2")),
-                (b"c", None),
-            ]))
-            .unwrap();
+        index.commit(batch(&[(b"a1", Some(b"x")), (b"a2", Some(b"y")), (b"b", Some(b""))])).unwrap();
+        index.commit(batch(&[(b"a1", None), (b"a3", Some(b"1")), (b"a3", Some(b"2")), (b"c", None)])).unwrap();
         assert_eq!(index.get(b"a1").unwrap(), None);
         assert_eq!(index.get(b"b").unwrap().unwrap(), b"");
         let entry = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
@@ -222,10 +176,7 @@ mod tests {
         let again = SledIndex::open(directory.path()).unwrap();
         assert_eq!(again.get(b"a3").unwrap().unwrap(), b"2");
         // A second opener is refused.
-        assert!(matches!(
-            SledIndex::open(directory.path()),
-            Err(StorageError::Io { .. })
-        ));
+        assert!(matches!(SledIndex::open(directory.path()), Err(StorageError::Io { .. })));
     }
 
     #[test]
@@ -234,10 +185,7 @@ mod tests {
         let file = directory.path().join("file");
         std::fs::write(&file, b"x").unwrap();
         assert!(matches!(SledIndex::open(&file), Err(StorageError::Io { .. })));
-        assert!(matches!(
-            SledIndex::open(&file.join("below")),
-            Err(StorageError::Io { .. })
-        ));
+        assert!(matches!(SledIndex::open(&file.join("below")), Err(StorageError::Io { .. })));
     }
 
     #[test]
@@ -246,10 +194,7 @@ mod tests {
         let value = |number: u32| vec![number as u8; 100];
         let directory = tempfile::tempdir().unwrap();
         let operations = (0..300).map(|number| (key(number), Some(value(number)))).collect();
-        SledIndex::open(directory.path())
-            .unwrap()
-            .commit(IndexBatch { operations })
-            .unwrap();
+        SledIndex::open(directory.path()).unwrap().commit(IndexBatch { operations }).unwrap();
         let whole = std::fs::read(directory.path().join("db")).unwrap();
         let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
         for place in (0..used).step_by(used / 40) {
@@ -260,11 +205,7 @@ mod tests {
                 continue;
             };
             for number in 0..300 {
-                assert!(
-                    index
-                        .get(&key(number))
-                        .is_ok_and(|found| found.is_none_or(|found| found == value(number)))
-                );
+                assert!(index.get(&key(number)).is_ok_and(|found| found.is_none_or(|found| found == value(number))));
             }
         }
     }

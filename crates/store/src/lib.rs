@@ -106,9 +106,7 @@ impl Store {
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store")
-            .field("values", &self.values)
-            .finish_non_exhaustive()
+        f.debug_struct("Store").field("values", &self.values).finish_non_exhaustive()
     }
 }
 
@@ -127,34 +125,16 @@ mod tests {
         let open = || Store::open(&base_path, simulation.environment("a").compute);
         let store = open().unwrap();
         assert!(matches!(open(), Err(OpenError::BasePath(OpenDiskError::InUse { .. }))));
-        simulation
-            .run_until(store.values.put("povs/1", Bytes::from("pov")))
-            .unwrap()
-            .unwrap();
-        store
-            .index
-            .commit(IndexBatch {
-                operations: vec![(b"k".to_vec(), Some(b"v".to_vec()))],
-            })
-            .unwrap();
+        simulation.run_until(store.values.put("povs/1", Bytes::from("pov"))).unwrap().unwrap();
+        store.index.commit(IndexBatch { operations: vec![(b"k".to_vec(), Some(b"v".to_vec()))] }).unwrap();
         let path = Store::journal_path("signed");
         let mut journal = Journal::open(store.disk.clone(), &path, *b"signed  ").unwrap().journal;
         journal.commit(&["record"]).unwrap();
         drop((journal, store));
         let store = open().unwrap();
-        assert_eq!(
-            simulation
-                .run_until(store.values.get("povs/1"))
-                .unwrap()
-                .unwrap()
-                .unwrap(),
-            "pov"
-        );
+        assert_eq!(simulation.run_until(store.values.get("povs/1")).unwrap().unwrap().unwrap(), "pov");
         assert_eq!(store.index.get(b"k").unwrap().unwrap(), b"v");
-        assert_eq!(
-            Journal::open(store.disk.clone(), &path, *b"signed  ").unwrap().records,
-            ["record"]
-        );
+        assert_eq!(Journal::open(store.disk.clone(), &path, *b"signed  ").unwrap().records, ["record"]);
     }
 
     #[test]
@@ -163,15 +143,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("photo.jpg"), b"x").unwrap();
         let error = Store::open(directory.path(), compute.clone()).unwrap_err();
-        assert!(
-            matches!(error, OpenError::BasePath(OpenDiskError::Foreign { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::BasePath(OpenDiskError::Foreign { .. })), "{error}");
         let error = Store::open(&directory.path().join("photo.jpg"), compute).unwrap_err();
-        assert!(
-            matches!(error, OpenError::BasePath(OpenDiskError::NotADirectory { .. })),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::BasePath(OpenDiskError::NotADirectory { .. })), "{error}");
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

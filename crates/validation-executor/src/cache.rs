@@ -30,11 +30,7 @@ impl Cache {
     /// Opens a folder, makes it if need be, and removes what other engines and interrupted writes left there.
     pub(crate) fn open(folder: &Path, fingerprint: u64, max_bytes: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let cache = Self {
-            folder: folder.to_path_buf(),
-            fingerprint,
-            max_bytes,
-        };
+        let cache = Self { folder: folder.to_path_buf(), fingerprint, max_bytes };
         let ours = cache.suffix();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -62,12 +58,7 @@ impl Cache {
         let artifact = read_checked(&path);
         match &artifact {
             // The time of the last change is what pruning goes by.
-            Some(_) => drop(
-                File::options()
-                    .append(true)
-                    .open(&path)
-                    .and_then(|file| file.set_modified(now())),
-            ),
+            Some(_) => drop(File::options().append(true).open(&path).and_then(|file| file.set_modified(now()))),
             None => drop(fs::remove_file(&path)),
         }
         artifact
@@ -83,12 +74,7 @@ impl Cache {
         let path = self.path(code);
         let beside = path.with_extension("new");
         let mut file = File::create(&beside)?;
-        file.write_all(
-            blake2b_simd::Params::new()
-                .hash_length(DIGEST_BYTES)
-                .hash(artifact)
-                .as_bytes(),
-        )?;
+        file.write_all(blake2b_simd::Params::new().hash_length(DIGEST_BYTES).hash(artifact).as_bytes())?;
         file.write_all(artifact)?;
         file.sync_all()?;
         fs::rename(&beside, &path)?;
@@ -167,21 +153,14 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let other_engine = Cache::open(folder.path(), 2, 1_000).unwrap();
         assert!(!other_engine.contains(hash(1)));
-        assert_eq!(
-            fs::read_dir(folder.path()).unwrap().count(),
-            0,
-            "nobody will ask for it again"
-        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nobody will ask for it again");
     }
 
     #[test]
     fn damaged_files_are_as_good_as_none() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), 1, 1_000).unwrap();
-        for damage in [
-            |content: &mut Vec<u8>| content[40] ^= 1,
-            |content: &mut Vec<u8>| content.truncate(10),
-        ] {
+        for damage in [|content: &mut Vec<u8>| content[40] ^= 1, |content: &mut Vec<u8>| content.truncate(10)] {
             cache.put(hash(1), b"an artifact").unwrap();
             let path = cache.path(hash(1));
             let mut content = fs::read(&path).unwrap();

@@ -12,10 +12,7 @@ const COMPRESSED_MARK: [u8; 8] = [0x52, 0xbc, 0x53, 0x76, 0x46, 0xdb, 0x8e, 0x05
 /// The wasm in `code`, or why there is none.
 pub(crate) fn decompress(code: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if code.len() > MAX_CODE_BYTES {
-        return Err(format!(
-            "code of {} bytes, at most {MAX_CODE_BYTES} are allowed",
-            code.len()
-        ));
+        return Err(format!("code of {} bytes, at most {MAX_CODE_BYTES} are allowed", code.len()));
     }
     let Some(compressed) = code.strip_prefix(&COMPRESSED_MARK) else {
         return Ok(Cow::Borrowed(code));
@@ -28,9 +25,7 @@ pub(crate) fn decompress(code: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         .read_to_end(&mut wasm)
         .map_err(|error| format!("compressed code is damaged: {error}"))?;
     if wasm.len() > MAX_DECOMPRESSED_CODE_BYTES {
-        return Err(format!(
-            "code decompresses to more than {MAX_DECOMPRESSED_CODE_BYTES} bytes"
-        ));
+        return Err(format!("code decompresses to more than {MAX_DECOMPRESSED_CODE_BYTES} bytes"));
     }
     Ok(Cow::Owned(wasm))
 }
@@ -62,10 +57,6 @@ mod tests {
         let mut cut = compressed(test_parachains::adder::WASM);
         cut.truncate(cut.len() / 2);
         assert!(decompress(&cut).is_err());
-        assert!(
-            decompress(&vec![0; MAX_CODE_BYTES + 1])
-                .unwrap_err()
-                .contains("at most")
-        );
+        assert!(decompress(&vec![0; MAX_CODE_BYTES + 1]).unwrap_err().contains("at most"));
     }
 }

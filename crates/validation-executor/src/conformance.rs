@@ -34,9 +34,7 @@ async fn check_adder(pool: &WorkerPool, dir: &Path) -> Result<String, String> {
     let description: serde_json::Value =
         serde_json::from_slice(&description).map_err(|error| format!("adder.json is no JSON: {error}"))?;
     let field = |name: &str| {
-        let text = description[name]
-            .as_str()
-            .ok_or_else(|| format!("adder.json has no text {name}"))?;
+        let text = description[name].as_str().ok_or_else(|| format!("adder.json has no text {name}"))?;
         hex::decode(text).map_err(|error| format!("adder.json: {name} is not hexadecimal: {error}"))
     };
     let (params, expected) = (field("validation_params_scale")?, field("validation_result_scale")?);
@@ -44,15 +42,10 @@ async fn check_adder(pool: &WorkerPool, dir: &Path) -> Result<String, String> {
     if blake2_256(&code).0[..] != field("code_blake2b_256")?[..] {
         return Err("adder.wasm is not the code that adder.json describes".into());
     }
-    let result = execute(pool, code, params)
-        .await
-        .map_err(|error| format!("the network's adder gives no result: {error}"))?;
+    let result =
+        execute(pool, code, params).await.map_err(|error| format!("the network's adder gives no result: {error}"))?;
     if result != expected {
-        return Err(format!(
-            "the network's adder gives {}, expected {}",
-            hex::encode(result),
-            hex::encode(expected)
-        ));
+        return Err(format!("the network's adder gives {}, expected {}", hex::encode(result), hex::encode(expected)));
     }
     Ok("adder.wasm: gives its known answer".into())
 }
@@ -60,25 +53,17 @@ async fn check_adder(pool: &WorkerPool, dir: &Path) -> Result<String, String> {
 async fn check_production(pool: &WorkerPool, dir: &Path) -> Result<String, String> {
     let code = read(&dir.join("people-paseo.compressed.wasm"))?;
     match execute(pool, code, vec![0; 8]).await {
-        Err(ValidationError::Invalid(reason)) if !reason.contains("does not exist here") => Ok(format!(
-            "people-paseo.compressed.wasm: compiles, runs, and refuses empty parameters: {reason}"
-        )),
-        other => Err(format!(
-            "people-paseo.compressed.wasm: {other:?} for empty parameters, expected a refusal"
-        )),
+        Err(ValidationError::Invalid(reason)) if !reason.contains("does not exist here") => {
+            Ok(format!("people-paseo.compressed.wasm: compiles, runs, and refuses empty parameters: {reason}"))
+        }
+        other => Err(format!("people-paseo.compressed.wasm: {other:?} for empty parameters, expected a refusal")),
     }
 }
 
 async fn execute(pool: &WorkerPool, code: Vec<u8>, params: Vec<u8>) -> Result<Bytes, ValidationError> {
     let code_hash = blake2_256(&code);
     let purpose = ExecutionPurpose::Backing;
-    pool.execute(ExecutionRequest {
-        code: code.into(),
-        code_hash,
-        params: params.into(),
-        purpose,
-    })
-    .await
+    pool.execute(ExecutionRequest { code: code.into(), code_hash, params: params.into(), purpose }).await
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

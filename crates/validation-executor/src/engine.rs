@@ -37,10 +37,7 @@ impl Failure {
 /// `text`, cut to what a reason may have.
 pub(crate) fn shortened(mut text: String) -> String {
     if text.len() > MAX_REASON_BYTES {
-        let end = (0..=MAX_REASON_BYTES)
-            .rev()
-            .find(|&end| text.is_char_boundary(end))
-            .unwrap_or(0);
+        let end = (0..=MAX_REASON_BYTES).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
         text.truncate(end);
     }
     text
@@ -149,30 +146,18 @@ mod tests {
         let engine = engine(Metering::Process).unwrap();
         let cases = [
             ("simd", "(module (func (drop (v128.const i32x4 0 0 0 0))))"),
-            (
-                "bulk memory",
-                "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))",
-            ),
+            ("bulk memory", "(module (memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0))))"),
             ("two memories", "(module (memory 1) (memory 1))"),
             ("memory64", "(module (memory i64 1))"),
             ("threads", "(module (memory 1 1 shared))"),
-            (
-                "several results",
-                "(module (func (result i32 i32) (i32.const 0) (i32.const 0)))",
-            ),
+            ("several results", "(module (func (result i32 i32) (i32.const 0) (i32.const 0)))"),
             ("tail calls", "(module (func $f (return_call $f)))"),
             ("references", "(module (table 1 externref))"),
-            (
-                "computed constants",
-                "(module (global i32 (i32.add (i32.const 1) (i32.const 1))))",
-            ),
+            ("computed constants", "(module (global i32 (i32.add (i32.const 1) (i32.const 1))))"),
         ];
         for (what, text) in cases {
             let wasm = wat::parse_str(text).unwrap();
-            assert!(
-                matches!(prepare(&engine, &wasm), Err(Failure::Invalid(_))),
-                "{what} was accepted"
-            );
+            assert!(matches!(prepare(&engine, &wasm), Err(Failure::Invalid(_))), "{what} was accepted");
         }
         let accepted = wat::parse_str(
             "(module (global (mut i32) (i32.const 1)) (func (result i32)

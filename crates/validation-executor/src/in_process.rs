@@ -39,19 +39,11 @@ impl InProcess {
     /// [`PoolError::Engine`] when there is no wasm engine for this machine.
     pub fn new(compute: Arc<dyn Compute>) -> Result<Self, PoolError> {
         let engine = engine(Metering::Fuel).map_err(|failure| PoolError::Engine(format!("{failure:?}")))?;
-        Ok(Self {
-            engine,
-            compute,
-            modules: Arc::default(),
-        })
+        Ok(Self { engine, compute, modules: Arc::default() })
     }
 
     async fn module(&self, code: Bytes, code_hash: Hash) -> Result<Result<Module, Failure>, ValidationError> {
-        let known = self
-            .modules()
-            .iter()
-            .find(|(hash, _)| *hash == code_hash)
-            .map(|(_, module)| module.clone());
+        let known = self.modules().iter().find(|(hash, _)| *hash == code_hash).map(|(_, module)| module.clone());
         if let Some(module) = known {
             return Ok(module);
         }
@@ -78,10 +70,7 @@ impl InProcess {
 impl ValidationBackend for InProcess {
     async fn execute(&self, request: ExecutionRequest) -> Result<Bytes, ValidationError> {
         let limit = request.purpose.cpu_timeout();
-        let module = self
-            .module(request.code, request.code_hash)
-            .await?
-            .map_err(|failure| error_of(failure, limit))?;
+        let module = self.module(request.code, request.code_hash).await?.map_err(|failure| error_of(failure, limit))?;
         let engine = self.engine.clone();
         let fuel = (limit.as_millis() as u64).saturating_mul(FUEL_PER_MS);
         let params = request.params;

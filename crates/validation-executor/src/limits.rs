@@ -60,16 +60,7 @@ pub const MAX_CACHE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 pub(crate) const FUEL_PER_MS: u64 = 1_000_000;
 
 const _: () = {
-    assert!(
-        MAX_PARAMS_BYTES <= MAX_ALLOCATION_BYTES as usize,
-        "parameters are one allocation"
-    );
-    assert!(
-        MAX_RESULT_BYTES + MAX_REASON_BYTES < MAX_FRAME_BYTES,
-        "a result fits a frame"
-    );
-    assert!(
-        MAX_MEMORY_PAGES * 65_536 * 2 < EXECUTE_DATA_BYTES,
-        "memory fits a child"
-    );
+    assert!(MAX_PARAMS_BYTES <= MAX_ALLOCATION_BYTES as usize, "parameters are one allocation");
+    assert!(MAX_RESULT_BYTES + MAX_REASON_BYTES < MAX_FRAME_BYTES, "a result fits a frame");
+    assert!(MAX_MEMORY_PAGES * 65_536 * 2 < EXECUTE_DATA_BYTES, "memory fits a child");
 };

@@ -6,10 +6,7 @@
 //! memory, its own threads, time and writing to what is open. It cannot open a file or a socket, start a process,
 //! send a signal, make memory executable, or read the environment of its host, which was cleared. It dies with its
 //! worker. What it keeps: the file system's names are not hidden from it, only every call that takes one is refused.
-#![allow(
-    unsafe_code,
-    reason = "fork, limits and filters exist as raw system calls only; each block says why it holds"
-)]
+#![allow(unsafe_code, reason = "fork, limits and filters exist as raw system calls only; each block says why it holds")]
 
 use std::{
     fs::File,
@@ -85,19 +82,14 @@ pub(crate) fn run_in_child(limits: ChildLimits, job: impl FnOnce() -> Vec<u8>) -
     }
     drop(writer);
     let mut output = Vec::new();
-    let read = (&mut reader)
-        .take(limits.output_bytes as u64 + 1)
-        .read_to_end(&mut output);
+    let read = (&mut reader).take(limits.output_bytes as u64 + 1).read_to_end(&mut output);
     let too_long = output.len() > limits.output_bytes;
     // A child that is still writing gets a broken pipe.
     drop(reader);
     let (status, cpu) = wait_for(pid)?;
     read?;
     if too_long {
-        return Ok((
-            ChildEnd::Died(format!("it wrote more than {} bytes", limits.output_bytes)),
-            cpu,
-        ));
+        return Ok((ChildEnd::Died(format!("it wrote more than {} bytes", limits.output_bytes)), cpu));
     }
     Ok((end_of(status, output), cpu))
 }
@@ -184,29 +176,18 @@ fn start_cpu_timer(cpu: Duration) -> io::Result<()> {
     // and the old value is not asked for.
     unsafe {
         libc::signal(libc::SIGPROF, libc::SIG_DFL);
-        check(libc::setitimer(
-            libc::ITIMER_PROF,
-            &raw const timer,
-            std::ptr::null_mut(),
-        ))
-        .map(drop)
+        check(libc::setitimer(libc::ITIMER_PROF, &raw const timer, std::ptr::null_mut())).map(drop)
     }
 }
 
 fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
-    let mut old = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointers are to variables that live on.
     unsafe {
         check(libc::getrlimit(resource, &raw mut old))?;
         // Never above what the process was given.
         let value = value.min(old.rlim_max);
-        let new = libc::rlimit {
-            rlim_cur: value,
-            rlim_max: value,
-        };
+        let new = libc::rlimit { rlim_cur: value, rlim_max: value };
         check(libc::setrlimit(resource, &raw const new)).map(drop)
     }
 }
@@ -215,10 +196,7 @@ fn limit(resource: libc::__rlimit_resource_t, value: u64) -> io::Result<()> {
 /// permitted". Returns whether the system can do that.
 pub(crate) fn filter_system_calls() -> bool {
     let mut program = filter_program();
-    let program = libc::sock_fprog {
-        len: program.len() as libc::c_ushort,
-        filter: program.as_mut_ptr(),
-    };
+    let program = libc::sock_fprog { len: program.len() as libc::c_ushort, filter: program.as_mut_ptr() };
     // SAFETY: `program` and what it points to live until the call returns, which copies them.
     let result = unsafe {
         libc::syscall(
@@ -301,9 +279,5 @@ fn filter_program() -> Vec<libc::sock_filter> {
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -129,10 +129,7 @@ struct KnownBad(VecDeque<(Hash, ValidationError)>);
 
 impl KnownBad {
     fn get(&self, code: Hash) -> Option<ValidationError> {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == code)
-            .map(|(_, error)| error.clone())
+        self.0.iter().find(|(known, _)| *known == code).map(|(_, error)| error.clone())
     }
 
     fn insert(&mut self, code: Hash, error: ValidationError) {
@@ -168,10 +165,7 @@ impl WorkerPool {
         let fingerprint = crate::engine::fingerprint(&engine);
         let cache = Cache::open(&config.cache_folder, fingerprint, config.max_cache_bytes)
             .and_then(|cache| std::fs::create_dir_all(config.cache_folder.join(EMPTY_FOLDER)).map(|()| cache))
-            .map_err(|source| PoolError::Cache {
-                folder: config.cache_folder.clone(),
-                source,
-            })?;
+            .map_err(|source| PoolError::Cache { folder: config.cache_folder.clone(), source })?;
         Ok(Self(Arc::new(Inner {
             build: BuildId::of(&engine),
             cache,
@@ -245,9 +239,7 @@ impl Inner {
         let limit = self.config.max_queued.saturating_add(self.config.workers.max(1));
         if self.in_flight.fetch_add(1, Ordering::Relaxed) >= limit {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
-            return Err(ValidationError::Internal(format!(
-                "{limit} validations are waiting or running already"
-            )));
+            return Err(ValidationError::Internal(format!("{limit} validations are waiting or running already")));
         }
         Ok(Place(&self.in_flight))
     }
@@ -280,11 +272,7 @@ impl Inner {
             Err(broken) => return Ok(Attempt::Broken(broken)),
         };
         let key = request.code_hash.0;
-        let execute = Request::Execute {
-            key,
-            params: request.params.to_vec(),
-            cpu_limit_ms: millis(limit),
-        };
+        let execute = Request::Execute { key, params: request.params.to_vec(), cpu_limit_ms: millis(limit) };
         let mut answer = lease.ask(&execute, wall_clock(limit)).await;
         if matches!(answer, Ok(Answer::NotLoaded)) {
             let cache = self.cache.clone();
@@ -336,14 +324,10 @@ impl Inner {
     async fn prepare_now(&self, code: &Bytes, code_hash: Hash) -> Result<(), ValidationError> {
         if code.len() > MAX_CODE_BYTES {
             let len = code.len();
-            return Err(ValidationError::Invalid(format!(
-                "code of {len} bytes, at most {MAX_CODE_BYTES} are allowed"
-            )));
+            return Err(ValidationError::Invalid(format!("code of {len} bytes, at most {MAX_CODE_BYTES} are allowed")));
         }
         if blake2_256(code) != code_hash {
-            return Err(ValidationError::Internal(format!(
-                "code does not have the hash {code_hash:?} it came with"
-            )));
+            return Err(ValidationError::Internal(format!("code does not have the hash {code_hash:?} it came with")));
         }
         let result = self.twice(|| self.prepare_once(code)).await;
         let artifact = match result {
@@ -368,10 +352,7 @@ impl Inner {
             Err(broken) => return Ok(Attempt::Broken(broken)),
         };
         let limit = self.config.prepare_cpu_timeout;
-        let request = Request::Prepare {
-            code: code.to_vec(),
-            cpu_limit_ms: millis(limit),
-        };
+        let request = Request::Prepare { code: code.to_vec(), cpu_limit_ms: millis(limit) };
         Ok(match lease.ask(&request, wall_clock(limit)).await {
             Ok(Answer::Prepared(ended)) => {
                 lease.give_back();
@@ -403,12 +384,7 @@ impl Inner {
             }
         };
         locked(&self.busy).insert(worker.id());
-        Ok(Ok(Lease {
-            inner: self,
-            id: worker.id(),
-            worker: Some(worker),
-            _permit: permit,
-        }))
+        Ok(Ok(Lease { inner: self, id: worker.id(), worker: Some(worker), _permit: permit }))
     }
 }
 
@@ -464,9 +440,7 @@ fn attempt_of(ended: Ended, limit: Duration) -> Attempt {
 pub(crate) fn error_of(failure: Failure, limit: Duration) -> ValidationError {
     match failure {
         Failure::Invalid(reason) => ValidationError::Invalid(reason),
-        Failure::OutOfTime => ValidationError::TimedOut {
-            limit_ms: millis(limit),
-        },
+        Failure::OutOfTime => ValidationError::TimedOut { limit_ms: millis(limit) },
         Failure::Internal(reason) => ValidationError::Internal(reason),
     }
 }

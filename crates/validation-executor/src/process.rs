@@ -54,24 +54,14 @@ impl WorkerProcess {
         let (Some(input), Some(output), Some(id)) = (child.stdin.take(), child.stdout.take(), child.id()) else {
             return Err(foreign("was started without its pipes".into()));
         };
-        let mut worker = Self {
-            id,
-            _child: child,
-            input,
-            output,
-        };
+        let mut worker = Self { id, _child: child, input, output };
         match worker.within(WALL_CLOCK_SLACK, Self::read).await? {
-            Answer::Hello { build, .. } if build != *expected => Err(foreign(format!(
-                "is of another build: {build:?}, expected {expected:?}"
-            ))),
-            Answer::Hello {
-                filters_system_calls, ..
-            } => {
+            Answer::Hello { build, .. } if build != *expected => {
+                Err(foreign(format!("is of another build: {build:?}, expected {expected:?}")))
+            }
+            Answer::Hello { filters_system_calls, .. } => {
                 if !filters_system_calls {
-                    tracing::warn!(
-                        worker = id,
-                        "this system cannot filter the system calls of validation functions"
-                    );
+                    tracing::warn!(worker = id, "this system cannot filter the system calls of validation functions");
                 }
                 Ok(worker)
             }

@@ -23,11 +23,7 @@ pub(crate) struct BuildId {
 
 impl BuildId {
     pub(crate) fn of(engine: &wasmtime::Engine) -> Self {
-        Self {
-            protocol: PROTOCOL_VERSION,
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            engine: fingerprint(engine),
-        }
+        Self { protocol: PROTOCOL_VERSION, version: env!("CARGO_PKG_VERSION").to_string(), engine: fingerprint(engine) }
     }
 }
 
@@ -112,9 +108,7 @@ pub(crate) fn read_frame<T: Decode>(from: &mut impl Read) -> io::Result<Option<T
 pub(crate) fn frame_header(len: usize) -> io::Result<[u8; 4]> {
     match u32::try_from(len) {
         Ok(short) if len <= MAX_FRAME_BYTES => Ok(short.to_le_bytes()),
-        _ => Err(invalid(format!(
-            "a frame of {len} bytes, at most {MAX_FRAME_BYTES} are allowed"
-        ))),
+        _ => Err(invalid(format!("a frame of {len} bytes, at most {MAX_FRAME_BYTES} are allowed"))),
     }
 }
 
@@ -147,15 +141,9 @@ mod tests {
         assert!(read_frame::<Answer>(&mut reader).unwrap().is_none());
 
         assert!(read_frame::<Answer>(&mut &pipe[..pipe.len() - 1]).is_err(), "cut short");
-        assert!(
-            read_frame::<Answer>(&mut &[0xff; 8][..]).is_err(),
-            "longer than any frame"
-        );
+        assert!(read_frame::<Answer>(&mut &[0xff; 8][..]).is_err(), "longer than any frame");
         pipe.push(0);
         pipe[0] += 1;
-        assert!(
-            read_frame::<Answer>(&mut &pipe[..]).is_err(),
-            "something after the message"
-        );
+        assert!(read_frame::<Answer>(&mut &pipe[..]).is_err(), "something after the message");
     }
 }

@@ -59,37 +59,23 @@ pub(crate) fn run(
                 run_here(engine, module, params, fuel)
             })
             .map_err(|error| Failure::internal(format!("no thread to run on: {error}")))?;
-        thread
-            .join()
-            .unwrap_or_else(|_| Err(Failure::internal("running the validation function panicked")))
+        thread.join().unwrap_or_else(|_| Err(Failure::internal("running the validation function panicked")))
     })
 }
 
 fn run_here(engine: &Engine, module: &Module, params: &[u8], fuel: Option<u64>) -> Result<Vec<u8>, Failure> {
     if params.len() > MAX_PARAMS_BYTES {
         let len = params.len();
-        return Err(Failure::internal(format!(
-            "parameters of {len} bytes, at most {MAX_PARAMS_BYTES} are taken"
-        )));
+        return Err(Failure::internal(format!("parameters of {len} bytes, at most {MAX_PARAMS_BYTES} are taken")));
     }
     check_sizes(module)?;
-    let mut store = Store::new(
-        engine,
-        HostState {
-            metered: fuel.is_some(),
-            ..HostState::default()
-        },
-    );
+    let mut store = Store::new(engine, HostState { metered: fuel.is_some(), ..HostState::default() });
     store.limiter(|state| state);
     if let Some(fuel) = fuel {
-        store
-            .set_fuel(fuel)
-            .map_err(|error| Failure::internal(format!("{error:#}")))?;
+        store.set_fuel(fuel).map_err(|error| Failure::internal(format!("{error:#}")))?;
     }
     let linker = link(engine, module, &mut store)?;
-    let instance = linker
-        .instantiate(&mut store, module)
-        .map_err(|error| classify(&store, &error))?;
+    let instance = linker.instantiate(&mut store, module).map_err(|error| classify(&store, &error))?;
     let (memory, entry) = exports(&instance, &mut store)?;
     let heap_base = heap_base(&instance, &mut store)?;
     store.data_mut().memory = Some(memory);
@@ -97,32 +83,20 @@ fn run_here(engine: &Engine, module: &Module, params: &[u8], fuel: Option<u64>) 
     let mut allocator = Allocator::new(heap_base);
     let len = params.len() as u32;
     let pointer = allocator
-        .allocate(
-            &mut WasmMemory {
-                memory,
-                store: (&mut store).into(),
-            },
-            len,
-        )
+        .allocate(&mut WasmMemory { memory, store: (&mut store).into() }, len)
         .map_err(|reason| machine_or(&store, format!("the parameters find no place in its memory: {reason}")))?;
     memory
         .write(&mut store, pointer as usize, params)
         .map_err(|_| Failure::internal("parameters were placed outside of the memory"))?;
     store.data_mut().allocator = Some(allocator);
 
-    let packed = entry
-        .call(&mut store, (pointer, len))
-        .map_err(|error| classify(&store, &error))?;
+    let packed = entry.call(&mut store, (pointer, len)).map_err(|error| classify(&store, &error))?;
     let (start, len) = (packed as u32 as usize, (packed >> 32) as usize);
     if len > MAX_RESULT_BYTES {
-        return Err(Failure::invalid(format!(
-            "a result of {len} bytes, at most {MAX_RESULT_BYTES} are allowed"
-        )));
+        return Err(Failure::invalid(format!("a result of {len} bytes, at most {MAX_RESULT_BYTES} are allowed")));
     }
     let result = memory.data(&store).get(start..start.saturating_add(len));
-    result
-        .map(<[u8]>::to_vec)
-        .ok_or_else(|| Failure::invalid("the result lies outside of the memory"))
+    result.map(<[u8]>::to_vec).ok_or_else(|| Failure::invalid("the result lies outside of the memory"))
 }
 
 /// Refuses memories and tables that begin larger than they may become.
@@ -165,20 +139,13 @@ fn link(engine: &Engine, module: &Module, store: &mut Store<HostState>) -> Resul
                 linker.define(&mut *store, from, name, memory).map_err(internal)?;
             }
             ExternType::Func(wanted) => {
-                let known = linker
-                    .get(&mut *store, from, name)
-                    .ok()
-                    .and_then(|item| item.into_func());
+                let known = linker.get(&mut *store, from, name).ok().and_then(|item| item.into_func());
                 if known.is_some_and(|known| !FuncType::eq(&known.ty(&*store), &wanted)) {
-                    return Err(Failure::invalid(format!(
-                        "host function {name} is imported with another type"
-                    )));
+                    return Err(Failure::invalid(format!("host function {name} is imported with another type")));
                 }
             }
             _ => {
-                return Err(Failure::invalid(format!(
-                    "import {from}.{name} is of no kind that a host provides"
-                )));
+                return Err(Failure::invalid(format!("import {from}.{name} is of no kind that a host provides")));
             }
         }
     }
@@ -222,11 +189,7 @@ fn classify(store: &Store<HostState>, error: &Error) -> Failure {
         return Failure::internal(failure.clone());
     }
     let reason = if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
-        format!(
-            "called host function {}.{}, which does not exist here",
-            unknown.module(),
-            unknown.name()
-        )
+        format!("called host function {}.{}, which does not exist here", unknown.module(), unknown.name())
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         if *trap == Trap::OutOfFuel {
             return Failure::OutOfTime;

@@ -37,10 +37,7 @@ const OUTPUT_OVERHEAD_BYTES: usize = MAX_REASON_BYTES + 16;
 /// Call it first in `main`, before any thread is started: a worker makes children by `fork`, and nothing that this
 /// process has open is open afterwards.
 pub fn run_worker_if_requested() -> Option<ExitCode> {
-    if std::env::args_os()
-        .nth(1)
-        .is_none_or(|argument| argument != WORKER_ARGUMENT)
-    {
+    if std::env::args_os().nth(1).is_none_or(|argument| argument != WORKER_ARGUMENT) {
         return None;
     }
     Some(match work() {
@@ -57,10 +54,7 @@ fn work() -> io::Result<()> {
     enter_worker()?;
     let engine = engine(Metering::Process).map_err(|failure| io::Error::other(format!("{failure:?}")))?;
     let (mut input, mut output) = (io::stdin().lock(), BufWriter::new(io::stdout().lock()));
-    let hello = Answer::Hello {
-        build: BuildId::of(&engine),
-        filters_system_calls: probe_filter()?,
-    };
+    let hello = Answer::Hello { build: BuildId::of(&engine), filters_system_calls: probe_filter()? };
     write_frame(&mut output, &hello)?;
     let mut modules = Modules::default();
     while let Some(request) = read_frame::<Request>(&mut input)? {
@@ -137,11 +131,7 @@ fn answer(engine: &Engine, modules: &mut Modules, request: Request) -> Answer {
             }
             Err(failure) => Err(format!("{failure:?}")),
         }),
-        Request::Execute {
-            key,
-            params,
-            cpu_limit_ms,
-        } => match modules.get(key) {
+        Request::Execute { key, params, cpu_limit_ms } => match modules.get(key) {
             None => Answer::NotLoaded,
             Some(module) => Answer::Executed(in_child(execute_limits(Duration::from_millis(cpu_limit_ms)), || {
                 // Filtered once the thread for the run exists: no other can be started then.

@@ -92,7 +92,8 @@ fn parse_size(text: &str) -> Result<usize, String> {
         "MiB" => 1024 * 1024,
         _ => return Err(format!("unit {unit:?} is not known, expected B, KiB or MiB")),
     };
-    let number: usize = digits.parse().map_err(|_| "expected a number of bytes, such as 65536, 64KiB, 5MiB".to_owned())?;
+    let number: usize =
+        digits.parse().map_err(|_| "expected a number of bytes, such as 65536, 64KiB, 5MiB".to_owned())?;
     number.checked_mul(factor).ok_or_else(|| "size is out of range".to_owned())
 }
 
@@ -113,8 +114,7 @@ pub(crate) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
     if arguments.until_included == 0 {
         return Err(CommandError::Usage("--until-included is 0, expected at least 1".to_owned()));
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::failed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::failed)?;
     let result = runtime.block_on(network(arguments));
     runtime.shutdown_timeout(STOP_DEADLINE);
     result
@@ -126,12 +126,12 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
         NetworkArgument::Memory => NetworkKind::Memory,
     };
     let mut output = Output::new(arguments);
-    let mut network = LocalNetwork::start(arguments.config(), kind, arguments.base_path.as_deref())
-        .await
-        .map_err(|error| match error {
+    let mut network = LocalNetwork::start(arguments.config(), kind, arguments.base_path.as_deref()).await.map_err(
+        |error| match error {
             LocalNetworkError::Config(wish) => CommandError::Usage(wish.to_string()),
             other => CommandError::failed(other),
-        })?;
+        },
+    )?;
     let result = tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => Err(CommandError::Failed("interrupted".to_owned())),

@@ -169,7 +169,8 @@ fn a_subsystem_without_a_view_works_and_still_concludes() {
 /// On real threads a signal can be published between the two looks at the log: the seeded executor cannot do that.
 #[test]
 fn no_message_overtakes_its_signal_on_real_threads() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let environment = overseer::Environment::system().expect("inside a runtime");
         let (handled, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));

@@ -96,8 +96,7 @@ fn an_empty_slot_is_named() {
 
 #[test]
 fn a_circle_of_waits_is_refused_and_printed() {
-    let builder =
-        BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).right(WaitsForLeft);
+    let builder = BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).right(WaitsForLeft);
     let error = builder.build().err().expect("a circle").to_string();
     assert_eq!(
         error,
@@ -150,8 +149,10 @@ fn an_outbox_keeps_order_and_loses_nothing_while_the_queue_is_full() {
 
 #[test]
 fn the_topology_names_every_edge() {
-    let builder =
-        BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).drain_empty_slots().outside::<Asker>();
+    let builder = BothBuilder::new(Simulation::new(0).environment("node"))
+        .left(WaitsForRight)
+        .drain_empty_slots()
+        .outside::<Asker>();
     let topology = builder.topology();
     let lines: Vec<String> = topology
         .edges

@@ -120,7 +120,7 @@ impl Queue {
             let candidate = operation.candidate();
             let free = !blocked.contains(&candidate)
                 && !self.removals.contains_key(&candidate)
-                ;
+                && self.is_free(candidate, operation.writes());
             if !free {
                 blocked.insert(candidate);
             }
@@ -133,5 +133,79 @@ impl Queue {
     pub(crate) fn end(&mut self, number: u64) {
         self.running.remove(&number);
         self.removing.remove(&number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use overseer::Reply;
+    use primitives::Hash;
+
+    const ONE: CandidateHash = CandidateHash(Hash::repeat(1));
+    const TWO: CandidateHash = CandidateHash(Hash::repeat(2));
+
+    fn write(candidate: CandidateHash) -> Operation {
+        let reply = Reply::channel("write", "test").0;
+        Operation::Write { candidate, part: Part::Data, content: Content::Data(Arc::default()), reply }
+    }
+
+    fn read(candidate: CandidateHash) -> Operation {
+        Operation::ReadData { candidate, reply: Reply::channel("read", "test").0 }
+    }
+
+    fn remove(candidate: CandidateHash) -> Operation {
+        Operation::Remove { candidate, parts: vec![Part::Data] }
+    }
+
+    fn name(operation: &Operation) -> &'static str {
+        match operation {
+            Operation::Write { .. } => "write",
+            Operation::Remove { .. } => "remove",
+            _ => "read",
+        }
+    }
+
+    /// What begins one after another until nothing can.
+    fn begin(queue: &mut Queue) -> Vec<(u64, &'static str, CandidateHash)> {
+        let begun = std::iter::from_fn(|| queue.begin());
+        begun.map(|(number, operation)| (number, name(&operation), operation.candidate())).collect()
+    }
+
+    #[test]
+    fn readers_share_and_writers_are_alone_in_order() {
+        let mut queue = Queue::default();
+        [read(ONE), read(ONE), write(ONE), read(ONE), write(TWO)].into_iter().for_each(|next| queue.push(next));
+        assert_eq!(begin(&mut queue), [(1, "read", ONE), (2, "read", ONE), (3, "write", TWO)]);
+        queue.end(1);
+        assert_eq!(begin(&mut queue), []);
+        queue.end(2);
+        assert_eq!(begin(&mut queue), [(4, "write", ONE)]);
+        queue.end(4);
+        assert_eq!(begin(&mut queue), [(5, "read", ONE)]);
+    }
+
+    #[test]
+    fn what_was_pruned_is_gone_before_it_is_stored_anew() {
+        let mut queue = Queue::default();
+        queue.push(read(ONE));
+        assert_eq!(begin(&mut queue).len(), 1);
+        queue.push(write(ONE));
+        queue.push(remove(ONE));
+        queue.end(1);
+        assert_eq!(begin(&mut queue), [(2, "remove", ONE)]);
+        queue.end(2);
+        assert_eq!(begin(&mut queue), [(3, "write", ONE)]);
+    }
+
+    #[test]
+    fn pruning_leaves_room_for_requests() {
+        let mut queue = Queue::default();
+        (0..200).for_each(|byte| queue.push(remove(CandidateHash(Hash::repeat(byte)))));
+        assert!(queue.has_room());
+        queue.push(write(CandidateHash(Hash::repeat(250))));
+        assert_eq!(begin(&mut queue).len(), REMOVALS_MAX + 1);
+        (0..2 * WAITING_MAX).for_each(|_| queue.push(read(TWO)));
+        assert!(!queue.has_room() && begin(&mut queue).is_empty(), "a removal of it waits");
     }
 }

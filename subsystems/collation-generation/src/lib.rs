@@ -192,7 +192,8 @@ impl Work {
     ) -> Result<Hash, Failure> {
         let data = AvailableData { pov: pov.clone(), validation_data: validation_data.clone() };
         let size = pov.encoded_len();
-        let work = move || erasure_coding::Codec::new(validators)?.encode(&data.encode()).map(|coded| coded.erasure_root());
+        let work =
+            move || erasure_coding::Codec::new(validators)?.encode(&data.encode()).map(|coded| coded.erasure_root());
         let root = compute(&*self.environment.compute, ComputeKind::ErasureEncode, size, work).await??;
         Ok(Hash::from(root))
     }

@@ -1,9 +1,7 @@
 //! Which cores a para may take next, and whether a collation can be accepted at all. Pure.
 
 use ports::Collation;
-use primitives::{
-    CollatorId, CoreIndex, CoreState, HostConfiguration, OccupiedCoreAssumption, ParaId, ScheduledCore,
-};
+use primitives::{CollatorId, CoreIndex, CoreState, HostConfiguration, OccupiedCoreAssumption, ParaId, ScheduledCore};
 
 /// A core that a block of the para may take after this leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]

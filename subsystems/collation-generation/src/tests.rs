@@ -9,8 +9,8 @@ use mocks::fixtures::{CandidateBuilder, Validators, hash};
 use mocks::keystore::TestKeystore;
 use ports::{Collation, CollationContext, Collator, Keystore as _};
 use primitives::{
-    BlockData, CollatorId, CoreIndex, CoreState, DescriptorVersion, HeadData, OccupiedCoreAssumption, Pair, ParaId, PoV,
-    ScheduledCore, ValidationCode,
+    BlockData, CollatorId, CoreIndex, CoreState, DescriptorVersion, HeadData, OccupiedCoreAssumption, Pair, ParaId,
+    PoV, ScheduledCore, ValidationCode,
 };
 
 use super::state::{Slot, slots};

@@ -19,8 +19,8 @@ use primitives::{
 };
 
 use crate::limits::{
-    BATCH_MAX, HELD_BYTES_MAX, HELD_MAX, HELD_PER_PEER_MAX, MESSAGES_PER_PEER_MAX, MESSAGES_PER_PEER_MIN, QUEUE_MAX,
-    STATEMENT_BYTES_MAX,
+    BATCH_MAX, HELD_BYTES_MAX, HELD_MAX, HELD_PER_PEER_MAX, MESSAGE_BYTES_MAX, MESSAGES_PER_PEER_MAX,
+    MESSAGES_PER_PEER_MIN, QUEUE_MAX, STATEMENT_BYTES_MAX,
 };
 use crate::state::{Effect, StatementMessage};
 
@@ -307,6 +307,11 @@ impl RelayParent {
         }
         let payload: Bytes =
             StatementMessage { relay_parent: self.hash, statement: signed.as_unchecked().clone() }.encode().into();
+        if payload.len() > MESSAGE_BYTES_MAX {
+            // Only one of ours can be; no peer would take it.
+            tracing::warn!(relay_parent = ?self.hash, bytes = payload.len(), "statement is too large to be sent");
+            return Err(None);
+        }
         if self.accepted_bytes + payload.len() > STATEMENT_BYTES_MAX {
             tracing::debug!(relay_parent = ?self.hash, "statement dropped: too many bytes of them");
             return Err(None);

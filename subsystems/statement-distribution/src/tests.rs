@@ -232,6 +232,29 @@ fn refusals_cost_what_they_should() {
 }
 
 #[test]
+fn candidate_without_a_core_belongs_to_the_group_of_its_seconder() {
+    let (validators, mut mine) = (validators(), candidate(1, 7));
+    let collator = primitives::Pair::from_name("collator");
+    let fields = mine.committed.descriptor.fields();
+    mine.committed.descriptor =
+        primitives::CandidateDescriptor::sign_v1(fields, &collator, &mut mocks::fixtures::rng());
+    assert_eq!(mine.committed.descriptor.core_index(), None);
+    let mut table = Table::new();
+    assert_eq!(table.message(1, wire(&validators.seconded(4, &mine)))[0], "import 4 Seconded");
+    assert_eq!(table.message(1, wire(&validators.valid(3, &mine)))[0], "import 3 Valid");
+    assert_eq!(table.message(1, wire(&validators.valid(0, &mine))), [format!("{} CostInvalid", name(1))]);
+}
+
+#[test]
+fn own_statement_that_no_peer_would_take_is_not_sent() {
+    let mut table = Table::new();
+    let mut builder = CandidateBuilder::new(100, 0, hash(HEAD));
+    builder.head = primitives::HeadData(vec![0; crate::limits::MESSAGE_BYTES_MAX]);
+    let signed = table.validators.seconded(0, &builder.build());
+    assert!(table.state.share(Share { relay_parent: hash(HEAD), signed }).is_empty());
+}
+
+#[test]
 fn only_the_group_may_speak_of_its_candidate() {
     let mut table = Table::new();
     let seconded = table.seconded(0, 7);

@@ -39,11 +39,7 @@ impl HeadData {
     /// Reads a head; `None` when `bytes` is not exactly one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let head = Self {
-            number: input.u64()?,
-            parent_hash: input.array()?,
-            post_state: input.array()?,
-        };
+        let head = Self { number: input.u64()?, parent_hash: input.array()?, post_state: input.array()? };
         input.0.is_empty().then_some(head)
     }
 
@@ -74,10 +70,7 @@ impl BlockData {
     /// Reads a block; bytes after it are padding.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        Some(Self {
-            state: input.u64()?,
-            add: input.u64()?,
-        })
+        Some(Self { state: input.u64()?, add: input.u64()? })
     }
 }
 
@@ -101,9 +94,6 @@ pub fn execute(parent: &HeadData, block: &BlockData) -> Option<HeadData> {
 /// The validation function: SCALE `ValidationParams` in, SCALE `ValidationResult` out, `None` for an invalid block.
 pub fn validate(params: &[u8]) -> Option<Vec<u8>> {
     let params = ValidationParams::decode(params)?;
-    let head = execute(
-        &HeadData::decode(params.parent_head)?,
-        &BlockData::decode(params.block_data)?,
-    )?;
+    let head = execute(&HeadData::decode(params.parent_head)?, &BlockData::decode(params.block_data)?)?;
     Some(encode_result(&head.encode(), params.relay_parent_number))
 }

@@ -38,11 +38,7 @@ impl HeadData {
     /// Reads a head; `None` when `bytes` is not exactly one.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let head = Self {
-            number: input.u64()?,
-            parent_hash: input.array()?,
-            work: input.array()?,
-        };
+        let head = Self { number: input.u64()?, parent_hash: input.array()?, work: input.array()? };
         input.0.is_empty().then_some(head)
     }
 
@@ -77,11 +73,7 @@ impl<'a> BlockData<'a> {
     /// Reads a block; `None` when `bytes` is not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let block = Self {
-            number: input.u64()?,
-            iterations: input.u64()?,
-            payload: input.bytes()?,
-        };
+        let block = Self { number: input.u64()?, iterations: input.u64()?, payload: input.bytes()? };
         input.0.is_empty().then_some(block)
     }
 }
@@ -90,9 +82,7 @@ impl<'a> BlockData<'a> {
 pub fn burn(seed: u64, iterations: u64) -> u64 {
     let mut value = seed;
     for _ in 0..iterations {
-        value = (value ^ (value >> 29))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            .wrapping_add(0x2545_f491_4f6c_dd1d);
+        value = (value ^ (value >> 29)).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(0x2545_f491_4f6c_dd1d);
     }
     value
 }
@@ -123,9 +113,6 @@ pub fn execute(parent: &HeadData, block: &BlockData<'_>) -> Option<HeadData> {
 /// The validation function: SCALE `ValidationParams` in, SCALE `ValidationResult` out, `None` for an invalid block.
 pub fn validate(params: &[u8]) -> Option<Vec<u8>> {
     let params = ValidationParams::decode(params)?;
-    let head = execute(
-        &HeadData::decode(params.parent_head)?,
-        &BlockData::decode(params.block_data)?,
-    )?;
+    let head = execute(&HeadData::decode(params.parent_head)?, &BlockData::decode(params.block_data)?)?;
     Some(encode_result(&head.encode(), params.relay_parent_number))
 }

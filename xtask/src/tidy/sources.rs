@@ -13,23 +13,10 @@ const ASYNC_ROOMS: &[&str] = &["subsystems", "messages", "jobs"];
 /// What the async rooms may use of tokio: channels and the (biased) select, neither of which needs its runtime.
 const TOKIO_ALLOWED: &[&str] = &["sync", "select"];
 /// Subsystems that work on cores and candidate hashes, whatever class of work these carry.
-const BLIND_TO_PARAS: &[&str] = &[
-    "statement-distribution",
-    "availability-",
-    "bitfield-",
-    "approval-",
-    "dispute-",
-];
+const BLIND_TO_PARAS: &[&str] = &["statement-distribution", "availability-", "bitfield-", "approval-", "dispute-"];
 /// Sources of randomness beside the given entropy.
-const RANDOM_SOURCES: &[&str] = &[
-    "OsRng",
-    "SysRng",
-    "ThreadRng",
-    "thread_rng",
-    "from_entropy",
-    "from_os_rng",
-    "getrandom",
-];
+const RANDOM_SOURCES: &[&str] =
+    &["OsRng", "SysRng", "ThreadRng", "thread_rng", "from_entropy", "from_os_rng", "getrandom"];
 /// Modules of `std` that a pure state machine has no use for.
 const STD_NOT_IN_RUNTIME: &[&str] = &["env", "fs", "io", "net", "process", "thread", "time"];
 /// Words that it has no use for.
@@ -37,18 +24,9 @@ const WORDS_NOT_IN_RUNTIME: &[&str] = &["async", "println!", "eprintln!"];
 /// Unfinished work and switched-off tests.
 const UNFINISHED: &[(&str, &str)] = &[
     ("todo!(", "write it, or leave the feature out"),
-    (
-        "unimplemented!(",
-        "write it, or make the type say that it cannot be asked for",
-    ),
-    (
-        "#[ignore",
-        "mend the test or delete it; a test that nobody runs is a comment that nobody reads",
-    ),
-    (
-        "should_panic",
-        "assert on the error value; a panic anywhere would satisfy this test",
-    ),
+    ("unimplemented!(", "write it, or make the type say that it cannot be asked for"),
+    ("#[ignore", "mend the test or delete it; a test that nobody runs is a comment that nobody reads"),
+    ("should_panic", "assert on the error value; a panic anywhere would satisfy this test"),
 ];
 /// The one file that wires subsystems to an overseer.
 const WIRING_FILE: &str = "crates/node/src/wiring.rs";
@@ -204,10 +182,7 @@ fn first_names(rest: &str) -> Vec<String> {
             break;
         }
     }
-    let names = starts
-        .into_iter()
-        .filter(|&start| start < end)
-        .map(|start| identifier(group[start..end].trim_start()));
+    let names = starts.into_iter().filter(|&start| start < end).map(|start| identifier(group[start..end].trim_start()));
     names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
@@ -250,10 +225,8 @@ fn root_types(file: &File<'_>, findings: &mut Vec<Finding>) {
 
 /// Types named by `a::{B, c::D as E, f}`: the last part of each path, where it begins with a capital letter.
 fn exported_types(statement: &str) -> usize {
-    let leaves = statement
-        .split(['{', '}', ','])
-        .map(str::trim)
-        .filter(|leaf| !leaf.is_empty() && !leaf.ends_with("::"));
+    let leaves =
+        statement.split(['{', '}', ',']).map(str::trim).filter(|leaf| !leaf.is_empty() && !leaf.ends_with("::"));
     leaves
         .filter_map(|leaf| leaf.rsplit("::").next())
         .filter_map(|name| name.split_whitespace().last())

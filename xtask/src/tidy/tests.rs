@@ -13,10 +13,7 @@ fn house(crates: &[(&str, &[&str])]) -> House {
     let mut packages = Vec::new();
     for &(folder, dependencies) in crates {
         let name = folder.rsplit('/').next().unwrap();
-        let lines: String = dependencies
-            .iter()
-            .map(|name| format!("{name}.workspace = true\n"))
-            .collect();
+        let lines: String = dependencies.iter().map(|name| format!("{name}.workspace = true\n")).collect();
         let manifest = format!("[package]\nname = \"{name}\"\n[dependencies]\n{lines}");
         files.insert(format!("{folder}/Cargo.toml"), manifest);
         files.insert(format!("{folder}/src/lib.rs"), HEADER.to_owned());
@@ -24,10 +21,7 @@ fn house(crates: &[(&str, &[&str])]) -> House {
             name: name.to_owned(),
             folder: folder.to_owned(),
             license: Some("Apache-2.0 OR MIT".to_owned()),
-            dependencies: dependencies
-                .iter()
-                .map(|name| dependency(name, DependencyKind::Normal))
-                .collect(),
+            dependencies: dependencies.iter().map(|name| dependency(name, DependencyKind::Normal)).collect(),
         });
     }
     for room in sources::SIMULATED_ROOMS {
@@ -36,18 +30,11 @@ fn house(crates: &[(&str, &[&str])]) -> House {
     files.insert("clippy.toml".to_owned(), BANS.to_owned());
     files.insert("LICENSE-APACHE".to_owned(), "Version 2.0, January 2004".to_owned());
     files.insert("LICENSE-MIT".to_owned(), "Permission is hereby granted".to_owned());
-    House {
-        packages,
-        files,
-        lock_file: LockFile::Committed,
-    }
+    House { packages, files, lock_file: LockFile::Committed }
 }
 
 fn dependency(name: &str, kind: DependencyKind) -> Dependency {
-    Dependency {
-        name: name.to_owned(),
-        kind,
-    }
+    Dependency { name: name.to_owned(), kind }
 }
 
 fn with_file(path: &str, text: &str) -> House {
@@ -58,15 +45,9 @@ fn with_file(path: &str, text: &str) -> House {
 
 /// `path:line rule` of each finding.
 fn found(house: &House) -> Vec<String> {
-    let place = |finding: &Finding| {
-        finding
-            .line
-            .map_or(finding.path.clone(), |line| format!("{}:{line}", finding.path))
-    };
-    check(house)
-        .iter()
-        .map(|finding| format!("{} {}", place(finding), finding.rule))
-        .collect()
+    let place =
+        |finding: &Finding| finding.line.map_or(finding.path.clone(), |line| format!("{}:{line}", finding.path));
+    check(house).iter().map(|finding| format!("{} {}", place(finding), finding.rule)).collect()
 }
 
 fn found_in(path: &str, text: &str) -> Vec<String> {
@@ -95,24 +76,16 @@ fn a_subsystem_that_depends_on_another_is_named_with_its_line() {
         ("subsystems/candidate-backing", &["statement-distribution"]),
         ("subsystems/statement-distribution", &[]),
     ]);
-    assert_eq!(
-        found(&house),
-        ["subsystems/candidate-backing/Cargo.toml:4 subsystem-apart"]
-    );
+    assert_eq!(found(&house), ["subsystems/candidate-backing/Cargo.toml:4 subsystem-apart"]);
     let text = check(&house)[0].to_string();
-    assert!(
-        text.contains("`candidate-backing` depends on subsystem `statement-distribution`"),
-        "{text}"
-    );
+    assert!(text.contains("`candidate-backing` depends on subsystem `statement-distribution`"), "{text}");
     assert!(text.contains("mend: say it with a message"), "{text}");
 }
 
 #[test]
 fn a_dev_dependency_on_another_subsystem_is_refused_too() {
     let mut house = house(&[("subsystems/a", &[]), ("subsystems/b", &[])]);
-    house.packages[0]
-        .dependencies
-        .push(dependency("b", DependencyKind::Dev));
+    house.packages[0].dependencies.push(dependency("b", DependencyKind::Dev));
     assert_eq!(found(&house), ["subsystems/a/Cargo.toml subsystem-apart"]);
 }
 
@@ -125,47 +98,25 @@ fn an_arrow_that_points_up_is_refused() {
         ("crates/primitives", "deterministic"),
         ("crates/keystore", "node"),
     ] {
-        let target = if up == "node" || up == "keystore" {
-            format!("crates/{up}")
-        } else {
-            format!("subsystems/{up}")
-        };
+        let target = if up == "node" || up == "keystore" { format!("crates/{up}") } else { format!("subsystems/{up}") };
         let target = if up == "overseer" { up.to_owned() } else { target };
-        let target = if up == "deterministic" {
-            "crates/deterministic".to_owned()
-        } else {
-            target
-        };
+        let target = if up == "deterministic" { "crates/deterministic".to_owned() } else { target };
         let house = house(&[(folder, &[up]), (&target, &[])]);
-        assert_eq!(
-            found(&house),
-            [format!("{folder}/Cargo.toml:4 layers")],
-            "{folder} -> {up}"
-        );
+        assert_eq!(found(&house), [format!("{folder}/Cargo.toml:4 layers")], "{folder} -> {up}");
     }
 }
 
 #[test]
 fn adapters_know_ports_and_neither_each_other_nor_subsystems() {
     let house_of = |to: &str, folder: &str| house(&[("crates/store", &[to]), (folder, &[])]);
-    assert_eq!(
-        found(&house_of("network", "crates/network")),
-        ["crates/store/Cargo.toml:4 adapter-apart"]
-    );
-    assert_eq!(
-        found(&house_of("chain-api", "subsystems/chain-api")),
-        ["crates/store/Cargo.toml:4 adapter-apart"]
-    );
+    assert_eq!(found(&house_of("network", "crates/network")), ["crates/store/Cargo.toml:4 adapter-apart"]);
+    assert_eq!(found(&house_of("chain-api", "subsystems/chain-api")), ["crates/store/Cargo.toml:4 adapter-apart"]);
     assert_eq!(found(&house_of("ports", "crates/ports")), Vec::<String>::new());
 }
 
 #[test]
 fn mocks_are_for_tests() {
-    let mut house = house(&[
-        ("subsystems/a", &["mocks"]),
-        ("mocks", &["keystore"]),
-        ("crates/keystore", &[]),
-    ]);
+    let mut house = house(&[("subsystems/a", &["mocks"]), ("mocks", &["keystore"]), ("crates/keystore", &[])]);
     assert_eq!(found(&house), ["subsystems/a/Cargo.toml:4 mocks-only-in-dev"]);
     house.packages[0].dependencies[0].kind = DependencyKind::Dev;
     assert_eq!(found(&house), Vec::<String>::new());
@@ -173,10 +124,7 @@ fn mocks_are_for_tests() {
 
 #[test]
 fn an_exception_that_nobody_uses_is_struck() {
-    assert_eq!(
-        found(&house(&[("mocks", &["overseer"]), ("overseer", &[])])),
-        ["mocks/Cargo.toml layers"]
-    );
+    assert_eq!(found(&house(&[("mocks", &["overseer"]), ("overseer", &[])])), ["mocks/Cargo.toml layers"]);
 }
 
 #[test]
@@ -191,25 +139,16 @@ fn the_overseer_knows_deterministic_only() {
 
 #[test]
 fn the_runtime_is_pure() {
-    assert_eq!(
-        found(&house(&[("runtime", &["tokio"])])),
-        ["runtime/Cargo.toml:4 runtime-pure"]
-    );
+    assert_eq!(found(&house(&[("runtime", &["tokio"])])), ["runtime/Cargo.toml:4 runtime-pure"]);
     let text = "use std::{collections::BTreeMap, fs};\nasync fn f() {}\nlet t = std::time::Duration::ZERO;\n";
-    let expected = [
-        "runtime/src/a.rs:1 runtime-pure",
-        "runtime/src/a.rs:2 runtime-pure",
-        "runtime/src/a.rs:3 runtime-pure",
-    ];
+    let expected =
+        ["runtime/src/a.rs:1 runtime-pure", "runtime/src/a.rs:2 runtime-pure", "runtime/src/a.rs:3 runtime-pure"];
     assert_eq!(found_in("runtime/src/a.rs", text), expected);
 }
 
 #[test]
 fn a_crate_in_no_layer_is_refused() {
-    assert_eq!(
-        found(&house(&[("crates/misc", &[])])),
-        ["crates/misc/Cargo.toml layers"]
-    );
+    assert_eq!(found(&house(&[("crates/misc", &[])])), ["crates/misc/Cargo.toml layers"]);
     assert_eq!(layer_of("subsystems/x"), Some(3));
     assert_eq!(layer_of("subsystems"), None);
     assert_eq!(layer_of("subsystems/x/y"), None);
@@ -219,34 +158,19 @@ fn a_crate_in_no_layer_is_refused() {
 fn select_is_biased_in_async_rooms() {
     let good = "tokio::select! { biased; a = b => {} }\ntokio::select!{\n    // first\n    biased;\n}\n";
     assert_eq!(found_in("jobs/src/a.rs", good), Vec::<String>::new());
-    assert_eq!(
-        found_in("jobs/src/a.rs", "\nselect! { a = b => {} }"),
-        ["jobs/src/a.rs:2 biased-select"]
-    );
-    assert_eq!(
-        found_in("crates/network/src/a.rs", "select! { a = b => {} }"),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_in("jobs/src/a.rs", "\nselect! { a = b => {} }"), ["jobs/src/a.rs:2 biased-select"]);
+    assert_eq!(found_in("crates/network/src/a.rs", "select! { a = b => {} }"), Vec::<String>::new());
 }
 
 #[test]
 fn of_tokio_only_sync_and_select() {
-    assert_eq!(
-        found_in("messages/src/a.rs", "use tokio::{sync::{mpsc, oneshot}, select};"),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_in("messages/src/a.rs", "use tokio::{sync::{mpsc, oneshot}, select};"), Vec::<String>::new());
     assert_eq!(
         found_in("messages/src/a.rs", "use tokio::{sync::mpsc, time::sleep};"),
         ["messages/src/a.rs:1 tokio-sync-only"]
     );
-    assert_eq!(
-        found_in("subsystems/a/src/a.rs", "#[tokio::test]"),
-        ["subsystems/a/src/a.rs:1 tokio-sync-only"]
-    );
-    assert_eq!(
-        found_in("subsystems/a/src/a.rs", "/// Never `tokio::spawn`."),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_in("subsystems/a/src/a.rs", "#[tokio::test]"), ["subsystems/a/src/a.rs:1 tokio-sync-only"]);
+    assert_eq!(found_in("subsystems/a/src/a.rs", "/// Never `tokio::spawn`."), Vec::<String>::new());
 }
 
 #[test]
@@ -254,50 +178,32 @@ fn simulated_rooms_have_no_order_or_chance_of_their_own() {
     let text = "use std::collections::HashMap;\nlet mut rng = OsRng;\n";
     assert_eq!(
         found_in("subsystems/a/src/a.rs", text),
-        [
-            "subsystems/a/src/a.rs:1 hash-order",
-            "subsystems/a/src/a.rs:2 given-entropy"
-        ]
+        ["subsystems/a/src/a.rs:1 hash-order", "subsystems/a/src/a.rs:2 given-entropy"]
     );
     assert_eq!(found_in("crates/store/src/a.rs", text), Vec::<String>::new());
 }
 
 #[test]
 fn some_subsystems_are_blind_to_paras() {
-    for name in [
-        "statement-distribution",
-        "availability-store",
-        "bitfield-signing",
-        "approval-voting",
-        "dispute-coordinator",
-    ] {
+    for name in
+        ["statement-distribution", "availability-store", "bitfield-signing", "approval-voting", "dispute-coordinator"]
+    {
         let path = format!("subsystems/{name}/src/state.rs");
-        assert_eq!(
-            found_in(&path, "fn f(para: ParaId) {}"),
-            [format!("{path}:1 blind-to-paras")]
-        );
+        assert_eq!(found_in(&path, "fn f(para: ParaId) {}"), [format!("{path}:1 blind-to-paras")]);
     }
-    assert_eq!(
-        found_in("subsystems/provisioner/src/lib.rs", "fn f(para: ParaId) {}"),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_in("subsystems/provisioner/src/lib.rs", "fn f(para: ParaId) {}"), Vec::<String>::new());
 }
 
 #[test]
 fn unfinished_work_and_idle_tests_are_refused() {
     let text = "fn f() { todo!() }\nfn g() { unimplemented!(\"x\") }\n#[ignore]\n#[should_panic(expected = \"x\")]\n";
-    let expected: Vec<_> = (1..=4)
-        .map(|line| format!("examples/e/src/a.rs:{line} finished"))
-        .collect();
+    let expected: Vec<_> = (1..=4).map(|line| format!("examples/e/src/a.rs:{line} finished")).collect();
     assert_eq!(found_in("examples/e/src/a.rs", text), expected);
 }
 
 #[test]
 fn wiring_has_one_file() {
-    assert_eq!(
-        found_in("crates/node/src/wiring.rs", "overseer::node! {}"),
-        Vec::<String>::new()
-    );
+    assert_eq!(found_in("crates/node/src/wiring.rs", "overseer::node! {}"), Vec::<String>::new());
     assert_eq!(
         found_in("crates/node/src/builder.rs", "overseer::node! {}"),
         ["crates/node/src/builder.rs:1 one-wiring"]
@@ -307,20 +213,11 @@ fn wiring_has_one_file() {
 #[test]
 fn the_root_of_overseer_stays_small() {
     let names: Vec<_> = (0..24).map(|n| format!("Type{n}")).collect();
-    let text = format!(
-        "pub use a::{{{}, function, LIMIT}};\npub use b::{{c::Inner as Outer}};\n",
-        names.join(", ")
-    );
+    let text = format!("pub use a::{{{}, function, LIMIT}};\npub use b::{{c::Inner as Outer}};\n", names.join(", "));
     assert_eq!(found_in("overseer/src/lib.rs", &text), Vec::<String>::new());
     let text = format!("{text}pub struct OneMore;\n");
-    assert_eq!(
-        found_in("overseer/src/lib.rs", &text),
-        ["overseer/src/lib.rs small-root"]
-    );
-    assert_eq!(
-        found_in("overseer/src/lib.rs", "pub use a::*;"),
-        ["overseer/src/lib.rs:1 small-root"]
-    );
+    assert_eq!(found_in("overseer/src/lib.rs", &text), ["overseer/src/lib.rs small-root"]);
+    assert_eq!(found_in("overseer/src/lib.rs", "pub use a::*;"), ["overseer/src/lib.rs:1 small-root"]);
 }
 
 #[test]
@@ -328,9 +225,7 @@ fn names_headers_and_licences() {
     let mut house = house(&[("crates/store", &[])]);
     house.packages[0].name = "storage".to_owned();
     house.packages[0].license = None;
-    house
-        .files
-        .insert("crates/store/src/lib.rs".to_owned(), "//! one line\n".to_owned());
+    house.files.insert("crates/store/src/lib.rs".to_owned(), "//! one line\n".to_owned());
     house.files.remove("LICENSE-MIT");
     let expected = [
         "LICENSE-MIT licence",
@@ -353,29 +248,14 @@ fn the_lock_file_is_committed() {
 #[test]
 fn main_is_short_and_long_files_are_only_a_warning() {
     assert_eq!(found_in("node-bin/src/main.rs", &"\n".repeat(50)), Vec::<String>::new());
-    assert_eq!(
-        found_in("node-bin/src/main.rs", &"\n".repeat(51)),
-        ["node-bin/src/main.rs:51 short-main"]
-    );
+    assert_eq!(found_in("node-bin/src/main.rs", &"\n".repeat(51)), ["node-bin/src/main.rs:51 short-main"]);
     let findings = check(&with_file("jobs/src/a.rs", &"\n".repeat(801)));
-    assert_eq!(
-        findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(),
-        [Severity::Warning]
-    );
+    assert_eq!(findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), [Severity::Warning]);
 }
 
 #[test]
 fn the_rooms_have_the_same_bans() {
-    assert_eq!(
-        found_in("jobs/clippy.toml", "allow-unwrap-in-tests = true"),
-        ["jobs/clippy.toml clippy-bans"]
-    );
-    assert_eq!(
-        found_in("clippy.toml", "too-many-lines-threshold = 90"),
-        ["subsystems/clippy.toml clippy-bans"]
-    );
-    assert_eq!(
-        found_in("subsystems/a/clippy.toml", ""),
-        ["subsystems/a/clippy.toml clippy-bans"]
-    );
+    assert_eq!(found_in("jobs/clippy.toml", "allow-unwrap-in-tests = true"), ["jobs/clippy.toml clippy-bans"]);
+    assert_eq!(found_in("clippy.toml", "too-many-lines-threshold = 90"), ["subsystems/clippy.toml clippy-bans"]);
+    assert_eq!(found_in("subsystems/a/clippy.toml", ""), ["subsystems/a/clippy.toml clippy-bans"]);
 }

@@ -29,9 +29,7 @@ pub(super) struct Shared {
 
 impl std::fmt::Debug for GroupJournal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GroupJournal")
-            .field("path", &self.shared.path)
-            .finish_non_exhaustive()
+        f.debug_struct("GroupJournal").field("path", &self.shared.path).finish_non_exhaustive()
     }
 }
 
@@ -44,10 +42,7 @@ impl GroupJournal {
             pending: Mutex::new(Vec::new()),
             places: Semaphore::new(PENDING_RECORDS_MAX),
         };
-        Self {
-            shared: Arc::new(shared),
-            compute,
-        }
+        Self { shared: Arc::new(shared), compute }
     }
 
     /// Appends a record. When it returns, the record is durable.
@@ -62,10 +57,7 @@ impl GroupJournal {
     pub async fn append(&self, record: Bytes) -> Result<(), JournalError> {
         let bytes = framed_bytes(&record);
         if bytes > FRAME_BYTES_MAX {
-            return Err(JournalError::TooLarge {
-                path: self.shared.path.clone(),
-                bytes,
-            });
+            return Err(JournalError::TooLarge { path: self.shared.path.clone(), bytes });
         }
         // Never closed: a permit always comes.
         let _place = self.shared.places.acquire().await.ok();
@@ -73,20 +65,10 @@ impl GroupJournal {
         let shared = self.shared.clone();
         // Each writer brings a turn; whoever's turn comes first commits for all who wait then, and the turns of
         // those find nothing left to do. So nobody depends on another's future being polled.
-        let turn = compute(&*self.compute, ComputeKind::Disk, bytes, move || {
-            shared.commit_pending()
-        })
-        .await;
-        let ended = |source| JournalError::Compute {
-            path: self.shared.path.clone(),
-            source,
-        };
+        let turn = compute(&*self.compute, ComputeKind::Disk, bytes, move || shared.commit_pending()).await;
+        let ended = |source| JournalError::Compute { path: self.shared.path.clone(), source };
         turn.map_err(ended)?;
-        receiver.await.unwrap_or_else(|_| {
-            Err(JournalError::Poisoned {
-                path: self.shared.path.clone(),
-            })
-        })
+        receiver.await.unwrap_or_else(|_| Err(JournalError::Poisoned { path: self.shared.path.clone() }))
     }
 
     /// As [`Journal::rewrite`]: `choose` is called with no commit under way and names what shall be left.
@@ -104,10 +86,7 @@ impl GroupJournal {
             let mut journal = shared.journal.lock().unwrap_or_else(PoisonError::into_inner);
             journal.rewrite(&choose())
         });
-        let ended = |source| JournalError::Compute {
-            path: self.shared.path.clone(),
-            source,
-        };
+        let ended = |source| JournalError::Compute { path: self.shared.path.clone(), source };
         rewritten.await.map_err(ended)?
     }
 }
@@ -115,10 +94,7 @@ impl GroupJournal {
 impl Shared {
     pub(super) fn enqueue(&self, record: Bytes) -> oneshot::Receiver<Result<(), JournalError>> {
         let (sender, receiver) = oneshot::channel();
-        self.pending
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((record, sender));
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((record, sender));
         receiver
     }
 

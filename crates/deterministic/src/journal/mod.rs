@@ -124,10 +124,7 @@ pub struct Journal {
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Journal")
-            .field("path", &self.path)
-            .field("length", &self.length)
-            .finish_non_exhaustive()
+        f.debug_struct("Journal").field("path", &self.path).field("length", &self.length).finish_non_exhaustive()
     }
 }
 
@@ -153,23 +150,12 @@ impl Journal {
         let mut header = [0; HEADER_BYTES];
         header[..8].copy_from_slice(&MAGIC);
         header[8..].copy_from_slice(&kind);
-        let mut journal = Self {
-            disk,
-            path: path.to_string(),
-            header,
-            length: 0,
-            next_frame: 0,
-            poisoned: false,
-        };
+        let mut journal = Self { disk, path: path.to_string(), header, length: 0, next_frame: 0, poisoned: false };
         journal.io("name", |_, path| check_path(path))?;
         match journal.disk.len(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 journal.replace(&[])?;
-                return Ok(Opened {
-                    journal,
-                    records: Vec::new(),
-                    cut_bytes: 0,
-                });
+                return Ok(Opened { journal, records: Vec::new(), cut_bytes: 0 });
             }
             Err(error) => return Err(journal.failed("look at", error)),
             Ok(length) if length > JOURNAL_BYTES_MAX => {
@@ -180,10 +166,7 @@ impl Journal {
         let bytes = journal.io("read", Disk::read)?;
         if !bytes.starts_with(&journal.header) {
             let expected = String::from_utf8_lossy(&kind).into_owned();
-            return Err(JournalError::Foreign {
-                path: journal.path,
-                expected,
-            });
+            return Err(JournalError::Foreign { path: journal.path, expected });
         }
         let scan = scan(&bytes).map_err(|(offset, reason)| JournalError::Corrupt {
             path: path.to_string(),
@@ -200,11 +183,7 @@ impl Journal {
         // What was read may sit in the system's cache only; whoever acts on it must find it again.
         journal.io("sync", Disk::sync)?;
         journal.io("sync the directory of", |disk, path| disk.sync_dir(parent(path)))?;
-        Ok(Opened {
-            journal,
-            records: scan.records,
-            cut_bytes,
-        })
+        Ok(Opened { journal, records: scan.records, cut_bytes })
     }
 
     /// Its length in bytes.
@@ -226,23 +205,17 @@ impl Journal {
         }
         let payload_bytes = records.iter().map(|record| framed_bytes(record.as_ref())).sum();
         if payload_bytes > FRAME_BYTES_MAX {
-            return Err(JournalError::TooLarge {
-                path: self.path.clone(),
-                bytes: payload_bytes,
-            });
+            return Err(JournalError::TooLarge { path: self.path.clone(), bytes: payload_bytes });
         }
         let frame = frame(self.next_frame, self.length, records, payload_bytes);
         if self.length + frame.len() as u64 > JOURNAL_BYTES_MAX {
-            return Err(JournalError::Full {
-                path: self.path.clone(),
-            });
+            return Err(JournalError::Full { path: self.path.clone() });
         }
         if let Err(error) = self.io("append to", |disk, path| disk.append(path, &frame)) {
             // A full disk may get room again: nothing is lost if the part that was written is taken back.
             let length = self.length;
-            let undone = self
-                .io("cut", |disk, path| disk.truncate(path, length))
-                .and_then(|()| self.io("sync", Disk::sync));
+            let undone =
+                self.io("cut", |disk, path| disk.truncate(path, length)).and_then(|()| self.io("sync", Disk::sync));
             self.poisoned = undone.is_err();
             return Err(error);
         }
@@ -266,15 +239,9 @@ impl Journal {
     pub fn rewrite<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<(), JournalError> {
         self.check_not_poisoned()?;
         let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
-        let too_large = records
-            .iter()
-            .map(|record| framed_bytes(record))
-            .find(|bytes| *bytes > FRAME_BYTES_MAX);
+        let too_large = records.iter().map(|record| framed_bytes(record)).find(|bytes| *bytes > FRAME_BYTES_MAX);
         if let Some(bytes) = too_large {
-            return Err(JournalError::TooLarge {
-                path: self.path.clone(),
-                bytes,
-            });
+            return Err(JournalError::TooLarge { path: self.path.clone(), bytes });
         }
         self.replace(&records)
     }
@@ -297,9 +264,7 @@ impl Journal {
             rest = later;
         }
         if bytes.len() as u64 > JOURNAL_BYTES_MAX {
-            return Err(JournalError::Full {
-                path: self.path.clone(),
-            });
+            return Err(JournalError::Full { path: self.path.clone() });
         }
         let beside = format!("{}~", self.path);
         self.poisoned = true;
@@ -314,13 +279,7 @@ impl Journal {
     }
 
     fn check_not_poisoned(&self) -> Result<(), JournalError> {
-        if self.poisoned {
-            Err(JournalError::Poisoned {
-                path: self.path.clone(),
-            })
-        } else {
-            Ok(())
-        }
+        if self.poisoned { Err(JournalError::Poisoned { path: self.path.clone() }) } else { Ok(()) }
     }
 
     fn io<T>(
@@ -332,11 +291,7 @@ impl Journal {
     }
 
     fn failed(&self, operation: &'static str, error: io::Error) -> JournalError {
-        JournalError::Io {
-            operation,
-            path: self.path.clone(),
-            source: Arc::new(error),
-        }
+        JournalError::Io { operation, path: self.path.clone(), source: Arc::new(error) }
     }
 }
 
@@ -396,11 +351,7 @@ fn records_of(mut payload: Bytes) -> Option<Vec<Bytes>> {
 
 /// Reads a journal's frames. A bad frame that cannot be an unfinished last one: its place and what is wrong.
 fn scan(bytes: &Bytes) -> Result<Scan, (usize, &'static str)> {
-    let mut scan = Scan {
-        records: Vec::new(),
-        end: HEADER_BYTES,
-        frames: 0,
-    };
+    let mut scan = Scan { records: Vec::new(), end: HEADER_BYTES, frames: 0 };
     while scan.end < bytes.len() {
         let Some((number, payload)) = frame_at(bytes, scan.end) else {
             return if bytes.len() - scan.end > FRAME_HEADER_BYTES + FRAME_BYTES_MAX {
@@ -415,8 +366,7 @@ fn scan(bytes: &Bytes) -> Result<Scan, (usize, &'static str)> {
             return Err((scan.end, "a commit is out of order"));
         }
         let next = scan.end + FRAME_HEADER_BYTES + payload.len();
-        scan.records
-            .extend(records_of(payload).ok_or((scan.end, "a commit does not divide into records"))?);
+        scan.records.extend(records_of(payload).ok_or((scan.end, "a commit does not divide into records"))?);
         scan.frames += 1;
         scan.end = next;
     }

@@ -23,9 +23,7 @@ fn write_until_failure(disk: &Arc<MemoryDisk>) -> (Vec<Bytes>, Vec<Bytes>) {
     };
     for round in 0_u8..4 {
         let mut next = done.clone();
-        let more: Vec<Bytes> = (0..=round)
-            .map(|index| Bytes::from(vec![round * 16 + index; 40]))
-            .collect();
+        let more: Vec<Bytes> = (0..=round).map(|index| Bytes::from(vec![round * 16 + index; 40])).collect();
         let outcome = if round == 2 {
             next = more.clone();
             journal.rewrite(&more)
@@ -68,9 +66,7 @@ fn broken_promises(prepare: impl Fn(&MemoryDisk)) -> usize {
             let kept = first.is_some_and(|records| records == done || records == next);
             // It goes on where it ended.
             let goes_on = second.is_some_and(|mut opened| opened.journal.commit(&["more"]).is_ok());
-            expected
-                .iter_mut()
-                .for_each(|records| records.push(Bytes::from("more")));
+            expected.iter_mut().for_each(|records| records.push(Bytes::from("more")));
             disk.crash(Crash::Forget);
             let third = open(&disk).ok().map(|opened| opened.records);
             if !(kept && same && goes_on && third == expected) {
@@ -122,24 +118,15 @@ fn flipped_bit_in_the_middle_is_an_error_and_cuts_nothing() {
         disk.flip_bit("log", byte).unwrap();
         let error = open(&disk).map(|opened| opened.records).unwrap_err();
         let header = byte < HEADER_BYTES;
-        assert!(
-            matches!(error, JournalError::Foreign { .. }) == header,
-            "byte {byte}: {error}"
-        );
-        assert!(
-            matches!(error, JournalError::Corrupt { offset: 16, .. }) != header,
-            "byte {byte}: {error}"
-        );
+        assert!(matches!(error, JournalError::Foreign { .. }) == header, "byte {byte}: {error}");
+        assert!(matches!(error, JournalError::Corrupt { offset: 16, .. }) != header, "byte {byte}: {error}");
         disk.flip_bit("log", byte).unwrap();
     }
     assert_eq!(disk.read("log").unwrap(), whole);
     // In the last frame it cannot be told from a torn write.
     disk.flip_bit("log", whole.len() - 1).unwrap();
     let opened = open(&disk).unwrap();
-    assert_eq!(
-        (opened.records, opened.cut_bytes),
-        (vec![Bytes::from("first")], (whole.len() - first_end) as u64)
-    );
+    assert_eq!((opened.records, opened.cut_bytes), (vec![Bytes::from("first")], (whole.len() - first_end) as u64));
 }
 
 #[test]
@@ -150,10 +137,7 @@ fn other_files_are_foreign() {
         assert!(matches!(open(&disk), Err(JournalError::Foreign { .. })), "{content:?}");
         assert_eq!(disk.read("log").unwrap(), content);
     }
-    assert!(matches!(
-        Journal::open(disk, "../log", KIND),
-        Err(JournalError::Io { .. })
-    ));
+    assert!(matches!(Journal::open(disk, "../log", KIND), Err(JournalError::Io { .. })));
 }
 
 #[test]
@@ -173,16 +157,10 @@ fn failed_sync_poisons() {
     let disk = Arc::new(MemoryDisk::new());
     let mut journal = open(&disk).unwrap().journal;
     disk.fail_after(1);
-    assert!(matches!(
-        journal.commit(&["maybe"]),
-        Err(JournalError::Io { operation: "sync", .. })
-    ));
+    assert!(matches!(journal.commit(&["maybe"]), Err(JournalError::Io { operation: "sync", .. })));
     disk.crash(Crash::Keep);
     assert!(matches!(journal.commit(&["never"]), Err(JournalError::Poisoned { .. })));
-    assert!(matches!(
-        journal.rewrite(&["never"]),
-        Err(JournalError::Poisoned { .. })
-    ));
+    assert!(matches!(journal.rewrite(&["never"]), Err(JournalError::Poisoned { .. })));
     assert_eq!(held(&disk), ["maybe"]);
 }
 
@@ -191,10 +169,7 @@ fn oversized_commits_are_refused_and_large_rewrites_are_split() {
     let disk = Arc::new(MemoryDisk::new());
     let mut journal = open(&disk).unwrap().journal;
     let big = vec![1; FRAME_BYTES_MAX - LENGTH_BYTES];
-    assert!(matches!(
-        journal.commit(&[&big[..], &[]]),
-        Err(JournalError::TooLarge { .. })
-    ));
+    assert!(matches!(journal.commit(&[&big[..], &[]]), Err(JournalError::TooLarge { .. })));
     journal.commit(&[&big[..]]).unwrap();
     journal.rewrite(&[&big[..], b"small", &big[..]]).unwrap();
     let lengths: Vec<usize> = held(&disk).iter().map(Bytes::len).collect();
@@ -233,10 +208,7 @@ fn group_commits_all_and_shares_syncs() {
     simulation.run_until(group.append(Bytes::from("z"))).unwrap().unwrap();
     assert_eq!(disk.operations() - before, 2);
     assert_eq!(held(&disk)[20..], ["x", "y", "z"]);
-    simulation
-        .run_until(group.rewrite(|| vec![Bytes::from("left")]))
-        .unwrap()
-        .unwrap();
+    simulation.run_until(group.rewrite(|| vec![Bytes::from("left")])).unwrap().unwrap();
     assert_eq!(held(&disk), ["left"]);
 }
 
@@ -246,9 +218,7 @@ fn group_tells_everyone_of_a_failure() {
     let disk = Arc::new(MemoryDisk::new());
     let group = GroupJournal::new(open(&disk).unwrap().journal, simulation.environment("a").compute);
     disk.fail_after(0);
-    let outcomes = simulation
-        .run_until(join_all(["a", "b"].map(|text| group.append(Bytes::from(text)))))
-        .unwrap();
+    let outcomes = simulation.run_until(join_all(["a", "b"].map(|text| group.append(Bytes::from(text))))).unwrap();
     assert!(outcomes.iter().all(Result::is_err));
 }
 

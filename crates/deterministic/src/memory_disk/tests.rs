@@ -20,10 +20,7 @@ fn only_what_was_synced_survives() {
     disk.write("unsynced name", b"x").unwrap();
     disk.sync("unsynced name").unwrap();
     disk.crash(Crash::Forget);
-    assert_eq!(
-        (disk.read("f").unwrap(), disk.list("").unwrap()),
-        (Bytes::from("safe"), vec!["f".to_string()])
-    );
+    assert_eq!((disk.read("f").unwrap(), disk.list("").unwrap()), (Bytes::from("safe"), vec!["f".to_string()]));
     disk.write("f", b"other").unwrap();
     disk.rename("f", "g").unwrap();
     disk.crash(Crash::Forget);
@@ -90,10 +87,7 @@ fn failure_strikes_at_its_number_and_crash_ends_it() {
 fn full_disk_takes_a_part_and_frees_what_is_removed() {
     let disk = synced(b"12345");
     disk.set_capacity(Some(8));
-    assert_eq!(
-        disk.append("g", b"6789").unwrap_err().kind(),
-        io::ErrorKind::StorageFull
-    );
+    assert_eq!(disk.append("g", b"6789").unwrap_err().kind(), io::ErrorKind::StorageFull);
     assert_eq!(disk.read("g").unwrap(), "678");
     disk.remove("f").unwrap();
     disk.append("g", b"90123").unwrap();

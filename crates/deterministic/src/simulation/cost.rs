@@ -17,10 +17,7 @@ impl Cost {
     /// The virtual time that a piece of work on `bytes` takes.
     pub fn of(self, bytes: usize) -> Duration {
         let per_bytes = u128::from(self.per_kib_ns) * bytes as u128 / 1_024;
-        Duration::from_nanos(
-            self.fixed_ns
-                .saturating_add(u64::try_from(per_bytes).unwrap_or(u64::MAX)),
-        )
+        Duration::from_nanos(self.fixed_ns.saturating_add(u64::try_from(per_bytes).unwrap_or(u64::MAX)))
     }
 }
 
@@ -46,10 +43,7 @@ impl CostTable {
 
     /// The cost of `kind`; nothing if the table does not name it.
     pub fn cost(&self, kind: ComputeKind) -> Cost {
-        self.0.get(&kind).copied().unwrap_or(Cost {
-            fixed_ns: 0,
-            per_kib_ns: 0,
-        })
+        self.0.get(&kind).copied().unwrap_or(Cost { fixed_ns: 0, per_kib_ns: 0 })
     }
 }
 

@@ -65,11 +65,7 @@ struct TaskWaker {
 
 impl TaskWaker {
     fn new(id: TaskId, ready: &Arc<Ready>) -> Arc<Self> {
-        Arc::new(Self {
-            id,
-            queued: AtomicBool::new(false),
-            ready: ready.clone(),
-        })
+        Arc::new(Self { id, queued: AtomicBool::new(false), ready: ready.clone() })
     }
 }
 
@@ -168,10 +164,7 @@ impl Drop for Owner {
 
 impl Clone for Simulation {
     fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            _owner: None,
-        }
+        Self { shared: self.shared.clone(), _owner: None }
     }
 }
 
@@ -228,10 +221,7 @@ impl Simulation {
             ready: Arc::default(),
             running: AtomicBool::new(false),
         });
-        Self {
-            shared: shared.clone(),
-            _owner: Some(Owner { shared }),
-        }
+        Self { shared: shared.clone(), _owner: Some(Owner { shared }) }
     }
 
     /// The seed, for messages of failing tests.
@@ -271,12 +261,8 @@ impl Simulation {
             };
             group.alive.store(false, Ordering::Release);
             *state.deaths.entry(label.to_string()).or_default() += 1;
-            let ids: Vec<TaskId> = state
-                .tasks
-                .iter()
-                .filter(|(_, task)| Arc::ptr_eq(&task.group, &group))
-                .map(|(id, _)| *id)
-                .collect();
+            let ids: Vec<TaskId> =
+                state.tasks.iter().filter(|(_, task)| Arc::ptr_eq(&task.group, &group)).map(|(id, _)| *id).collect();
             ids.iter().filter_map(|id| state.tasks.remove(id)).collect()
         };
         // Dropped outside of the lock: destructors wake others and remove timers.
@@ -375,11 +361,7 @@ impl Simulation {
         loop {
             match self.next_step(goal) {
                 Step::Nothing => {
-                    return if let Goal::Root = goal {
-                        Err(self.stalled())
-                    } else {
-                        Ok(())
-                    };
+                    return if let Goal::Root = goal { Err(self.stalled()) } else { Ok(()) };
                 }
                 Step::Advanced => at_one_instant = 0,
                 Step::Poll(waker) => {
@@ -482,15 +464,9 @@ impl Simulation {
         match outcome {
             Ok(_) => Ok(false),
             Err(panic) => {
-                let nobody = || TaskInfo {
-                    group: "killed".to_string(),
-                    name: "killed".to_string(),
-                };
+                let nobody = || TaskInfo { group: "killed".to_string(), name: "killed".to_string() };
                 let task = ended.as_ref().map_or_else(nobody, info);
-                Err(SimulationError::TaskPanicked {
-                    task,
-                    message: panic_message(&*panic),
-                })
+                Err(SimulationError::TaskPanicked { task, message: panic_message(&*panic) })
             }
         }
     }
@@ -504,15 +480,7 @@ impl Simulation {
         }
         let id = state.next_task;
         state.next_task += 1;
-        state.tasks.insert(
-            id,
-            Task {
-                name: name.to_string(),
-                group: group.clone(),
-                future: Some(future),
-                steps: 0,
-            },
-        );
+        state.tasks.insert(id, Task { name: name.to_string(), group: group.clone(), future: Some(future), steps: 0 });
         drop(state);
         TaskWaker::new(id, &self.shared.ready).wake();
     }
@@ -520,10 +488,7 @@ impl Simulation {
     fn stalled(&self) -> SimulationError {
         let state = lock(&self.shared.state);
         let tasks = state.tasks.values().take(NAMED_TASKS_MAX).map(info).collect();
-        SimulationError::Stalled {
-            live: state.tasks.len(),
-            tasks,
-        }
+        SimulationError::Stalled { live: state.tasks.len(), tasks }
     }
 
     fn too_many_steps(&self, steps: u64, at_one_instant: u64) -> SimulationError {
@@ -535,11 +500,7 @@ impl Simulation {
         let mut busiest: Vec<(String, u64)> = by_name.into_iter().filter(|(_, steps)| *steps > 0).collect();
         busiest.sort_by(|left, right| right.1.cmp(&left.1).then_with(|| left.0.cmp(&right.0)));
         busiest.truncate(NAMED_TASKS_MAX);
-        SimulationError::StepLimit {
-            steps,
-            at_one_instant,
-            busiest,
-        }
+        SimulationError::StepLimit { steps, at_one_instant, busiest }
     }
 }
 
@@ -567,10 +528,7 @@ impl Drop for Running<'_> {
 }
 
 fn info(task: &Task) -> TaskInfo {
-    TaskInfo {
-        group: task.group.label.clone(),
-        name: task.name.clone(),
-    }
+    TaskInfo { group: task.group.label.clone(), name: task.name.clone() }
 }
 
 /// A seed for one purpose, from the world's seed: any two purposes get unrelated streams.

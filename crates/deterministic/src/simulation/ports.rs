@@ -14,16 +14,8 @@ use super::{Group, Simulation, lock};
 use crate::{BoxFuture, Clock, Compute, ComputeKind, Entropy, Environment, Spawner};
 
 pub(super) fn environment(simulation: &Simulation, group: Arc<Group>) -> Environment {
-    let node = Arc::new(Node {
-        simulation: simulation.clone(),
-        group,
-    });
-    Environment {
-        spawner: node.clone(),
-        clock: node.clone(),
-        entropy: node.clone(),
-        compute: node,
-    }
+    let node = Arc::new(Node { simulation: simulation.clone(), group });
+    Environment { spawner: node.clone(), clock: node.clone(), entropy: node.clone(), compute: node }
 }
 
 /// One label's share of the world.
@@ -50,11 +42,7 @@ impl Clock for Node {
     }
 
     fn sleep_until(&self, at: Duration) -> BoxFuture<()> {
-        Box::pin(Sleep {
-            simulation: self.simulation.clone(),
-            at,
-            timer: None,
-        })
+        Box::pin(Sleep { simulation: self.simulation.clone(), at, timer: None })
     }
 }
 
@@ -101,11 +89,7 @@ impl Compute for Node {
         let simulation = self.simulation.clone();
         let sleep_from_now = move |duration| {
             let at = simulation.now().saturating_add(duration);
-            Sleep {
-                simulation: simulation.clone(),
-                at,
-                timer: None,
-            }
+            Sleep { simulation: simulation.clone(), at, timer: None }
         };
         let cost = lock(&self.simulation.shared.state).costs.cost(kind).of(bytes);
         Box::pin(async move {

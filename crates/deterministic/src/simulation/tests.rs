@@ -47,9 +47,8 @@ fn one_seed_gives_one_trace_and_others_give_others() {
     for seed in 0..20 {
         assert_eq!(scenario(seed), scenario(seed), "seed {seed}");
     }
-    let orders: std::collections::BTreeSet<Vec<usize>> = (0..20)
-        .map(|seed| scenario(seed).1.into_iter().map(|(index, _)| index).collect())
-        .collect();
+    let orders: std::collections::BTreeSet<Vec<usize>> =
+        (0..20).map(|seed| scenario(seed).1.into_iter().map(|(index, _)| index).collect()).collect();
     assert!(orders.len() > 15, "only {} different schedules", orders.len());
 }
 
@@ -95,10 +94,7 @@ fn clock_moves_only_when_nothing_is_ready() {
     let simulation = Simulation::new(0);
     let clock = simulation.environment("a").clock;
     let far = clock.sleep(Duration::from_secs(1_000_000));
-    assert_eq!(
-        simulation.run_until(timeout(&*clock, Duration::from_secs(5), far)),
-        Ok(None)
-    );
+    assert_eq!(simulation.run_until(timeout(&*clock, Duration::from_secs(5), far)), Ok(None));
     assert_eq!(simulation.now(), START + Duration::from_secs(5));
     // The abandoned timer is gone: nothing is left to run for.
     simulation.run_until_idle().unwrap();
@@ -136,32 +132,15 @@ fn run_for_fires_what_is_due_and_no_more() {
 #[test]
 fn compute_charges_virtual_time_and_a_panic_is_an_error() {
     let simulation = Simulation::new(0);
-    let cost = Cost {
-        fixed_ns: 1_000,
-        per_kib_ns: 1_024,
-    };
+    let cost = Cost { fixed_ns: 1_000, per_kib_ns: 1_024 };
     simulation.set_costs(CostTable::free().with(ComputeKind::Hash, cost));
     let pool = simulation.environment("a").compute;
-    assert_eq!(
-        simulation.run_until(compute(&*pool, ComputeKind::Hash, 500, || 7)),
-        Ok(Ok(7))
-    );
+    assert_eq!(simulation.run_until(compute(&*pool, ComputeKind::Hash, 500, || 7)), Ok(Ok(7)));
     assert_eq!(simulation.now() - START, Duration::from_nanos(1_500));
-    assert_eq!(
-        simulation.run_until(compute(&*pool, ComputeKind::Sign, 500, || 7)),
-        Ok(Ok(7))
-    );
+    assert_eq!(simulation.run_until(compute(&*pool, ComputeKind::Sign, 500, || 7)), Ok(Ok(7)));
     assert_eq!(simulation.now() - START, Duration::from_nanos(1_500));
-    let outcome = simulation
-        .run_until(compute(&*pool, ComputeKind::Hash, 0, || -> u8 { panic!("no") }))
-        .unwrap();
-    assert_eq!(
-        outcome,
-        Err(ComputeError::Panicked {
-            kind: ComputeKind::Hash,
-            message: "no".to_string()
-        })
-    );
+    let outcome = simulation.run_until(compute(&*pool, ComputeKind::Hash, 0, || -> u8 { panic!("no") })).unwrap();
+    assert_eq!(outcome, Err(ComputeError::Panicked { kind: ComputeKind::Hash, message: "no".to_string() }));
 }
 
 #[test]
@@ -186,10 +165,7 @@ fn killed_node_is_gone_with_all_it_spawned_and_will_spawn() {
         }),
     );
     let clock = bob.clock.clone();
-    bob.spawner.spawn(
-        "sleeper",
-        Box::pin(async move { clock.sleep(Duration::from_secs(9)).await }),
-    );
+    bob.spawner.spawn("sleeper", Box::pin(async move { clock.sleep(Duration::from_secs(9)).await }));
     alice.spawner.spawn(
         "waits for bob",
         Box::pin(async move {
@@ -203,10 +179,7 @@ fn killed_node_is_gone_with_all_it_spawned_and_will_spawn() {
     assert_eq!((simulation.tasks(), simulation.now()), (Vec::new(), START));
     bob.spawner.spawn("late", Box::pin(async {}));
     assert_eq!((simulation.tasks(), simulation.kill("bob")), (Vec::new(), 0));
-    simulation
-        .environment("bob")
-        .spawner
-        .spawn("again", Box::pin(std::future::pending()));
+    simulation.environment("bob").spawner.spawn("again", Box::pin(std::future::pending()));
     assert_eq!(simulation.tasks()[0].to_string(), "bob/again");
 }
 
@@ -246,12 +219,7 @@ fn live_lock_ends_with_the_busiest_named() {
     node.spawner.spawn("mad", Box::pin(spin(u64::MAX)));
     simulation.set_step_limit(1_000);
     let error = simulation.run_until_idle().unwrap_err();
-    let SimulationError::StepLimit {
-        steps: 1_000, busiest, ..
-    } = &error
-    else {
-        panic!("{error}")
-    };
+    let SimulationError::StepLimit { steps: 1_000, busiest, .. } = &error else { panic!("{error}") };
     assert_eq!(busiest[0].0, "a/mad");
     assert_eq!(busiest[1], ("a/calm".to_string(), 3));
     // It is still there for the next run.
@@ -263,10 +231,7 @@ fn live_lock_ends_with_the_busiest_named() {
 #[test]
 fn what_never_comes_is_an_error_that_names_who_waits() {
     let simulation = Simulation::new(0);
-    simulation
-        .environment("a")
-        .spawner
-        .spawn("waiter", Box::pin(std::future::pending()));
+    simulation.environment("a").spawner.spawn("waiter", Box::pin(std::future::pending()));
     let error = simulation.run_until(std::future::pending::<()>()).unwrap_err();
     assert!(error.to_string().contains("waiter"), "{error}");
 }
@@ -278,17 +243,8 @@ fn panic_of_a_task_is_reported_once_and_others_go_on() {
     node.spawner.spawn("bad", Box::pin(async { panic!("oh {}", 1) }));
     let clock = node.clock.clone();
     let error = simulation.run_until(clock.sleep(Duration::from_secs(1))).unwrap_err();
-    let task = TaskInfo {
-        group: "a".to_string(),
-        name: "bad".to_string(),
-    };
-    assert_eq!(
-        error,
-        SimulationError::TaskPanicked {
-            task,
-            message: "oh 1".to_string()
-        }
-    );
+    let task = TaskInfo { group: "a".to_string(), name: "bad".to_string() };
+    assert_eq!(error, SimulationError::TaskPanicked { task, message: "oh 1".to_string() });
     simulation.run_until(clock.sleep(Duration::from_secs(1))).unwrap();
 }
 

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use codec::{Compact, Decode, Encode};
-use erasure_coding::{
-    Codec, Encoded, Error, Hash, MAX_CHUNKS, MAX_DATA_LEN, MAX_PROOF_DEPTH, Proof, verify,
-};
+use erasure_coding::{Codec, Encoded, Error, Hash, MAX_CHUNKS, MAX_DATA_LEN, MAX_PROOF_DEPTH, Proof, verify};
 
 use crate::{Draws, pick};
 
@@ -21,9 +19,7 @@ fn encoded() -> (Codec, Encoded, Hash) {
 
 fn flat(encoded: &Encoded) -> Vec<u8> {
     let n = encoded.codec().n() as u32;
-    (0..n)
-        .flat_map(|index| encoded.chunk(index).expect("index below n"))
-        .collect()
+    (0..n).flat_map(|index| encoded.chunk(index).expect("index below n")).collect()
 }
 
 #[test]
@@ -34,12 +30,7 @@ fn counts_and_lengths_have_ends() {
     let codec = Codec::new(N).unwrap();
     assert_eq!(codec.encode(&[]).unwrap_err(), Error::DataLength { len: 0 });
     let too_long = vec![0; MAX_DATA_LEN as usize + 1];
-    assert_eq!(
-        codec.encode(&too_long).unwrap_err(),
-        Error::DataLength {
-            len: MAX_DATA_LEN + 1
-        }
-    );
+    assert_eq!(codec.encode(&too_long).unwrap_err(), Error::DataLength { len: MAX_DATA_LEN + 1 });
     for len in [0, MAX_DATA_LEN + 1, u64::MAX] {
         let expected = Err(Error::DataLength { len });
         assert_eq!(codec.recover([], len, &[0; 32]), expected);
@@ -56,9 +47,7 @@ fn verify_refuses_every_changed_argument() {
     let (codec, encoded, root) = encoded();
     let chunk = encoded.chunk(3).unwrap();
     let proof = encoded.proof(3).unwrap();
-    let check = |root: &Hash, index, chunk: &[u8], len, proof: &Proof| {
-        codec.verify(root, index, chunk, len, proof)
-    };
+    let check = |root: &Hash, index, chunk: &[u8], len, proof: &Proof| codec.verify(root, index, chunk, len, proof);
     assert_eq!(check(&root, 3, &chunk, LEN, &proof), Ok(()));
 
     let mismatch = Err(Error::ProofMismatch { index: 3 });
@@ -70,46 +59,21 @@ fn verify_refuses_every_changed_argument() {
     assert_eq!(check(&[0; 32], 3, &chunk, LEN, &proof), mismatch);
     // Another length with the same length of chunk.
     assert_eq!(check(&root, 3, &chunk, LEN - 1, &proof), mismatch);
-    assert_eq!(
-        check(&root, 2, &chunk, LEN, &proof),
-        Err(Error::ProofMismatch { index: 2 })
-    );
-    assert_eq!(
-        check(&root, 3, &chunk, LEN, &encoded.proof(4).unwrap()),
-        mismatch
-    );
-    assert_eq!(
-        check(&root, N as u32, &chunk, LEN, &proof),
-        Err(Error::IndexOutOfRange { index: 10, n: N })
-    );
+    assert_eq!(check(&root, 2, &chunk, LEN, &proof), Err(Error::ProofMismatch { index: 2 }));
+    assert_eq!(check(&root, 3, &chunk, LEN, &encoded.proof(4).unwrap()), mismatch);
+    assert_eq!(check(&root, N as u32, &chunk, LEN, &proof), Err(Error::IndexOutOfRange { index: 10, n: N }));
     let (len, expected) = (chunk.len() - 2, chunk.len());
-    assert_eq!(
-        check(&root, 3, &chunk[2..], LEN, &proof),
-        Err(Error::ChunkLength {
-            index: 3,
-            len,
-            expected
-        })
-    );
+    assert_eq!(check(&root, 3, &chunk[2..], LEN, &proof), Err(Error::ChunkLength { index: 3, len, expected }));
     for count in [0, 3, 5, MAX_PROOF_DEPTH] {
         let mut siblings = proof.siblings().to_vec();
         siblings.resize(count, [0; 32]);
         let changed = Proof::try_from(siblings).unwrap();
-        assert_eq!(
-            check(&root, 3, &chunk, LEN, &changed),
-            Err(Error::ProofLength {
-                len: count,
-                expected: 4
-            })
-        );
+        assert_eq!(check(&root, 3, &chunk, LEN, &changed), Err(Error::ProofLength { len: count, expected: 4 }));
     }
     for level in 0..4 {
         let mut siblings = proof.siblings().to_vec();
         siblings[level][31] ^= 1;
-        assert_eq!(
-            check(&root, 3, &chunk, LEN, &Proof::try_from(siblings).unwrap()),
-            mismatch
-        );
+        assert_eq!(check(&root, 3, &chunk, LEN, &Proof::try_from(siblings).unwrap()), mismatch);
     }
 }
 
@@ -119,18 +83,11 @@ fn an_inner_node_is_no_chunk() {
     let codec = Codec::new(4).unwrap();
     let encoded = codec.encode(&Draws(8).bytes(128)).unwrap();
     let root = encoded.erasure_root();
-    let leaves = [
-        encoded.proof(1).unwrap().siblings()[0],
-        encoded.proof(0).unwrap().siblings()[0],
-    ];
+    let leaves = [encoded.proof(1).unwrap().siblings()[0], encoded.proof(0).unwrap().siblings()[0]];
     let upper = encoded.proof(0).unwrap().siblings()[1];
     let proof = Proof::try_from(vec![upper]).unwrap();
     for index in 0..4 {
-        assert!(
-            codec
-                .verify(&root, index, leaves.as_flattened(), 128, &proof)
-                .is_err()
-        );
+        assert!(codec.verify(&root, index, leaves.as_flattened(), 128, &proof).is_err());
     }
     // In a tree of that lesser depth the same proof would do, which is why n is not for a peer to say.
     assert!(verify(&root, 2, 0, leaves.as_flattened(), 128, &proof).is_err());
@@ -161,11 +118,7 @@ fn a_wrong_codeword_with_valid_proofs_is_an_invalid_encoding() {
         // Whichever k chunks one starts from: with the wrong one, without it, and the fast way.
         for indices in [[0, 1, 2, 3], [6, 7, 8, 9], [0, 5, 7, 9], [1, 2, 4, 8]] {
             let result = codec.recover(pick(&cheat, &indices), LEN, &root);
-            assert_eq!(
-                result,
-                Err(Error::InvalidEncoding),
-                "chunk {wrong} wrong, from {indices:?}"
-            );
+            assert_eq!(result, Err(Error::InvalidEncoding), "chunk {wrong} wrong, from {indices:?}");
         }
     }
 }
@@ -192,51 +145,26 @@ fn recovery_refuses_what_is_not_k_distinct_chunks() {
     let (codec, encoded, root) = encoded();
     let recover = |chunks: Vec<(u32, Bytes)>| codec.recover(chunks, LEN, &root);
 
-    assert_eq!(
-        recover(vec![]),
-        Err(Error::NotEnoughChunks { got: 0, needed: 4 })
-    );
-    assert_eq!(
-        recover(pick(&encoded, &[1, 2, 9])),
-        Err(Error::NotEnoughChunks { got: 3, needed: 4 })
-    );
-    assert_eq!(
-        recover(pick(&encoded, &[1, 2, 9, 2, 5])),
-        Err(Error::DuplicateChunk { index: 2 })
-    );
+    assert_eq!(recover(vec![]), Err(Error::NotEnoughChunks { got: 0, needed: 4 }));
+    assert_eq!(recover(pick(&encoded, &[1, 2, 9])), Err(Error::NotEnoughChunks { got: 3, needed: 4 }));
+    assert_eq!(recover(pick(&encoded, &[1, 2, 9, 2, 5])), Err(Error::DuplicateChunk { index: 2 }));
     let mut beyond = pick(&encoded, &[0, 1, 2, 3]);
     beyond.push((10, encoded.chunk(0).unwrap()));
-    assert_eq!(
-        recover(beyond),
-        Err(Error::IndexOutOfRange { index: 10, n: N })
-    );
+    assert_eq!(recover(beyond), Err(Error::IndexOutOfRange { index: 10, n: N }));
     for len in [0, 125, 128, 1000] {
         let mut uneven = pick(&encoded, &[0, 1, 2]);
         uneven.push((7, vec![0; len].into()));
-        let expected = Err(Error::ChunkLength {
-            index: 7,
-            len,
-            expected: 126,
-        });
+        let expected = Err(Error::ChunkLength { index: 7, len, expected: 126 });
         assert_eq!(recover(uneven), expected);
     }
-    assert_eq!(
-        codec.commit(vec![0; 1259], LEN).unwrap_err(),
-        Error::BufferLength {
-            len: 1259,
-            expected: 1260
-        }
-    );
+    assert_eq!(codec.commit(vec![0; 1259], LEN).unwrap_err(), Error::BufferLength { len: 1259, expected: 1260 });
 }
 
 #[test]
 fn proofs_are_bounded_when_decoded() {
     for count in [0, 1, MAX_PROOF_DEPTH] {
         let bytes = vec![[1_u8; 32]; count].encode();
-        assert_eq!(
-            Proof::decode(&mut &bytes[..]).unwrap().siblings().len(),
-            count
-        );
+        assert_eq!(Proof::decode(&mut &bytes[..]).unwrap().siblings().len(), count);
         if count > 0 {
             assert!(Proof::decode(&mut &bytes[..bytes.len() - 1]).is_err());
         }
@@ -263,27 +191,17 @@ fn arbitrary_input_is_refused_without_a_panic() {
         let index = [0, 1, 5, 32, 40_000, u32::MAX][draws.below(6)];
         let chunk_len = draws.below(70);
         let chunk = &garbage[..chunk_len];
-        assert!(
-            verify(&[9; 32], n, index, chunk, data_len, &proof).is_err(),
-            "seed {seed}"
-        );
+        assert!(verify(&[9; 32], n, index, chunk, data_len, &proof).is_err(), "seed {seed}");
         let Ok(codec) = Codec::new(n) else { continue };
         // Sometimes the length that fits, so that garbage reaches the decoder.
         let fitting = codec.chunk_len(data_len).unwrap_or(0).min(600);
         let chunks = (0..draws.below(40)).map(|_| {
             let index = draws.below(n + n / 4 + 1) as u32;
-            let len = if draws.below(20) == 0 {
-                draws.below(40)
-            } else {
-                fitting
-            };
+            let len = if draws.below(20) == 0 { draws.below(40) } else { fitting };
             (index, Bytes::copy_from_slice(&garbage[..len]))
         });
         let chunks: Vec<_> = chunks.collect();
-        assert!(
-            codec.recover(chunks, data_len, &[9; 32]).is_err(),
-            "seed {seed}"
-        );
+        assert!(codec.recover(chunks, data_len, &[9; 32]).is_err(), "seed {seed}");
     }
 }
 
@@ -295,11 +213,8 @@ fn k_chunks_of_garbage_reach_the_decoder_and_are_refused() {
         let codec = Codec::new(n).unwrap();
         let data_len = 1 + draws.below(3000);
         let chunk_len = codec.chunk_len(data_len as u64).unwrap();
-        let chunks: Vec<(u32, Bytes)> = draws
-            .distinct(codec.k(), n)
-            .into_iter()
-            .map(|index| (index, draws.bytes(chunk_len).into()))
-            .collect();
+        let chunks: Vec<(u32, Bytes)> =
+            draws.distinct(codec.k(), n).into_iter().map(|index| (index, draws.bytes(chunk_len).into())).collect();
         let result = codec.recover(chunks, data_len as u64, &[9; 32]);
         assert_eq!(result, Err(Error::InvalidEncoding), "seed {seed}");
     }

@@ -43,8 +43,5 @@ impl Draws {
 
 /// The chunks of `encoded` at `indices`, as recovery takes them.
 fn pick(encoded: &Encoded, indices: &[u32]) -> Vec<(u32, Bytes)> {
-    indices
-        .iter()
-        .map(|index| (*index, encoded.chunk(*index).expect("index below n")))
-        .collect()
+    indices.iter().map(|index| (*index, encoded.chunk(*index).expect("index below n"))).collect()
 }

@@ -22,10 +22,7 @@ fn is_a_bijection_with_its_inverse() {
             for validator in 0..n as u32 {
                 let chunk = permutation.chunk_index(validator).unwrap();
                 assert!((chunk as usize) < n);
-                assert!(
-                    chunks.insert(chunk),
-                    "n = {n}, core {core}: chunk {chunk} twice"
-                );
+                assert!(chunks.insert(chunk), "n = {n}, core {core}: chunk {chunk} twice");
                 assert_eq!(permutation.validator_index(chunk), Ok(validator));
             }
         }
@@ -36,9 +33,7 @@ fn is_a_bijection_with_its_inverse() {
 fn depends_on_core_and_block() {
     let all = |core, block: [u8; 32]| -> Vec<u32> {
         let permutation = ChunkPermutation::new(100, core, &block).unwrap();
-        (0..100)
-            .map(|v| permutation.chunk_index(v).unwrap())
-            .collect()
+        (0..100).map(|v| permutation.chunk_index(v).unwrap()).collect()
     };
     assert_eq!(all(0, [1; 32]), all(0, [1; 32]));
     assert_ne!(all(0, [1; 32]), all(1, [1; 32]));
@@ -64,10 +59,7 @@ fn spreads_the_data_chunks_of_a_block_evenly() {
             }
         }
         let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
-        assert!(
-            most - least <= 1,
-            "seed {seed}: from {least} to {most} data chunks"
-        );
+        assert!(most - least <= 1, "seed {seed}: from {least} to {most} data chunks");
     }
 }
 
@@ -85,8 +77,6 @@ fn refuses_indices_and_counts_that_do_not_exist() {
 #[test]
 fn golden_values() {
     let permutation = ChunkPermutation::new(10, 2, &[0xab; 32]).unwrap();
-    let chunks: Vec<u32> = (0..10)
-        .map(|v| permutation.chunk_index(v).unwrap())
-        .collect();
+    let chunks: Vec<u32> = (0..10).map(|v| permutation.chunk_index(v).unwrap()).collect();
     assert_eq!(chunks, [2, 1, 0, 9, 8, 7, 6, 5, 4, 3]);
 }

@@ -9,18 +9,9 @@ fn check(codec: Codec, data: &[u8], choices: impl IntoIterator<Item = Vec<u32>>)
     let root = encoded.erasure_root();
     for indices in choices {
         let recovered = codec.recover(pick(&encoded, &indices), encoded.data_len(), &root);
-        let recovered = recovered.unwrap_or_else(|error| {
-            panic!(
-                "n = {}, {} bytes from {indices:?}: {error}",
-                codec.n(),
-                data.len()
-            )
-        });
-        assert!(
-            recovered == data,
-            "n = {}, other data from {indices:?}",
-            codec.n()
-        );
+        let recovered = recovered
+            .unwrap_or_else(|error| panic!("n = {}, {} bytes from {indices:?}: {error}", codec.n(), data.len()));
+        assert!(recovered == data, "n = {}, other data from {indices:?}", codec.n());
     }
 }
 
@@ -74,16 +65,12 @@ fn the_greatest_code() {
     let encoded = codec.encode(&draws.bytes(40_000)).unwrap();
     let root = encoded.erasure_root();
     let indices = draws.distinct(codec.k(), MAX_CHUNKS);
-    let recovered = codec
-        .recover(pick(&encoded, &indices), 40_000, &root)
-        .unwrap();
+    let recovered = codec.recover(pick(&encoded, &indices), 40_000, &root).unwrap();
     assert!(recovered == encoded.data());
     let last = MAX_CHUNKS as u32 - 1;
     let proof = encoded.proof(last).unwrap();
     assert_eq!(proof.siblings().len(), MAX_PROOF_DEPTH);
-    codec
-        .verify(&root, last, &encoded.chunk(last).unwrap(), 40_000, &proof)
-        .unwrap();
+    codec.verify(&root, last, &encoded.chunk(last).unwrap(), 40_000, &proof).unwrap();
 }
 
 #[test]
@@ -102,17 +89,7 @@ fn data_chunks_are_the_data() {
 
 #[test]
 fn every_chunk_has_a_proof_of_exact_depth() {
-    for (n, depth) in [
-        (1, 0),
-        (2, 1),
-        (3, 2),
-        (4, 2),
-        (5, 3),
-        (8, 3),
-        (9, 4),
-        (100, 7),
-        (1000, 10),
-    ] {
+    for (n, depth) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (100, 7), (1000, 10)] {
         let codec = Codec::new(n).unwrap();
         let encoded = codec.encode(&Draws(5).bytes(700)).unwrap();
         let root = encoded.erasure_root();
@@ -129,14 +106,9 @@ fn reconstruction_gives_the_missing_chunk_and_its_proof() {
     let codec = Codec::new(7).unwrap();
     let encoded = codec.encode(&Draws(6).bytes(99)).unwrap();
     let root = encoded.erasure_root();
-    let again = codec
-        .reconstruct(pick(&encoded, &[6, 1, 4]), 99, &root)
-        .unwrap();
+    let again = codec.reconstruct(pick(&encoded, &[6, 1, 4]), 99, &root).unwrap();
     let (chunk, proof) = (again.chunk(2).unwrap(), again.proof(2).unwrap());
-    assert_eq!(
-        (&chunk, &proof),
-        (&encoded.chunk(2).unwrap(), &encoded.proof(2).unwrap())
-    );
+    assert_eq!((&chunk, &proof), (&encoded.chunk(2).unwrap(), &encoded.proof(2).unwrap()));
     codec.verify(&root, 2, &chunk, 99, &proof).unwrap();
 }
 
@@ -167,9 +139,6 @@ fn recovery_reads_no_further_than_its_first_refusal() {
         (index, encoded.chunk(index).unwrap())
     });
     let result = codec.recover(endless, 4, &encoded.erasure_root());
-    assert_eq!(
-        result,
-        Err(erasure_coding::Error::DuplicateChunk { index: 0 })
-    );
+    assert_eq!(result, Err(erasure_coding::Error::DuplicateChunk { index: 0 }));
     assert_eq!(taken, 5);
 }

@@ -18,57 +18,22 @@ fn pairs() -> Vec<(&'static str, Claim, Claim, bool)> {
     let s = statement;
     vec![
         ("two seconded here", s(here, Seconded, 1), s(here, Seconded, 2), true),
-        (
-            "seconded on two forks",
-            s(here, Seconded, 1),
-            s(there, Seconded, 2),
-            false,
-        ),
+        ("seconded on two forks", s(here, Seconded, 1), s(there, Seconded, 2), false),
         ("seconded, then valid", s(here, Seconded, 1), s(here, Valid, 1), true),
         ("valid, then seconded", s(here, Valid, 1), s(here, Seconded, 1), true),
-        (
-            "seconded, then invalid",
-            s(here, Seconded, 1),
-            s(here, Invalid, 1),
-            true,
-        ),
+        ("seconded, then invalid", s(here, Seconded, 1), s(here, Invalid, 1), true),
         ("valid, then invalid", s(here, Valid, 1), s(here, Invalid, 1), true),
         ("invalid, then valid", s(here, Invalid, 1), s(here, Valid, 1), true),
         ("invalid elsewhere", s(here, Valid, 1), s(there, Invalid, 1), true),
-        (
-            "seconded one, valid another",
-            s(here, Seconded, 1),
-            s(here, Valid, 2),
-            false,
-        ),
+        ("seconded one, valid another", s(here, Seconded, 1), s(here, Valid, 2), false),
         ("valid on two", s(here, Valid, 1), s(here, Valid, 2), false),
-        (
-            "two bitfields here",
-            bitfield(here, &[true]),
-            bitfield(here, &[false]),
-            true,
-        ),
-        (
-            "longer bitfield",
-            bitfield(here, &[true]),
-            bitfield(here, &[true, false]),
-            true,
-        ),
-        (
-            "bitfields on two forks",
-            bitfield(here, &[true]),
-            bitfield(there, &[false]),
-            false,
-        ),
+        ("two bitfields here", bitfield(here, &[true]), bitfield(here, &[false]), true),
+        ("longer bitfield", bitfield(here, &[true]), bitfield(here, &[true, false]), true),
+        ("bitfields on two forks", bitfield(here, &[true]), bitfield(there, &[false]), false),
         ("two seals of a slot", seal(7, 1), seal(7, 2), true),
         ("seals of two slots", seal(7, 1), seal(8, 2), false),
         ("two prevotes", finality(3, Prevote, 1), finality(3, Prevote, 2), true),
-        (
-            "prevote, precommit",
-            finality(3, Prevote, 1),
-            finality(3, Precommit, 2),
-            false,
-        ),
+        ("prevote, precommit", finality(3, Prevote, 1), finality(3, Precommit, 2), false),
         ("two rounds", finality(3, Prevote, 1), finality(4, Prevote, 2), false),
         ("bitfield, statement", bitfield(here, &[true]), s(here, Valid, 1), false),
     ]
@@ -103,15 +68,11 @@ fn a_refused_claim_takes_no_slot() {
     let world = World::new();
     let keystore = world.open().unwrap();
     let here = context(1, 10);
-    world
-        .sign(&keystore, &statement(here, CompactVote::Seconded, 1))
-        .unwrap();
+    world.sign(&keystore, &statement(here, CompactVote::Seconded, 1)).unwrap();
     let refused = statement(here, CompactVote::Seconded, 2);
     assert!(is_conflict(&world.sign(&keystore, &refused)));
     // Had it left a trace on candidate 2, this would be refused.
-    world
-        .sign(&keystore, &statement(here, CompactVote::Invalid, 2))
-        .unwrap();
+    world.sign(&keystore, &statement(here, CompactVote::Invalid, 2)).unwrap();
 }
 
 #[test]
@@ -121,10 +82,7 @@ fn a_repeated_claim_is_not_written_again() {
     world.sign(&keystore, &seal(1, 1)).unwrap();
     let length = world.disk.len(JOURNAL_PATH).unwrap();
     world.sign(&keystore, &seal(1, 1)).unwrap();
-    let identity = Claim::PeerIdentity {
-        peer: vec![1],
-        session: 2,
-    };
+    let identity = Claim::PeerIdentity { peer: vec![1], session: 2 };
     world.sign(&keystore, &identity).unwrap();
     assert_eq!(world.disk.len(JOURNAL_PATH).unwrap(), length);
     assert_eq!(keystore.claims(), 1);
@@ -176,26 +134,13 @@ fn what_is_forgotten_is_refused_for_good() {
     assert_eq!(keystore.claims(), claims - 4);
     let error = world.sign(&keystore, &claim(2, 2)).unwrap_err();
     assert!(error.to_string().contains("session 2, which is forgotten"), "{error}");
-    assert!(
-        is_conflict(&world.sign(&keystore, &claim(1, 9))),
-        "nobody knows what was said then"
-    );
+    assert!(is_conflict(&world.sign(&keystore, &claim(1, 9))), "nobody knows what was said then");
     world.sign(&keystore, &claim(3, 3)).unwrap();
     let contradiction = statement(context(3, 10), CompactVote::Invalid, 3);
     assert!(is_conflict(&world.sign(&keystore, &contradiction)));
-    assert!(
-        is_conflict(&world.sign(&keystore, &seal(1, 2))),
-        "slots are forgotten by themselves"
-    );
-    let slots = ForgetBefore {
-        slot: 2,
-        ..ForgetBefore::default()
-    };
-    world
-        .simulation
-        .run_until(keystore.forget_before(slots))
-        .unwrap()
-        .unwrap();
+    assert!(is_conflict(&world.sign(&keystore, &seal(1, 2))), "slots are forgotten by themselves");
+    let slots = ForgetBefore { slot: 2, ..ForgetBefore::default() };
+    world.simulation.run_until(keystore.forget_before(slots)).unwrap().unwrap();
     assert!(is_conflict(&world.sign(&keystore, &seal(1, 1))));
 }
 
@@ -203,12 +148,8 @@ fn what_is_forgotten_is_refused_for_good() {
 fn a_statement_repeated_in_a_later_session_is_kept_for_that_session() {
     let world = World::new();
     let keystore = world.open().unwrap();
-    world
-        .sign(&keystore, &statement(context(1, 10), CompactVote::Valid, 1))
-        .unwrap();
-    world
-        .sign(&keystore, &statement(context(2, 20), CompactVote::Valid, 1))
-        .unwrap();
+    world.sign(&keystore, &statement(context(1, 10), CompactVote::Valid, 1)).unwrap();
+    world.sign(&keystore, &statement(context(2, 20), CompactVote::Valid, 1)).unwrap();
     drop(keystore);
     let keystore = world.open().unwrap();
     world.forget(&keystore, 2).unwrap();
@@ -235,10 +176,7 @@ fn collator_signatures_and_lots_verify() {
     let signature = keystore.sign_as_collator(b"collation").unwrap();
     assert!(collator.verify(b"collation", &signature));
     let key = ValidatorId(alice().public());
-    let (one, two) = (
-        keystore.vrf_sign(&key, b"slot").unwrap(),
-        keystore.vrf_sign(&key, b"slot").unwrap(),
-    );
+    let (one, two) = (keystore.vrf_sign(&key, b"slot").unwrap(), keystore.vrf_sign(&key, b"slot").unwrap());
     assert_eq!(one.pre_output, two.pre_output);
     assert_ne!(one.proof, two.proof, "each proof has its own nonce");
     assert!(vrf_verify(&key.0, vrf_input_bytes(b"slot"), &two).is_some());
@@ -248,10 +186,7 @@ fn collator_signatures_and_lots_verify() {
 #[test]
 fn signatures_repeat_with_the_seed() {
     let sign = |seed| {
-        let world = World {
-            simulation: Simulation::new(seed),
-            ..World::new()
-        };
+        let world = World { simulation: Simulation::new(seed), ..World::new() };
         let keystore = world.open().unwrap();
         world.sign(&keystore, &seal(1, 1)).unwrap()
     };

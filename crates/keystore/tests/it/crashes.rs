@@ -10,15 +10,9 @@ fn script() -> Vec<(Claim, Claim)> {
     let mut script = Vec::new();
     for parent in 1..=3 {
         let at = context(u32::from(parent), parent);
-        script.push((
-            statement(at, CompactVote::Seconded, parent),
-            statement(at, CompactVote::Seconded, 100 + parent),
-        ));
+        script.push((statement(at, CompactVote::Seconded, parent), statement(at, CompactVote::Seconded, 100 + parent)));
         script.push((bitfield(at, &[true, false]), bitfield(at, &[true, true])));
-        script.push((
-            statement(at, CompactVote::Valid, 50 + parent),
-            statement(at, CompactVote::Invalid, 50 + parent),
-        ));
+        script.push((statement(at, CompactVote::Valid, 50 + parent), statement(at, CompactVote::Invalid, 50 + parent)));
         script.push((seal(parent.into(), 1), seal(parent.into(), 2)));
         script.push((
             finality(parent.into(), FinalityStage::Precommit, 1),

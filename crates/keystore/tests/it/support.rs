@@ -16,18 +16,12 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self {
-            simulation: Simulation::new(1),
-            disk: Arc::new(MemoryDisk::new()),
-        }
+        Self { simulation: Simulation::new(1), disk: Arc::new(MemoryDisk::new()) }
     }
 
     pub(crate) fn open(&self) -> Result<JournalledKeystore, OpenError> {
         let environment = self.simulation.environment("node");
-        let keys = Keys {
-            validators: vec![alice(), bob()],
-            collator: Some(Pair::from_name("carol")),
-        };
+        let keys = Keys { validators: vec![alice(), bob()], collator: Some(Pair::from_name("carol")) };
         let disk: Arc<dyn Disk> = self.disk.clone();
         JournalledKeystore::open(disk, keys, environment.entropy, environment.compute)
     }
@@ -51,11 +45,7 @@ impl World {
     }
 
     pub(crate) fn forget(&self, keystore: &JournalledKeystore, session: SessionIndex) -> Result<(), KeystoreError> {
-        let before = keystore::ledger::ForgetBefore {
-            session,
-            slot: 0,
-            voter_set: 0,
-        };
+        let before = keystore::ledger::ForgetBefore { session, slot: 0, voter_set: 0 };
         self.simulation.run_until(keystore.forget_before(before)).unwrap()
     }
 }
@@ -69,41 +59,24 @@ pub(crate) fn bob() -> Pair {
 }
 
 pub(crate) fn context(session_index: SessionIndex, parent: u8) -> SigningContext {
-    SigningContext {
-        session_index,
-        parent_hash: Hash::repeat(parent),
-    }
+    SigningContext { session_index, parent_hash: Hash::repeat(parent) }
 }
 
 pub(crate) fn statement(context: SigningContext, vote: fn(CandidateHash) -> CompactVote, candidate: u8) -> Claim {
-    Claim::Statement {
-        context,
-        vote: vote(CandidateHash(Hash::repeat(candidate))),
-    }
+    Claim::Statement { context, vote: vote(CandidateHash(Hash::repeat(candidate))) }
 }
 
 pub(crate) fn bitfield(context: SigningContext, bits: &[bool]) -> Claim {
     let bits: Bits = bits.iter().copied().collect();
-    Claim::Bitfield {
-        context,
-        bitfield: AvailabilityBitfield(bits),
-    }
+    Claim::Bitfield { context, bitfield: AvailabilityBitfield(bits) }
 }
 
 pub(crate) fn seal(slot: u64, block: u8) -> Claim {
-    Claim::BlockSeal {
-        slot,
-        pre_seal_hash: Hash::repeat(block),
-    }
+    Claim::BlockSeal { slot, pre_seal_hash: Hash::repeat(block) }
 }
 
 pub(crate) fn finality(round: u64, stage: FinalityStage, target: u8) -> Claim {
-    Claim::FinalityVote {
-        set_id: 4,
-        round,
-        stage,
-        payload: vec![target; 50],
-    }
+    Claim::FinalityVote { set_id: 4, round, stage, payload: vec![target; 50] }
 }
 
 pub(crate) fn is_conflict<T: std::fmt::Debug>(outcome: &Result<T, KeystoreError>) -> bool {

@@ -276,7 +276,8 @@ pub(super) fn message_counts<'a>(edges: impl IntoIterator<Item = &'a EdgeSnapsho
 /// nothing.
 pub(super) fn stuck_step(before: &MessageCounts, after: &MessageCounts, backed_since: bool) -> Step {
     let moved = |message: &str| after.get(message) > before.get(message);
-    let stuck = |steps: &[(Step, &'static str)]| steps.iter().find(|(_, message)| !moved(message)).map(|(step, _)| *step);
+    let stuck =
+        |steps: &[(Step, &'static str)]| steps.iter().find(|(_, message)| !moved(message)).map(|(step, _)| *step);
     let (to_offered, from_stored) = Step::MESSAGES.split_at(7);
     if backed_since {
         return stuck(from_stored).unwrap_or(Step::Included);

@@ -113,8 +113,7 @@ impl SimulatedNetwork {
             index: Arc::new(MemoryIndex::default()),
             validation,
         };
-        let peers: Vec<(PeerId, Vec<Address>)> =
-            (0..self.len()).map(|other| (self.peer(other), Vec::new())).collect();
+        let peers: Vec<(PeerId, Vec<Address>)> = (0..self.len()).map(|other| (self.peer(other), Vec::new())).collect();
         let spec = self.config.node_spec(position, &peers);
         let started = self.simulation.run_until(Node::start(spec, ground, change));
         let node = started.map_err(|source| SimulatedError::Simulation { seed: self.simulation.seed(), source })??;
@@ -127,9 +126,11 @@ impl SimulatedNetwork {
     /// # Errors
     /// If one does not start.
     pub fn start_all(&mut self) -> Result<(), SimulatedError> {
-        (0..self.len()).filter(|position| !self.nodes.contains_key(position)).collect::<Vec<_>>().into_iter().try_for_each(
-            |position| self.start_node(position),
-        )
+        (0..self.len())
+            .filter(|position| !self.nodes.contains_key(position))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|position| self.start_node(position))
     }
 
     /// A running node.

@@ -13,15 +13,9 @@ use primitives::{
 fn oversize_and_trailing_bytes_are_refused() {
     let encoded = vec![1u8, 2, 3].encode();
     assert_eq!(decode_limited::<Vec<u8>>(&encoded, 4), Ok(vec![1, 2, 3]));
-    assert_eq!(
-        decode_limited::<Vec<u8>>(&encoded, 3),
-        Err(DecodeError::TooLarge { found: 4, max: 3 })
-    );
+    assert_eq!(decode_limited::<Vec<u8>>(&encoded, 3), Err(DecodeError::TooLarge { found: 4, max: 3 }));
     let trailing = [encoded, vec![0]].concat();
-    assert!(matches!(
-        decode_limited::<Vec<u8>>(&trailing, 9),
-        Err(DecodeError::Malformed(_))
-    ));
+    assert!(matches!(decode_limited::<Vec<u8>>(&trailing, 9), Err(DecodeError::Malformed(_))));
 }
 
 #[test]
@@ -37,10 +31,7 @@ fn lengths_beyond_the_input_are_refused() {
 fn a_bounded_sequence_refuses_one_item_too_many() {
     let many = vec![Vec::<u8>::new(); MAX_UPWARD_MESSAGES + 1];
     assert!(UpwardMessages::decode(&mut &many.encode()[..]).is_err());
-    let error = TooLong {
-        found: MAX_UPWARD_MESSAGES + 1,
-        max: MAX_UPWARD_MESSAGES,
-    };
+    let error = TooLong { found: MAX_UPWARD_MESSAGES + 1, max: MAX_UPWARD_MESSAGES };
     assert_eq!(UpwardMessages::try_from(many.clone()), Err(error));
     let most = UpwardMessages::try_from(many[1..].to_vec()).unwrap();
     assert_eq!(UpwardMessages::decode(&mut &most.encode()[..]), Ok(most));
@@ -69,10 +60,7 @@ fn mutations_of_real_bytes_never_panic() {
 fn try_all(bytes: &[u8]) {
     fn attempt<T: Decode + Encode>(bytes: &[u8]) -> Option<T> {
         let value = decode_limited::<T>(bytes, bytes.len()).ok()?;
-        assert!(
-            value.encode().len() <= bytes.len(),
-            "a value does not grow by being read"
-        );
+        assert!(value.encode().len() <= bytes.len(), "a value does not grow by being read");
         Some(value)
     }
     if let Some(backed) = attempt::<BackedCandidate>(bytes) {

@@ -14,10 +14,7 @@ use primitives::{
 };
 use serde_json::Value;
 
-const CONTEXT: SigningContext = SigningContext {
-    session_index: 77,
-    parent_hash: Hash::repeat(0x22),
-};
+const CONTEXT: SigningContext = SigningContext { session_index: 77, parent_hash: Hash::repeat(0x22) };
 
 fn fields() -> DescriptorFields {
     let inputs = &vectors()["candidate_descriptor"][0]["inputs"];
@@ -41,11 +38,7 @@ fn descriptor(name: &str) -> CandidateDescriptor {
             key[..8].fill(0);
             let mut signature = [1; 64];
             signature[..32].fill(0);
-            Ok(CandidateDescriptor::new_v1(
-                fields(),
-                CollatorId(key),
-                Signature(signature),
-            ))
+            Ok(CandidateDescriptor::new_v1(fields(), CollatorId(key), Signature(signature)))
         }
         other => panic!("no descriptor {other}"),
     };
@@ -55,24 +48,12 @@ fn descriptor(name: &str) -> CandidateDescriptor {
 fn commitments(kind: usize) -> CandidateCommitments {
     match kind {
         0 => CandidateCommitments::default(),
-        1 => CandidateCommitments {
-            head_data: HeadData(vec![1, 2, 3]),
-            hrmp_watermark: 7,
-            ..Default::default()
-        },
+        1 => CandidateCommitments { head_data: HeadData(vec![1, 2, 3]), hrmp_watermark: 7, ..Default::default() },
         _ => CandidateCommitments {
-            upward_messages: vec![vec![9, 9], vec![], UmpSignal::SelectCore(2, 0).encode()]
-                .try_into()
-                .unwrap(),
+            upward_messages: vec![vec![9, 9], vec![], UmpSignal::SelectCore(2, 0).encode()].try_into().unwrap(),
             horizontal_messages: vec![
-                OutboundHrmpMessage {
-                    recipient: ParaId(2001),
-                    data: vec![0xaa; 5],
-                },
-                OutboundHrmpMessage {
-                    recipient: ParaId(2004),
-                    data: vec![],
-                },
+                OutboundHrmpMessage { recipient: ParaId(2001), data: vec![0xaa; 5] },
+                OutboundHrmpMessage { recipient: ParaId(2004), data: vec![] },
             ]
             .try_into()
             .unwrap(),
@@ -85,10 +66,7 @@ fn commitments(kind: usize) -> CandidateCommitments {
 }
 
 fn candidate() -> CommittedCandidateReceipt {
-    CommittedCandidateReceipt {
-        descriptor: descriptor("v2"),
-        commitments: commitments(1),
-    }
+    CommittedCandidateReceipt { descriptor: descriptor("v2"), commitments: commitments(1) }
 }
 
 fn version(name: &str) -> DescriptorVersion {
@@ -97,10 +75,7 @@ fn version(name: &str) -> DescriptorVersion {
         "V2" => DescriptorVersion::V2,
         "V3" => DescriptorVersion::V3,
         unknown => {
-            let number = unknown
-                .strip_prefix("Unknown(")
-                .and_then(|rest| rest.strip_suffix(')'))
-                .unwrap();
+            let number = unknown.strip_prefix("Unknown(").and_then(|rest| rest.strip_suffix(')')).unwrap();
             DescriptorVersion::Unknown(number.parse().unwrap())
         }
     }
@@ -139,21 +114,9 @@ fn descriptors_are_read_like_the_relay_chain_reads_them() {
         assert_eq!(golden.len(), CandidateDescriptor::ENCODED_SIZE);
         assert_eq!(Hash::of(&read), hash(case, "blake2_256"), "{name}");
         assert_eq!(read.version(), version(text(case, "version_new_rules")), "{name}");
-        assert_eq!(
-            read.version_by_old_rules(),
-            version(text(case, "version_old_rules")),
-            "{name}"
-        );
-        assert_eq!(
-            acceptance(&read.check_version(false)),
-            text(case, "accept_v3_disabled"),
-            "{name}"
-        );
-        assert_eq!(
-            acceptance(&read.check_version(true)),
-            text(case, "accept_v3_enabled"),
-            "{name}"
-        );
+        assert_eq!(read.version_by_old_rules(), version(text(case, "version_old_rules")), "{name}");
+        assert_eq!(acceptance(&read.check_version(false)), text(case, "accept_v3_disabled"), "{name}");
+        assert_eq!(acceptance(&read.check_version(true)), text(case, "accept_v3_enabled"), "{name}");
         let optional = |field: &str| case[field].as_u64().map(|value| u32::try_from(value).unwrap());
         assert_eq!(read.core_index().map(|core| core.0), optional("core_index"), "{name}");
         assert_eq!(read.session_index(), optional("session_index"), "{name}");
@@ -170,19 +133,9 @@ fn commitments_and_their_signals() {
         assert_scale(&built, &bytes(case, "scale"));
         assert_eq!(built.hash(), hash(case, "hash"));
         let expected = if kind == 2 { Some((2, 0)) } else { None };
-        assert_eq!(
-            built.ump_signals(),
-            Ok(UmpSignals {
-                select_core: expected,
-                approved_peer: None
-            })
-        );
+        assert_eq!(built.ump_signals(), Ok(UmpSignals { select_core: expected, approved_peer: None }));
         let debug = text(case, "ump_signals");
-        assert_eq!(
-            debug.contains("CoreSelector(2), ClaimQueueOffset(0)"),
-            expected.is_some(),
-            "{debug}"
-        );
+        assert_eq!(debug.contains("CoreSelector(2), ClaimQueueOffset(0)"), expected.is_some(), "{debug}");
         assert!(debug.ends_with("approved_peer: None })"), "{debug}");
     }
 }
@@ -193,10 +146,7 @@ fn head_data_and_code() {
         let head = HeadData(bytes(case, "bytes"));
         assert_scale(&head, &bytes(case, "head_data_scale"));
         assert_eq!(head.hash(), hash(case, "head_data_hash"));
-        assert_eq!(
-            ValidationCode::from(head.0).hash().0,
-            hash(case, "validation_code_hash")
-        );
+        assert_eq!(ValidationCode::from(head.0).hash().0, hash(case, "validation_code_hash"));
     }
 }
 
@@ -222,9 +172,7 @@ fn persisted_validation_data() {
 #[test]
 fn proofs_of_validity() {
     for case in rows(&vectors()["pov"]) {
-        let pov = PoV {
-            block_data: BlockData::from(bytes(case, "block_data")),
-        };
+        let pov = PoV { block_data: BlockData::from(bytes(case, "block_data")) };
         assert_scale(&pov, &bytes(case, "scale"));
         assert_eq!(pov.hash(), hash(case, "pov_hash"));
         assert_eq!(pov.encoded_len(), bytes(case, "scale").len());
@@ -247,11 +195,7 @@ fn thresholds() {
 fn minimum_backing_votes() {
     for row in rows(&vectors()["effective_minimum_backing_votes"]["rows"]) {
         let configured = u32::try_from(number(&row[1])).unwrap();
-        assert_eq!(
-            effective_minimum_backing_votes(number(&row[0]), configured),
-            number(&row[2]),
-            "{row}"
-        );
+        assert_eq!(effective_minimum_backing_votes(number(&row[0]), configured), number(&row[2]), "{row}");
     }
 }
 
@@ -265,10 +209,7 @@ fn storage_keys() {
         ("EPOCH_INDEX", well_known_keys::epoch_index().to_vec()),
         ("dmq_mqc_head(2000)", well_known_keys::dmq_mqc_head(para)),
         ("para_head(2000)", well_known_keys::para_head(para)),
-        (
-            "upgrade_go_ahead_signal(2000)",
-            well_known_keys::upgrade_go_ahead_signal(para),
-        ),
+        ("upgrade_go_ahead_signal(2000)", well_known_keys::upgrade_go_ahead_signal(para)),
     ];
     assert_eq!(vectors()["well_known_keys"].as_object().unwrap().len(), keys.len());
     for (name, key) in keys {
@@ -288,10 +229,7 @@ fn receipts() {
         assert_scale(&receipt, &bytes(case, "receipt_scale"));
         assert_eq!(receipt.commitments_hash, hash(case, "commitments_hash"));
         assert_eq!(receipt.hash().0, hash(case, "candidate_hash"));
-        assert_eq!(
-            committed.hash() == receipt.hash(),
-            case["committed_hash_equals"].as_bool().unwrap()
-        );
+        assert_eq!(committed.hash() == receipt.hash(), case["committed_hash_equals"].as_bool().unwrap());
         assert!(committed.corresponds_to(&receipt));
     }
 }
@@ -303,24 +241,17 @@ fn backing_statements() {
     let name = candidate.hash();
     assert_eq!(name.0, hash(section, "candidate_hash"));
     assert_scale(&CONTEXT, &bytes(section, "context_scale"));
-    for (statement, case) in [
-        (CompactStatement::Seconded(name), &section["seconded"]),
-        (CompactStatement::Valid(name), &section["valid"]),
-    ] {
+    for (statement, case) in
+        [(CompactStatement::Seconded(name), &section["seconded"]), (CompactStatement::Valid(name), &section["valid"])]
+    {
         assert_scale(&statement, &bytes(case, "compact_scale"));
         assert_eq!(statement.signing_payload(&CONTEXT), bytes(case, "signing_payload"));
     }
     let seconded = Statement::Seconded(Box::new(candidate));
     assert_scale(&seconded, &bytes(section, "full_seconded_statement_scale"));
     assert_scale(&Statement::Valid(name), &bytes(section, "full_valid_statement_scale"));
-    assert_eq!(
-        seconded.signing_payload(&CONTEXT),
-        bytes(&section["seconded"], "signing_payload")
-    );
-    assert_eq!(
-        Statement::Valid(name).signing_payload(&CONTEXT),
-        bytes(&section["valid"], "signing_payload")
-    );
+    assert_eq!(seconded.signing_payload(&CONTEXT), bytes(&section["seconded"], "signing_payload"));
+    assert_eq!(Statement::Valid(name).signing_payload(&CONTEXT), bytes(&section["valid"], "signing_payload"));
 
     let alice = ValidatorId(pair("//Alice").public());
     let golden = bytes(section, "unchecked_signed_compact_seconded_scale");
@@ -331,14 +262,8 @@ fn backing_statements() {
     let full: UncheckedSigned<Statement> = decode(&golden);
     assert_eq!(full.encode(), golden);
     assert_eq!(full.payload, seconded);
-    assert_eq!(
-        (full.validator_index, full.signature),
-        (compact.validator_index, compact.signature)
-    );
-    let other = SigningContext {
-        session_index: 78,
-        ..CONTEXT
-    };
+    assert_eq!((full.validator_index, full.signature), (compact.validator_index, compact.signature));
+    let other = SigningContext { session_index: 78, ..CONTEXT };
     assert!(!full.verify(&other, &alice), "the context is part of what is signed");
     assert_eq!(full.try_into_checked(&CONTEXT, &alice).unwrap().payload(), &seconded);
 }
@@ -372,10 +297,7 @@ fn backed_candidates() {
             text(case, "raw_validator_indices_scale")
         );
         let (indices, core) = read.validator_indices_and_core_index();
-        assert_eq!(
-            hex::encode(indices.to_bitvec().encode()),
-            text(case, "decoded_indices_scale")
-        );
+        assert_eq!(hex::encode(indices.to_bitvec().encode()), text(case, "decoded_indices_scale"));
         assert_eq!(core.unwrap().as_usize(), number(&case["decoded_core_index"]));
         let marks: Bits = rows(&case["validator_indices"]).iter().map(|bit| bit == 1).collect();
         assert_eq!(indices, marks.as_bitslice());
@@ -394,18 +316,9 @@ fn backed_candidates() {
             let member = |position: usize| group.get(position).copied();
             check_candidate_backing(read.hash(), read.validity_votes(), indices, &CONTEXT, group_len, member)
         };
-        assert_eq!(
-            format!("Ok({})", check(group_len).unwrap()),
-            text(case, "check_candidate_backing")
-        );
+        assert_eq!(format!("Ok({})", check(group_len).unwrap()), text(case, "check_candidate_backing"));
         assert_eq!(text(case, "check_with_group_len_plus1"), "Err(())");
-        assert_eq!(
-            check(group_len + 1),
-            Err(BackingError::GroupSize {
-                found: group_len,
-                group_len: group_len + 1
-            })
-        );
+        assert_eq!(check(group_len + 1), Err(BackingError::GroupSize { found: group_len, group_len: group_len + 1 }));
     }
 }
 
@@ -423,18 +336,11 @@ fn dispute_statements() {
         let candidate = CandidateHash(hash(case, "candidate_hash"));
         let session = u32::try_from(number(&case["session"])).unwrap();
         assert_eq!(statement.payload(candidate, session).unwrap(), bytes(case, "payload"));
-        assert_eq!(
-            statement.indicates_validity(),
-            case["indicates_validity"].as_bool().unwrap()
-        );
+        assert_eq!(statement.indicates_validity(), case["indicates_validity"].as_bool().unwrap());
         assert_eq!(statement.is_backing(), case["is_backing"].as_bool().unwrap());
         if text(case, "name") == "invalid_explicit" {
             let payload = Statement::Invalid(candidate).signing_payload(&CONTEXT);
-            assert_eq!(
-                payload,
-                bytes(case, "payload"),
-                "`Invalid` is today's explicit dispute vote"
-            );
+            assert_eq!(payload, bytes(case, "payload"), "`Invalid` is today's explicit dispute vote");
         }
     }
 }
@@ -453,11 +359,7 @@ fn signatures() {
 fn group_rotation() {
     let section = &vectors()["group_rotation"];
     let at = |row: &Value, column: usize| u32::try_from(number(&row[column])).unwrap();
-    let info = GroupRotationInfo {
-        session_start_block: 100,
-        group_rotation_frequency: 7,
-        now: 150,
-    };
+    let info = GroupRotationInfo { session_start_block: 100, group_rotation_frequency: 7, now: 150 };
     assert_scale(&info, &bytes(section, "info_scale(100,7,150)"));
     let read = |row: &Value| GroupRotationInfo {
         session_start_block: at(row, 0),
@@ -486,9 +388,6 @@ fn sections_are_all_tested() {
     let names: Vec<&str> = vectors().as_object().unwrap().keys().map(String::as_str).collect();
     // A new section needs a test here; `source` is prose.
     assert_eq!(names.len(), 17, "{names:?}");
-    assert_eq!(
-        blake2_256(b"").to_string(),
-        "0x0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"
-    );
+    assert_eq!(blake2_256(b"").to_string(), "0x0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
     assert_eq!(ValidatorIndex(3).encode(), [3, 0, 0, 0]);
 }

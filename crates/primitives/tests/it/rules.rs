@@ -18,32 +18,19 @@ use primitives::{
 use rand_core_06::RngCore;
 use std::collections::{BTreeMap, BTreeSet};
 
-const CONTEXT: SigningContext = SigningContext {
-    session_index: 3,
-    parent_hash: Hash::repeat(7),
-};
+const CONTEXT: SigningContext = SigningContext { session_index: 3, parent_hash: Hash::repeat(7) };
 
 fn rng(byte: u8) -> SeedRng {
     SeedRng::new([byte; 32])
 }
 
 fn fields() -> DescriptorFields {
-    DescriptorFields {
-        para_id: ParaId(100),
-        relay_parent: Hash::repeat(1),
-        ..Default::default()
-    }
+    DescriptorFields { para_id: ParaId(100), relay_parent: Hash::repeat(1), ..Default::default() }
 }
 
 fn committed(descriptor: CandidateDescriptor, upward: Vec<Vec<u8>>) -> CommittedCandidateReceipt {
-    let commitments = CandidateCommitments {
-        upward_messages: upward.try_into().unwrap(),
-        ..Default::default()
-    };
-    CommittedCandidateReceipt {
-        descriptor,
-        commitments,
-    }
+    let commitments = CandidateCommitments { upward_messages: upward.try_into().unwrap(), ..Default::default() };
+    CommittedCandidateReceipt { descriptor, commitments }
 }
 
 #[test]
@@ -54,46 +41,22 @@ fn a_parathread_descriptor_carries_its_collator() {
     assert_eq!(signed.version_by_old_rules(), DescriptorVersion::V1);
     assert_eq!(signed.check_collator_signature(), Ok(CollatorId(collator.public())));
     assert_eq!(collator_signature_payload(&fields()).len(), 132);
-    assert_eq!(
-        (signed.core_index(), signed.session_index(), signed.scheduling_session()),
-        (None, None, None)
-    );
+    assert_eq!((signed.core_index(), signed.session_index(), signed.scheduling_session()), (None, None, None));
 
-    let elsewhere = DescriptorFields {
-        relay_parent: Hash::repeat(2),
-        ..fields()
-    };
-    let stolen = CandidateDescriptor::new_v1(
-        elsewhere,
-        signed.collator().unwrap(),
-        signed.collator_signature().unwrap(),
-    );
+    let elsewhere = DescriptorFields { relay_parent: Hash::repeat(2), ..fields() };
+    let stolen =
+        CandidateDescriptor::new_v1(elsewhere, signed.collator().unwrap(), signed.collator_signature().unwrap());
     let error = DescriptorError::CollatorSignature(CollatorId(collator.public()));
     assert_eq!(stolen.check_collator_signature(), Err(error));
 
     let v2 = CandidateDescriptor::new_v2(fields(), CoreIndex(0), 1).unwrap();
-    assert_eq!(
-        v2.check_collator_signature(),
-        Err(DescriptorError::NoCollator { para: ParaId(100) })
-    );
+    assert_eq!(v2.check_collator_signature(), Err(DescriptorError::NoCollator { para: ParaId(100) }));
     let error = DescriptorError::CoreTooLarge(CoreIndex(65_536));
     assert_eq!(CandidateDescriptor::new_v2(fields(), CoreIndex(65_536), 1), Err(error));
     let v3 = |session, scheduling| CandidateDescriptor::new_v3(fields(), CoreIndex(0), session, Hash::ZERO, scheduling);
     assert!(v3(1, 256).is_ok());
-    assert_eq!(
-        v3(1, 257),
-        Err(DescriptorError::SchedulingSession {
-            session: 1,
-            scheduling: 257
-        })
-    );
-    assert_eq!(
-        v3(1, 0),
-        Err(DescriptorError::SchedulingSession {
-            session: 1,
-            scheduling: 0
-        })
-    );
+    assert_eq!(v3(1, 257), Err(DescriptorError::SchedulingSession { session: 1, scheduling: 257 }));
+    assert_eq!(v3(1, 0), Err(DescriptorError::SchedulingSession { session: 1, scheduling: 0 }));
 }
 
 #[test]
@@ -108,40 +71,19 @@ fn signals_select_the_core() {
     let check = |descriptor, upward, queue: &_| committed(descriptor, upward).check_signals(queue);
 
     assert!(check(v2(4), vec![], &queue(&[4])).is_ok());
-    assert!(
-        check(v2(6), vec![], &queue(&[4, 6])).is_ok(),
-        "any of several cores without a selector"
-    );
-    assert!(
-        check(v2(6), select(5), &queue(&[4, 6])).is_ok(),
-        "selector is taken modulo the cores"
-    );
-    let mismatch = UmpSignalError::CoreMismatch {
-        descriptor: CoreIndex(4),
-        selected: CoreIndex(6),
-    };
+    assert!(check(v2(6), vec![], &queue(&[4, 6])).is_ok(), "any of several cores without a selector");
+    assert!(check(v2(6), select(5), &queue(&[4, 6])).is_ok(), "selector is taken modulo the cores");
+    let mismatch = UmpSignalError::CoreMismatch { descriptor: CoreIndex(4), selected: CoreIndex(6) };
     assert_eq!(check(v2(4), select(5), &queue(&[4, 6])), Err(mismatch));
-    assert_eq!(
-        check(v2(5), vec![], &queue(&[4, 6])),
-        Err(UmpSignalError::CoreNotAssigned(CoreIndex(5)))
-    );
-    assert_eq!(
-        check(v2(5), vec![], &queue(&[])),
-        Err(UmpSignalError::NoAssignment { para, offset: 0 })
-    );
+    assert_eq!(check(v2(5), vec![], &queue(&[4, 6])), Err(UmpSignalError::CoreNotAssigned(CoreIndex(5))));
+    assert_eq!(check(v2(5), vec![], &queue(&[])), Err(UmpSignalError::NoAssignment { para, offset: 0 }));
     let unknown = v2(4).with_raw_version(9);
-    assert_eq!(
-        check(unknown, vec![], &queue(&[4])),
-        Err(UmpSignalError::UnknownVersion(9))
-    );
+    assert_eq!(check(unknown, vec![], &queue(&[4])), Err(UmpSignalError::UnknownVersion(9)));
     let v1 = CandidateDescriptor::sign_v1(fields(), &pair("//Bob"), &mut rng(1));
     assert_eq!(check(v1.clone(), vec![], &queue(&[])), Ok(UmpSignals::default()));
     assert_eq!(check(v1, select(0), &queue(&[4])), Err(UmpSignalError::NotWithV1));
     let v3 = CandidateDescriptor::new_v3(fields(), CoreIndex(4), 1, Hash::repeat(9), 1).unwrap();
-    assert_eq!(
-        check(v3.clone(), vec![], &queue(&[4])),
-        Err(UmpSignalError::RequiredByV3)
-    );
+    assert_eq!(check(v3.clone(), vec![], &queue(&[4])), Err(UmpSignalError::RequiredByV3));
     assert!(check(v3, select(0), &queue(&[4])).is_ok());
 }
 
@@ -153,24 +95,13 @@ fn malformed_signals_are_refused() {
         UmpSignals::from_messages(&messages.iter().map(|message| message.to_vec()).collect::<Vec<_>>())
     };
     let both = read(&[&[], &select, &peer]).unwrap();
-    assert_eq!(
-        (both.select_core, both.approved_peer.map(|peer| peer.len())),
-        (Some((0, 0)), Some(64))
-    );
+    assert_eq!((both.select_core, both.approved_peer.map(|peer| peer.len())), (Some((0, 0)), Some(64)));
     assert_eq!(read(&[&[], &select, &peer, &[1]]), Err(UmpSignalError::TooMany));
     assert_eq!(read(&[&[], &select, &select]), Err(UmpSignalError::Duplicate));
     assert_eq!(read(&[&[], &[7]]), Err(UmpSignalError::Undecodable));
     let long = (1u8, vec![5u8; 65]).encode();
-    assert_eq!(
-        read(&[&[], &long]),
-        Err(UmpSignalError::Undecodable),
-        "a peer id has at most 64 bytes"
-    );
-    assert_eq!(
-        read(&[&select]),
-        Ok(UmpSignals::default()),
-        "nothing before the separator is a signal"
-    );
+    assert_eq!(read(&[&[], &long]), Err(UmpSignalError::Undecodable), "a peer id has at most 64 bytes");
+    assert_eq!(read(&[&select]), Ok(UmpSignals::default()), "nothing before the separator is a signal");
 }
 
 #[test]
@@ -185,34 +116,17 @@ fn a_backing_must_be_complete_and_correct() {
     let votes = [seconded.clone(), valid.clone()];
     let check = |votes: &[ValidityAttestation], marks: &[bool], known: usize| {
         let bits: Bits = marks.iter().copied().collect();
-        let member = |position: usize| {
-            group
-                .get(position)
-                .filter(|_| position < known)
-                .map(|pair| ValidatorId(pair.public()))
-        };
+        let member =
+            |position: usize| group.get(position).filter(|_| position < known).map(|pair| ValidatorId(pair.public()));
         check_candidate_backing(candidate, votes, &bits, &CONTEXT, 3, member)
     };
     assert_eq!(check(&votes, &[true, false, true], 3), Ok(2));
     assert_eq!(check(&votes, &[true, true, false], 3), Err(BackingError::Signature(1)));
-    assert_eq!(
-        check(&votes, &[true, true, true], 3),
-        Err(BackingError::VoteCount { votes: 2, bits: 3 })
-    );
-    assert_eq!(
-        check(&votes, &[true, false, true], 2),
-        Err(BackingError::UnknownMember(2))
-    );
-    assert_eq!(
-        check(&[], &[false; 3], 3),
-        Ok(0),
-        "whether that is enough is the quorum's business"
-    );
+    assert_eq!(check(&votes, &[true, true, true], 3), Err(BackingError::VoteCount { votes: 2, bits: 3 }));
+    assert_eq!(check(&votes, &[true, false, true], 2), Err(BackingError::UnknownMember(2)));
+    assert_eq!(check(&[], &[false; 3], 3), Ok(0), "whether that is enough is the quorum's business");
     let as_other_kind = [ValidityAttestation::Explicit(*seconded.signature()), valid];
-    assert_eq!(
-        check(&as_other_kind, &[true, false, true], 3),
-        Err(BackingError::Signature(0))
-    );
+    assert_eq!(check(&as_other_kind, &[true, false, true], 3), Err(BackingError::Signature(0)));
 }
 
 #[test]
@@ -242,11 +156,7 @@ fn contradictions_are_those_of_the_requirements() {
     for (i, first) in votes.iter().enumerate() {
         for (j, second) in votes.iter().enumerate() {
             assert_eq!(first(one).conflicts_with(&second(one)), i != j, "on one candidate");
-            assert_eq!(
-                first(one).conflicts_with(&second(two)),
-                i == 0 && j == 0,
-                "on two candidates"
-            );
+            assert_eq!(first(one).conflicts_with(&second(two)), i == 0 && j == 0, "on two candidates");
         }
     }
 }
@@ -257,27 +167,13 @@ fn misbehavior_needs_two_good_signatures_that_contradict() {
     let id = ValidatorId(mallory.public());
     let signed = |vote: CompactVote, context: SigningContext| {
         let signature = mallory.sign(&vote.signing_payload(&context), &mut rng(9));
-        SignedVote {
-            vote,
-            context,
-            signature,
-        }
+        SignedVote { vote, context, signature }
     };
     let (one, two) = (CandidateHash(Hash::repeat(1)), CandidateHash(Hash::repeat(2)));
-    let report = |first, second| MisbehaviorReport {
-        validator_index: ValidatorIndex(4),
-        first,
-        second,
-    };
+    let report = |first, second| MisbehaviorReport { validator_index: ValidatorIndex(4), first, second };
     let seconded = signed(CompactVote::Seconded(one), CONTEXT);
-    let elsewhere = SigningContext {
-        parent_hash: Hash::repeat(8),
-        ..CONTEXT
-    };
-    let later = SigningContext {
-        session_index: 4,
-        ..CONTEXT
-    };
+    let elsewhere = SigningContext { parent_hash: Hash::repeat(8), ..CONTEXT };
+    let later = SigningContext { session_index: 4, ..CONTEXT };
 
     let double = report(seconded, signed(CompactVote::Seconded(two), CONTEXT));
     assert_eq!(double.verify(&id), Ok(MisbehaviorKind::DoubleSeconded));
@@ -303,9 +199,7 @@ fn approvals_of_several_candidates_name_each() {
     let candidates: Vec<CandidateHash> = (1..=3).map(|byte| CandidateHash(Hash::repeat(byte))).collect();
     let several = |count: usize| {
         let candidates = candidates[..count].to_vec().try_into().unwrap();
-        DisputeStatement::Valid(ValidDisputeStatementKind::ApprovalCheckingMultipleCandidates(
-            candidates,
-        ))
+        DisputeStatement::Valid(ValidDisputeStatementKind::ApprovalCheckingMultipleCandidates(candidates))
     };
     let single = DisputeStatement::Valid(ValidDisputeStatementKind::ApprovalChecking);
     assert_eq!(several(1).payload(candidates[0], 9), single.payload(candidates[0], 9));
@@ -320,31 +214,15 @@ fn approvals_of_several_candidates_name_each() {
 
 #[test]
 fn rotation_survives_extremes() {
-    let never = GroupRotationInfo {
-        session_start_block: 0,
-        group_rotation_frequency: 0,
-        now: 1000,
-    };
+    let never = GroupRotationInfo { session_start_block: 0, group_rotation_frequency: 0, now: 1000 };
     assert_eq!(never.group_for_core(CoreIndex(3), 5), GroupIndex(3));
     assert_eq!((never.next_rotation_at(), never.last_rotation_at()), (None, 1000));
-    let last = GroupRotationInfo {
-        session_start_block: 0,
-        group_rotation_frequency: 10,
-        now: u32::MAX,
-    };
+    let last = GroupRotationInfo { session_start_block: 0, group_rotation_frequency: 10, now: u32::MAX };
     assert_eq!(last.next_rotation_at(), None);
     assert_eq!(last.bump_rotation(), last);
-    let before = GroupRotationInfo {
-        session_start_block: 50,
-        group_rotation_frequency: 10,
-        now: 5,
-    };
+    let before = GroupRotationInfo { session_start_block: 50, group_rotation_frequency: 10, now: 5 };
     assert_eq!(before.group_for_core(CoreIndex(4), 5), GroupIndex(4));
-    let often = GroupRotationInfo {
-        session_start_block: 0,
-        group_rotation_frequency: 1,
-        now: u32::MAX,
-    };
+    let often = GroupRotationInfo { session_start_block: 0, group_rotation_frequency: 1, now: u32::MAX };
     for cores in 1..20 {
         for core in 0..cores {
             let group = often.group_for_core(CoreIndex(core), cores as usize);
@@ -360,10 +238,7 @@ fn signing_repeats_with_the_generator_and_only_with_it() {
     assert_eq!(sign(1), sign(1));
     assert_ne!(sign(1), sign(2));
     assert!(ValidatorId(alice.public()).verify(b"message", &sign(2)));
-    assert!(
-        !ValidatorId([0xff; 32]).verify(b"message", &sign(2)),
-        "a malformed key verifies nothing"
-    );
+    assert!(!ValidatorId([0xff; 32]).verify(b"message", &sign(2)), "a malformed key verifies nothing");
     assert!(!ValidatorId(alice.public()).verify(b"message", &Signature([0xff; 64])));
     assert!(!format!("{alice:?}").contains("e5be9a50"), "the secret is not printed");
     let (mut bytewise, mut at_once) = (rng(3), rng(3));
@@ -384,10 +259,7 @@ fn a_vrf_output_is_bound_to_key_and_input() {
     assert!(vrf_verify(&alice.public(), input(6), &signature).is_none());
     assert!(vrf_verify(&bob.public(), input(5), &signature).is_none());
     let again = alice.vrf_sign(input(5), &mut rng(2)).0;
-    assert_eq!(
-        again.pre_output, signature.pre_output,
-        "the nonce does not change the output"
-    );
+    assert_eq!(again.pre_output, signature.pre_output, "the nonce does not change the output");
     let mut broken = signature;
     broken.proof[3] ^= 1;
     assert!(vrf_verify(&alice.public(), input(5), &broken).is_none());
@@ -437,28 +309,19 @@ fn storage_keys_of_today_that_have_no_golden_value() {
             well_known_keys::two_epochs_ago_randomness(),
             "1cb6f36e027abb2091cfb5110ab5087f7a414cb008e0e61e46722aa60abdd672",
         ),
-        (
-            well_known_keys::next_authorities(),
-            "1cb6f36e027abb2091cfb5110ab5087faacf00b9b41fda7a9268821c2a2b3e4c",
-        ),
+        (well_known_keys::next_authorities(), "1cb6f36e027abb2091cfb5110ab5087faacf00b9b41fda7a9268821c2a2b3e4c"),
     ];
     for (key, expected) in keys {
         assert_eq!(hex::encode(key), expected);
     }
     let para = ParaId(7);
-    let channel = HrmpChannelId {
-        sender: para,
-        recipient: ParaId(8),
-    };
+    let channel = HrmpChannelId { sender: para, recipient: ParaId(8) };
     let prefixes = [
         (
             well_known_keys::upgrade_restriction_signal(para),
             "cd710b30bd2eab0352ddcc26417aa194f27bbb460270642b5bcaf032ea04d56a",
         ),
-        (
-            well_known_keys::hrmp_channels(channel),
-            "6a0da05ca59913bc38a8630590f2627cb6604cff828a6e3f579ca6c59ace013d",
-        ),
+        (well_known_keys::hrmp_channels(channel), "6a0da05ca59913bc38a8630590f2627cb6604cff828a6e3f579ca6c59ace013d"),
         (
             well_known_keys::hrmp_ingress_channel_index(para),
             "6a0da05ca59913bc38a8630590f2627c1d3719f5b0b12c7105c073c507445948",
@@ -473,11 +336,7 @@ fn storage_keys_of_today_that_have_no_golden_value() {
         ),
     ];
     for (key, prefix) in prefixes {
-        assert!(
-            hex::encode(&key).starts_with(prefix),
-            "{} should start with {prefix}",
-            hex::encode(&key)
-        );
+        assert!(hex::encode(&key).starts_with(prefix), "{} should start with {prefix}", hex::encode(&key));
     }
     let capacity = well_known_keys::relay_dispatch_queue_remaining_capacity(para);
     assert_eq!(capacity, b":relay_dispatch_queue_remaining_capacity\x07\0\0\0");
@@ -492,29 +351,11 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
         change(&mut configuration);
         configuration.check().unwrap_err()
     };
-    assert_eq!(
-        broken(|c| c.chain_availability_period = 0),
-        ConfigurationError::Zero("chain_availability_period")
-    );
-    assert_eq!(
-        broken(|c| c.minimum_backing_votes = Some(0)),
-        ConfigurationError::Zero("minimum_backing_votes")
-    );
-    assert!(matches!(
-        broken(|c| c.max_pov_size += 1),
-        ConfigurationError::OutOfRange {
-            field: "max_pov_size",
-            ..
-        }
-    ));
+    assert_eq!(broken(|c| c.chain_availability_period = 0), ConfigurationError::Zero("chain_availability_period"));
+    assert_eq!(broken(|c| c.minimum_backing_votes = Some(0)), ConfigurationError::Zero("minimum_backing_votes"));
+    assert!(matches!(broken(|c| c.max_pov_size += 1), ConfigurationError::OutOfRange { field: "max_pov_size", .. }));
     let error = broken(|c| c.thread_availability_period = c.parachain_rotation_frequency);
-    assert!(matches!(
-        error,
-        ConfigurationError::RotationTooFast {
-            field: "thread_availability_period",
-            ..
-        }
-    ));
+    assert!(matches!(error, ConfigurationError::RotationTooFast { field: "thread_availability_period", .. }));
     assert_eq!(good.abridged().encode().len(), 11 * 4);
 }
 

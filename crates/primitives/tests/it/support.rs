@@ -16,9 +16,7 @@ pub(crate) fn rows(value: &Value) -> &[Value] {
 }
 
 pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
-    value[field]
-        .as_str()
-        .unwrap_or_else(|| panic!("no text {field} in {value}"))
+    value[field].as_str().unwrap_or_else(|| panic!("no text {field} in {value}"))
 }
 
 pub(crate) fn number(value: &Value) -> usize {
@@ -38,10 +36,7 @@ pub(crate) fn signature(value: &Value, field: &str) -> Signature {
 }
 
 pub(crate) fn pair(suri: &str) -> Pair {
-    let key = rows(&vectors()["keys"])
-        .iter()
-        .find(|key| text(key, "suri") == suri)
-        .unwrap();
+    let key = rows(&vectors()["keys"]).iter().find(|key| text(key, "suri") == suri).unwrap();
     Pair::from_seed(&bytes(key, "mini_secret_or_seed").try_into().unwrap())
 }
 

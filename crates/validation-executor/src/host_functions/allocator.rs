@@ -33,11 +33,7 @@ pub(crate) struct Allocator {
 impl Allocator {
     /// An allocator whose blocks begin at `heap_base`.
     pub(crate) fn new(heap_base: u32) -> Self {
-        Self {
-            bump: heap_base.saturating_add(7) & !7,
-            free: [NONE; ORDERS],
-            poisoned: false,
-        }
+        Self { bump: heap_base.saturating_add(7) & !7, free: [NONE; ORDERS], poisoned: false }
     }
 
     /// A block of at least `size` bytes, aligned to eight.
@@ -87,17 +83,12 @@ impl Allocator {
     }
 
     fn try_free(&mut self, memory: &mut impl Memory, pointer: u32) -> Result<(), &'static str> {
-        let header = pointer
-            .checked_sub(HEADER_BYTES)
-            .ok_or("a pointer was freed that is none")?;
+        let header = pointer.checked_sub(HEADER_BYTES).ok_or("a pointer was freed that is none")?;
         let word = read_header(memory, header)?;
         if word & OCCUPIED == 0 {
             return Err("a block was freed that is not in use");
         }
-        let list = self
-            .free
-            .get_mut(word as u32 as usize)
-            .ok_or("a block was freed that was overwritten")?;
+        let list = self.free.get_mut(word as u32 as usize).ok_or("a block was freed that was overwritten")?;
         let next = std::mem::replace(list, header);
         write_header(memory, header, u64::from(next))
     }
@@ -115,11 +106,7 @@ fn make_room(memory: &mut impl Memory, end: u64) -> Result<(), &'static str> {
     }
     // Doubling keeps the number of times small; when that is too much, what is needed must do.
     let generous = (pages * 2).clamp(needed, MAX_MEMORY_PAGES);
-    if memory.grow(generous - pages) || memory.grow(needed - pages) {
-        Ok(())
-    } else {
-        Err("the heap is full")
-    }
+    if memory.grow(generous - pages) || memory.grow(needed - pages) { Ok(()) } else { Err("the heap is full") }
 }
 
 fn header_bytes(memory: &mut impl Memory, header: u32) -> Result<&mut [u8; 8], &'static str> {
@@ -167,11 +154,7 @@ mod tests {
         let mut allocator = Allocator::new(13);
         let first = allocator.allocate(&mut memory, 1).unwrap();
         let second = allocator.allocate(&mut memory, 9).unwrap();
-        assert_eq!(
-            (first, second),
-            (24, 40),
-            "aligned start, header, then a block of 8 and its header"
-        );
+        assert_eq!((first, second), (24, 40), "aligned start, header, then a block of 8 and its header");
         let third = allocator.allocate(&mut memory, 8).unwrap();
         allocator.free(&mut memory, first).unwrap();
         allocator.free(&mut memory, third).unwrap();
@@ -190,9 +173,7 @@ mod tests {
         assert!(allocator.allocate(&mut memory, 1).is_err(), "poisoned");
         let mut endless = Pages(vec![0; PAGE_BYTES as usize], u64::MAX);
         let mut allocator = Allocator::new(0);
-        let blocks = (0..10)
-            .take_while(|_| allocator.allocate(&mut endless, MAX_ALLOCATION_BYTES).is_ok())
-            .count();
+        let blocks = (0..10).take_while(|_| allocator.allocate(&mut endless, MAX_ALLOCATION_BYTES).is_ok()).count();
         assert_eq!(blocks, 4, "{MAX_MEMORY_PAGES} pages hold four of the largest blocks");
     }
 
@@ -214,10 +195,7 @@ mod tests {
         allocator.free(&mut memory, pointer).unwrap();
         memory.0[pointer as usize - 8..pointer as usize].copy_from_slice(&0xffff_fff0u64.to_le_bytes());
         allocator.allocate(&mut memory, 8).unwrap();
-        assert!(
-            allocator.allocate(&mut memory, 8).is_err(),
-            "the list leads out of the memory"
-        );
+        assert!(allocator.allocate(&mut memory, 8).is_err(), "the list leads out of the memory");
 
         for pointer in [0, 7, u32::MAX] {
             let (mut memory, mut allocator) = fresh();

@@ -18,11 +18,7 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
             call.charge(FUEL_PER_SIGNATURE)?;
             let signature: [u8; 64] = call.read_array(signature)?;
             let public: [u8; 32] = call.read_array(public)?;
-            Ok(u32::from(sr25519_verify(
-                &signature,
-                call.read_packed(message)?,
-                &public,
-            )))
+            Ok(u32::from(sr25519_verify(&signature, call.read_packed(message)?, &public)))
         },
     )?;
     Ok(())
@@ -43,9 +39,7 @@ mod tests {
 
     #[test]
     fn sr25519_takes_right_signatures_only() {
-        let pair = MiniSecretKey::from_bytes(&[7; 32])
-            .unwrap()
-            .expand_to_keypair(ExpansionMode::Ed25519);
+        let pair = MiniSecretKey::from_bytes(&[7; 32]).unwrap().expand_to_keypair(ExpansionMode::Ed25519);
         let signature = pair.sign_simple(CONTEXT, b"message").to_bytes();
         let public = pair.public.to_bytes();
         assert!(sr25519_verify(&signature, b"message", &public));

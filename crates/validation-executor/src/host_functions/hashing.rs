@@ -28,18 +28,12 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
 }
 
 fn blake2(data: &[u8], len: usize) -> Vec<u8> {
-    blake2b_simd::Params::new()
-        .hash_length(len)
-        .hash(data)
-        .as_bytes()
-        .to_vec()
+    blake2b_simd::Params::new().hash_length(len).hash(data).as_bytes().to_vec()
 }
 
 /// xxHash64 with the seeds 0, 1, …, one after the other.
 fn twox(data: &[u8], words: u64) -> Vec<u8> {
-    (0..words)
-        .flat_map(|seed| XxHash64::oneshot(seed, data).to_le_bytes())
-        .collect()
+    (0..words).flat_map(|seed| XxHash64::oneshot(seed, data).to_le_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -51,10 +45,7 @@ mod tests {
         // The prefix of every key of the module "System" in a chain's state.
         assert_eq!(hex::encode(twox(b"System", 2)), "26aa394eea5630e07c48ae0c9558cef7");
         assert_eq!(twox(b"System", 4)[..16], twox(b"System", 2));
-        assert_eq!(
-            hex::encode(blake2(b"", 32)),
-            "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"
-        );
+        assert_eq!(hex::encode(blake2(b"", 32)), "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");
         assert_eq!(blake2(b"", 16).len(), 16);
     }
 }

@@ -56,22 +56,14 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> Result<()> {
     hashing::link(linker)?;
     crypto::link(linker)?;
     linker
-        .func_wrap(
-            "env",
-            "ext_allocator_malloc_version_1",
-            |mut caller: Caller<'_, HostState>, size: u32| {
-                let mut call = Call::new("ext_allocator_malloc_version_1", &mut caller)?;
-                call.allocate(size)
-            },
-        )?
-        .func_wrap(
-            "env",
-            "ext_allocator_free_version_1",
-            |mut caller: Caller<'_, HostState>, pointer: u32| {
-                let mut call = Call::new("ext_allocator_free_version_1", &mut caller)?;
-                call.free(pointer)
-            },
-        )?
+        .func_wrap("env", "ext_allocator_malloc_version_1", |mut caller: Caller<'_, HostState>, size: u32| {
+            let mut call = Call::new("ext_allocator_malloc_version_1", &mut caller)?;
+            call.allocate(size)
+        })?
+        .func_wrap("env", "ext_allocator_free_version_1", |mut caller: Caller<'_, HostState>, pointer: u32| {
+            let mut call = Call::new("ext_allocator_free_version_1", &mut caller)?;
+            call.free(pointer)
+        })?
         .func_wrap(
             "env",
             "ext_logging_log_version_1",
@@ -82,22 +74,14 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> Result<()> {
                 Ok(())
             },
         )?
-        .func_wrap(
-            "env",
-            "ext_logging_max_level_version_1",
-            |mut caller: Caller<'_, HostState>| {
-                Call::new("ext_logging_max_level_version_1", &mut caller)?;
-                Ok(LOG_LEVEL_ERROR)
-            },
-        )?
-        .func_wrap(
-            "env",
-            "ext_misc_print_num_version_1",
-            |mut caller: Caller<'_, HostState>, _number: u64| {
-                Call::new("ext_misc_print_num_version_1", &mut caller)?;
-                Ok(())
-            },
-        )?;
+        .func_wrap("env", "ext_logging_max_level_version_1", |mut caller: Caller<'_, HostState>| {
+            Call::new("ext_logging_max_level_version_1", &mut caller)?;
+            Ok(LOG_LEVEL_ERROR)
+        })?
+        .func_wrap("env", "ext_misc_print_num_version_1", |mut caller: Caller<'_, HostState>, _number: u64| {
+            Call::new("ext_misc_print_num_version_1", &mut caller)?;
+            Ok(())
+        })?;
     for name in ["ext_misc_print_hex_version_1", "ext_misc_print_utf8_version_1"] {
         linker.func_wrap("env", name, move |mut caller: Caller<'_, HostState>, data: u64| {
             Call::new(name, &mut caller)?.read_packed(data)?;
@@ -118,20 +102,13 @@ impl<'a> Call<'a> {
     pub(crate) fn new(function: &'static str, caller: &'a mut Caller<'_, HostState>) -> Result<Self> {
         let reason = "called before the code's memory is known";
         let memory = caller.data().memory.ok_or(HostError { function, reason })?;
-        let mut call = Self {
-            function,
-            memory,
-            store: caller.as_context_mut(),
-        };
+        let mut call = Self { function, memory, store: caller.as_context_mut() };
         call.charge(FUEL_PER_CALL)?;
         Ok(call)
     }
 
     fn error(&self, reason: &'static str) -> HostError {
-        HostError {
-            function: self.function,
-            reason,
-        }
+        HostError { function: self.function, reason }
     }
 
     /// Takes fuel, where computing costs any.
@@ -158,11 +135,7 @@ impl<'a> Call<'a> {
         self.charge(u64::from(len) * FUEL_PER_BYTE)?;
         let error = self.error("the data lies outside of the memory");
         let start = pointer as usize;
-        Ok(self
-            .memory
-            .data(&self.store)
-            .get(start..start.saturating_add(len as usize))
-            .ok_or(error)?)
+        Ok(self.memory.data(&self.store).get(start..start.saturating_add(len as usize)).ok_or(error)?)
     }
 
     /// `N` bytes at `pointer`.
@@ -193,10 +166,7 @@ impl<'a> Call<'a> {
     ) -> Result<T> {
         let missing = self.error("called before the code's heap is known");
         let mut allocator = self.store.data_mut().allocator.take().ok_or(missing)?;
-        let mut memory = WasmMemory {
-            memory: self.memory,
-            store: self.store.as_context_mut(),
-        };
+        let mut memory = WasmMemory { memory: self.memory, store: self.store.as_context_mut() };
         let result = operation(&mut allocator, &mut memory);
         self.store.data_mut().allocator = Some(allocator);
         Ok(result.map_err(|reason| self.error(reason))?)

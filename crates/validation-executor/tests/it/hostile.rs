@@ -18,59 +18,19 @@ type Case = (&'static str, &'static str, &'static str, &'static str);
 
 const BODIES: &[Case] = &[
     ("trap", "", "(unreachable)", "unreachable"),
-    (
-        "division",
-        "",
-        "(i64.div_u (i64.const 1) (i64.const 0))",
-        "divide by zero",
-    ),
-    (
-        "recursion",
-        "(func $f (call $f) (drop (i32.const 0)))",
-        "(call $f) (i64.const 0)",
-        "call stack exhausted",
-    ),
-    (
-        "result of one byte after its memory",
-        "",
-        "(i64.const 0x100020000)",
-        "outside",
-    ),
+    ("division", "", "(i64.div_u (i64.const 1) (i64.const 0))", "divide by zero"),
+    ("recursion", "(func $f (call $f) (drop (i32.const 0)))", "(call $f) (i64.const 0)", "call stack exhausted"),
+    ("result of one byte after its memory", "", "(i64.const 0x100020000)", "outside"),
     ("result of 4 GiB", "", "(i64.const -1)", "at most"),
-    (
-        "result that ends after its memory",
-        "",
-        "(i64.const 0x90001fff8)",
-        "outside",
-    ),
+    ("result that ends after its memory", "", "(i64.const 0x90001fff8)", "outside"),
     ("read outside", "", "(i64.load (i32.const -8))", "out of bounds"),
-    (
-        "data outside",
-        "(data (i32.const 131070) \"too long\")",
-        "(i64.const 0)",
-        "out of bounds",
-    ),
-    (
-        "large table",
-        "(table 1000001 funcref)",
-        "(i64.const 0)",
-        "at most 1000000",
-    ),
-    (
-        "trap at start",
-        "(func $start (unreachable)) (start $start)",
-        "(i64.const 0)",
-        "unreachable",
-    ),
+    ("data outside", "(data (i32.const 131070) \"too long\")", "(i64.const 0)", "out of bounds"),
+    ("large table", "(table 1000001 funcref)", "(i64.const 0)", "at most 1000000"),
+    ("trap at start", "(func $start (unreachable)) (start $start)", "(i64.const 0)", "unreachable"),
 ];
 
 const HOST_FUNCTIONS: &[Case] = &[
-    (
-        "strange import",
-        "(import \"env\" \"global\" (global i32))",
-        "(i64.const 0)",
-        "no kind",
-    ),
+    ("strange import", "(import \"env\" \"global\" (global i32))", "(i64.const 0)", "no kind"),
     (
         "unknown function",
         "(import \"env\" \"open_file\" (func $f))",
@@ -113,11 +73,7 @@ const HOST_FUNCTIONS: &[Case] = &[
 /// Whole modules: what it is, the text, and a part of the reason.
 const MODULES: &[(&str, &str, &str)] = &[
     ("no exports", "(module)", "no memory"),
-    (
-        "no entry",
-        "(module (memory (export \"memory\") 1))",
-        "no function validate_block",
-    ),
+    ("no entry", "(module (memory (export \"memory\") 1))", "no function validate_block"),
     (
         "no heap",
         "(module (memory (export \"memory\") 1)
@@ -130,16 +86,8 @@ const MODULES: &[(&str, &str, &str)] = &[
            (func (export \"validate_block\") (param i32) (result i64) (i64.const 0)))",
         "something else",
     ),
-    (
-        "large memory",
-        "(module (memory (export \"memory\") 2081))",
-        "at most 2080",
-    ),
-    (
-        "large imported memory",
-        "(module (import \"env\" \"memory\" (memory 2081)))",
-        "at most 2080",
-    ),
+    ("large memory", "(module (memory (export \"memory\") 2081))", "at most 2080"),
+    ("large imported memory", "(module (import \"env\" \"memory\" (memory 2081)))", "at most 2080"),
     (
         "heap at the end",
         "(module (memory (export \"memory\") 1) (global (export \"__heap_base\") i32 (i32.const -1))
@@ -152,24 +100,16 @@ const NO_WASM: &[(&str, &[u8], &str)] = &[
     ("no wasm", b"neither code nor anything", "compile"),
     ("empty", b"", "compile"),
     ("text", b"(module)", "compile"),
-    (
-        "compressed garbage",
-        b"\x52\xbc\x53\x76\x46\xdb\x8e\x05garbage",
-        "compressed",
-    ),
+    ("compressed garbage", b"\x52\xbc\x53\x76\x46\xdb\x8e\x05garbage", "compressed"),
 ];
 
 #[tokio::test]
 async fn invalid_whatever_it_tries() {
     let kit = Kit::with(|config| config.workers = 1);
-    let texts = MODULES
-        .iter()
-        .map(|(what, text, reason)| (*what, wat::parse_str(text).unwrap(), *reason));
+    let texts = MODULES.iter().map(|(what, text, reason)| (*what, wat::parse_str(text).unwrap(), *reason));
     let parts = BODIES.iter().chain(HOST_FUNCTIONS);
     let parts = parts.map(|(what, rest, body, reason)| (*what, module(rest, body), *reason));
-    let bytes = NO_WASM
-        .iter()
-        .map(|(what, bytes, reason)| (*what, bytes.to_vec(), *reason));
+    let bytes = NO_WASM.iter().map(|(what, bytes, reason)| (*what, bytes.to_vec(), *reason));
     for (what, code, expected) in texts.chain(parts).chain(bytes) {
         let reason = reason(&kit, &code).await;
         assert!(reason.contains(expected), "{what}: {reason}");
@@ -178,10 +118,7 @@ async fn invalid_whatever_it_tries() {
     let (head, block) = adder::collate(&adder::genesis_head(), 0).unwrap();
     let good = params(&adder::genesis_head(), &block);
     assert_eq!(kit.run(adder::WASM, &good).await.unwrap(), result(&head));
-    assert_eq!(
-        (kit.pool.statistics().workers_started, kit.pool.statistics().retried),
-        (1, 0)
-    );
+    assert_eq!((kit.pool.statistics().workers_started, kit.pool.statistics().retried), (1, 0));
 }
 
 #[tokio::test]
@@ -190,15 +127,9 @@ async fn loops_end_with_their_computing_time() {
         config.workers = 1;
         config.approval_cpu_timeout = SHORT;
     });
-    let loops = [
-        module("", ENDLESS),
-        module(&format!("(func $start {ENDLESS}) (start $start)"), "(i64.const 0)"),
-    ];
+    let loops = [module("", ENDLESS), module(&format!("(func $start {ENDLESS}) (start $start)"), "(i64.const 0)")];
     for code in loops {
-        assert_eq!(
-            kit.run(&code, b"").await,
-            Err(ValidationError::TimedOut { limit_ms: 100 })
-        );
+        assert_eq!(kit.run(&code, b"").await, Err(ValidationError::TimedOut { limit_ms: 100 }));
     }
     assert_eq!(kit.pool.statistics().workers_started, 1, "only the child is killed");
 }
@@ -208,21 +139,14 @@ async fn loops_end_with_their_computing_time() {
 async fn memory_grows_no_further_than_allowed() {
     let kit = Kit::new();
     let greedy = "(i64.shl (i64.extend_i32_u (i32.eq (memory.grow (i32.const -1)) (i32.const -1))) (i64.const 32))";
-    assert_eq!(
-        kit.run(&module("", greedy), b"").await.unwrap().len(),
-        1,
-        "refused, and the code goes on"
-    );
+    assert_eq!(kit.run(&module("", greedy), b"").await.unwrap().len(), 1, "refused, and the code goes on");
     let count = "(local $pages i32)
         (loop $more
           (local.set $pages (memory.size))
           (br_if $more (i32.ne (memory.grow (i32.const 1)) (i32.const -1))))
         (i32.store (i32.const 0) (local.get $pages))
         (i64.const 0x400000000)";
-    assert_eq!(
-        kit.run(&module("", count), b"").await.unwrap()[..],
-        2080u32.to_le_bytes()
-    );
+    assert_eq!(kit.run(&module("", count), b"").await.unwrap()[..], 2080u32.to_le_bytes());
     let own_limit = String::from_utf8(Vec::from(
         &b"(module (memory (export \"memory\") 2 5) (global (export \"__heap_base\") i32 (i32.const 1024))
            (func (export \"validate_block\") (param i32 i32) (result i64) "[..],
@@ -253,14 +177,9 @@ async fn host_functions_answer() {
            (i64.or (i64.shl (i64.extend_i32_u (local.get $len)) (i64.const 32))
                    (i64.extend_i32_u (local.get $ptr))))))",
     );
-    assert_eq!(
-        kit.run(&hashes, b"data").await.unwrap(),
-        primitives::blake2_256(b"data").0[..]
-    );
-    let unused = module(
-        "(import \"env\" \"ext_storage_get_version_1\" (func (param i64) (result i64)))",
-        "(i64.const 0)",
-    );
+    assert_eq!(kit.run(&hashes, b"data").await.unwrap(), primitives::blake2_256(b"data").0[..]);
+    let unused =
+        module("(import \"env\" \"ext_storage_get_version_1\" (func (param i64) (result i64)))", "(i64.const 0)");
     assert_eq!(kit.run(&unused, b"").await.unwrap(), b""[..]);
     let imported_memory = wat::parse_str(
         "(module (import \"env\" \"memory\" (memory 1)) (global (export \"__heap_base\") i32 (i32.const 8))
@@ -268,8 +187,5 @@ async fn host_functions_answer() {
              (i64.extend_i32_u (local.get 0)) (i64.shl (i64.extend_i32_u (local.get 1)) (i64.const 32)))))",
     )
     .unwrap();
-    assert_eq!(
-        kit.run(&imported_memory, b"there and back").await.unwrap(),
-        b"there and back"[..]
-    );
+    assert_eq!(kit.run(&imported_memory, b"there and back").await.unwrap(), b"there and back"[..]);
 }

@@ -14,10 +14,7 @@ pub(crate) struct Kit {
 }
 
 pub(crate) fn config(cache: PathBuf) -> WorkerPoolConfig {
-    WorkerPoolConfig {
-        program: env!("CARGO_BIN_EXE_validation-worker").into(),
-        ..WorkerPoolConfig::new(cache)
-    }
+    WorkerPoolConfig { program: env!("CARGO_BIN_EXE_validation-worker").into(), ..WorkerPoolConfig::new(cache) }
 }
 
 impl Kit {
@@ -29,10 +26,7 @@ impl Kit {
         let cache = tempfile::tempdir().expect("a temporary folder");
         let mut config = config(cache.path().to_path_buf());
         change(&mut config);
-        Self {
-            pool: WorkerPool::new(config).expect("a folder and an engine"),
-            cache,
-        }
+        Self { pool: WorkerPool::new(config).expect("a folder and an engine"), cache }
     }
 
     pub(crate) async fn run(&self, code: &[u8], params: &[u8]) -> Result<Bytes, ValidationError> {

@@ -31,18 +31,10 @@ async fn our_adder_gives_the_networks_answer() {
 async fn what_collators_make_is_valid() {
     let kit = Kit::new();
     let (head, block) = adder::collate(&adder::genesis_head(), 1_000).unwrap();
-    assert_eq!(
-        kit.run(adder::WASM, &params(&adder::genesis_head(), &block))
-            .await
-            .unwrap(),
-        result(&head)
-    );
+    assert_eq!(kit.run(adder::WASM, &params(&adder::genesis_head(), &block)).await.unwrap(), result(&head));
     let genesis = burner::genesis_head();
     let (head, block) = burner::collate(&genesis, 3 * 1024 * 1024, 1_000).unwrap();
-    assert_eq!(
-        kit.run(burner::WASM, &params(&genesis, &block)).await.unwrap(),
-        result(&head)
-    );
+    assert_eq!(kit.run(burner::WASM, &params(&genesis, &block)).await.unwrap(), result(&head));
     let wrong = kit.run(burner::WASM, &params(&head, &block)).await;
     assert!(matches!(wrong, Err(ports::ValidationError::Invalid(_))), "{wrong:?}");
 }
@@ -64,19 +56,8 @@ async fn in_process_gives_the_same_answers() {
     let good = request(burner::WASM, &params(&genesis, &block));
     assert_eq!(backend.execute(good.clone()).await.unwrap(), result(&head));
     let bad = backend.execute(request(burner::WASM, &params(&head, &block))).await;
-    assert_eq!(
-        bad,
-        Kit::new()
-            .pool
-            .execute(request(burner::WASM, &params(&head, &block)))
-            .await
-    );
-    let heavy = burner::BlockData {
-        number: 1,
-        iterations: u64::MAX,
-        payload: &[],
-    }
-    .encode();
+    assert_eq!(bad, Kit::new().pool.execute(request(burner::WASM, &params(&head, &block))).await);
+    let heavy = burner::BlockData { number: 1, iterations: u64::MAX, payload: &[] }.encode();
     let endless = backend.execute(request(burner::WASM, &params(&genesis, &heavy))).await;
     assert_eq!(endless, Err(ports::ValidationError::TimedOut { limit_ms: 12_000 }));
 }

@@ -11,12 +11,7 @@ use validation_executor::{WorkerPool, WorkerPoolConfig};
 use crate::kit::{ENDLESS, Kit, config, module, params, request, result};
 
 fn kill(process: u32) {
-    assert!(
-        Command::new("kill")
-            .args(["-KILL", &process.to_string()])
-            .output()
-            .is_ok()
-    );
+    assert!(Command::new("kill").args(["-KILL", &process.to_string()]).output().is_ok());
 }
 
 /// Kills up to `times` workers that have a job, while the request runs.
@@ -93,14 +88,8 @@ async fn the_queue_has_an_end() {
     });
     let code = module("", "(i64.const 0)");
     let outcomes = join_all((0..5).map(|_| kit.pool.execute(request(&code, b"")))).await;
-    let refused = outcomes
-        .iter()
-        .filter(|outcome| matches!(outcome, Err(ValidationError::Internal(_))))
-        .count();
-    assert_eq!(
-        (refused, outcomes.iter().filter(|outcome| outcome.is_ok()).count()),
-        (2, 3)
-    );
+    let refused = outcomes.iter().filter(|outcome| matches!(outcome, Err(ValidationError::Internal(_)))).count();
+    assert_eq!((refused, outcomes.iter().filter(|outcome| outcome.is_ok()).count()), (2, 3));
 }
 
 #[tokio::test]
@@ -112,9 +101,7 @@ async fn artifacts_outlive_the_pool_and_damage_is_repaired() {
     second.execute(request(&code, b"")).await.unwrap();
     assert_eq!(second.statistics().prepared, 0);
 
-    let files = fs::read_dir(kit.cache.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = fs::read_dir(kit.cache.path()).unwrap().map(|entry| entry.unwrap().path());
     let artifact = files.filter(|path| path.is_file()).max().unwrap();
     let mut content = fs::read(&artifact).unwrap();
     *content.last_mut().unwrap() ^= 1;
@@ -152,10 +139,7 @@ async fn programs_that_are_no_workers_are_our_own_fault() {
 /// Needs a kernel with seccomp, as every Linux distribution has it.
 #[test]
 fn a_child_can_do_nothing_but_compute() {
-    let output = Command::new(env!("CARGO_BIN_EXE_validation-worker"))
-        .arg("sandbox")
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_validation-worker")).arg("sandbox").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report = String::from_utf8(output.stdout).unwrap();
     assert_eq!(report.matches("false").count(), 6, "{report}");

@@ -20,5 +20,5 @@ pub mod wiring;
 
 pub use collators::{AdderCollator, BurnerCollator};
 pub use inherent::AUTHORSHIP_TIMEOUT;
-pub use node::{Ground, Node, NodeError, NodeRole, NodeSpec};
+pub use node::{Ground, Node, NodeError, NodeRole, NodeSpec, StartFailure};
 pub use wiring::{BlockAuthor, Doors, Parahost, ParahostBuilder, Settings, topology, wire};

@@ -61,41 +61,32 @@ pub struct NodeSpec {
     pub reserved_peers: Vec<(PeerId, Vec<Address>)>,
 }
 
-/// Why a node did not start.
+/// A node that did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum NodeError {
+#[error("{name}: {cause}")]
+pub struct NodeError {
+    /// Which.
+    pub name: String,
+    /// Why.
+    #[source]
+    pub cause: Box<StartFailure>,
+}
+
+/// What of a node could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFailure {
     /// The signing journal.
-    #[error("{name}: {source}")]
-    Keystore {
-        /// The node.
-        name: String,
-        /// The cause.
-        source: keystore::OpenError,
-    },
+    #[error(transparent)]
+    Keystore(#[from] keystore::OpenError),
     /// The disk.
-    #[error("{name}: {source}")]
-    Storage {
-        /// The node.
-        name: String,
-        /// The cause.
-        source: ports::StorageError,
-    },
+    #[error(transparent)]
+    Storage(#[from] ports::StorageError),
     /// The chain.
-    #[error("{name}: {source}")]
-    Chain {
-        /// The node.
-        name: String,
-        /// The cause.
-        source: relay_chain::Error,
-    },
+    #[error(transparent)]
+    Chain(#[from] relay_chain::Error),
     /// Settings or wiring.
-    #[error("{name}: {source}")]
-    Wiring {
-        /// The node.
-        name: String,
-        /// The cause.
-        source: Failure,
-    },
+    #[error("{0}")]
+    Wiring(Failure),
 }
 
 /// A running node.
@@ -118,17 +109,21 @@ impl Node {
         ground: Ground,
         change: impl FnOnce(ParahostBuilder) -> ParahostBuilder,
     ) -> Result<Self, NodeError> {
+        let name = spec.name.clone();
+        Self::open(spec, ground, change).await.map_err(|cause| NodeError { name, cause: Box::new(cause) })
+    }
+
+    async fn open(
+        spec: NodeSpec,
+        ground: Ground,
+        change: impl FnOnce(ParahostBuilder) -> ParahostBuilder,
+    ) -> Result<Self, StartFailure> {
         let NodeSpec { name, keys, role, genesis, slot_ms, fork_probability, reserved_peers } = spec;
         let Ground { environment, network, disk, index, validation } = ground;
-        let open = |source| NodeError::Keystore { name: name.clone(), source };
         let keystore =
-            JournalledKeystore::open(disk.clone(), keys, environment.entropy.clone(), environment.compute.clone())
-                .map_err(open)?;
+            JournalledKeystore::open(disk.clone(), keys, environment.entropy.clone(), environment.compute.clone())?;
         let keystore: Arc<dyn ports::Keystore> = Arc::new(keystore);
-        let files = |directory: &str| {
-            FileStore::open(disk.clone(), directory, environment.compute.clone())
-                .map_err(|source| NodeError::Storage { name: name.clone(), source })
-        };
+        let files = |directory: &str| FileStore::open(disk.clone(), directory, environment.compute.clone());
         let (blocks, blobs) = (Arc::new(files("blocks")?), Arc::new(files("availability")?));
 
         let acceptance_blocks = u64::from(genesis.configuration.acceptance_period);
@@ -137,9 +132,7 @@ impl Node {
         let verifier = Arc::new(runtime::DirectVerifier);
         let config = RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier };
         let signer = author.then(|| keystore.clone());
-        let chain = RelayChain::start(config, environment.clone(), network.clone(), blocks, signer)
-            .await
-            .map_err(|source| NodeError::Chain { name: name.clone(), source })?;
+        let chain = RelayChain::start(config, environment.clone(), network.clone(), blocks, signer).await?;
 
         let client = chain.client();
         let doors = Doors {
@@ -163,11 +156,10 @@ impl Node {
             bitfield_delay: Duration::from_millis(slot_ms / 3),
             store: StoreConfig::new(acceptance_period),
         };
-        let failed = |source: Failure| NodeError::Wiring { name: name.clone(), source };
-        let builder = change(wire(&doors, &settings).map_err(failed)?);
-        let overseer = builder.build().map_err(|error| failed(error.into()))?;
+        let builder = change(wire(&doors, &settings).map_err(StartFailure::Wiring)?);
+        let overseer = builder.build().map_err(|error| StartFailure::Wiring(error.into()))?;
         let handle = overseer.handle();
-        let outlet = handle.outlet::<BlockAuthor>().map_err(|error| failed(error.into()))?;
+        let outlet = handle.outlet::<BlockAuthor>().map_err(|error| StartFailure::Wiring(error.into()))?;
         chain.set_inherent_source(Arc::new(ProvisionedInherents {
             environment: environment.clone(),
             handle: handle.clone(),

@@ -134,10 +134,10 @@ mod tests {
     use deterministic::Simulation;
 
     /// A message.
-    pub struct Ping;
+    pub(crate) struct Ping;
     overseer::inbox! {
         /// What the ear hears.
-        pub enum Inbox for Ear as "ear" { tell { Ping } }
+        pub(crate) enum Inbox for Ear as "ear" { tell { Ping } }
     }
     struct Mouth;
     impl overseer::Outside for Mouth {

@@ -1,7 +1,5 @@
 //! Two subsystems of no blockchain at all: a clock beats, a counter is asked how often.
-
 use overseer::{Ask, Context, Environment, Event, Failure, Nothing, Outside, Subsystem, Wait};
-
 struct Beat;
 struct Total;
 overseer::inbox! { enum CounterInbox for Counter as "counter" { tell { Beat } ask { Total -> u32 } } }
@@ -18,7 +16,8 @@ impl Subsystem for Ticks {
         for _ in 0..10 {
             context.send(Beat).await?;
         }
-        Ok(while !matches!(context.recv().await, Event::Conclude) {})
+        while !matches!(context.recv().await, Event::Conclude) {}
+        Ok(())
     }
 }
 
@@ -55,5 +54,6 @@ async fn main() -> Result<(), Failure> {
     while reader.ask(Total).await? < 10 {}
     println!("{} beats", reader.ask(Total).await?);
     handle.stop();
-    Ok(println!("{}", node.await?.cause))
+    println!("{}", node.await?.cause);
+    Ok(())
 }

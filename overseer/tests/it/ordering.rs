@@ -8,12 +8,12 @@ use overseer::{Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait,
 
 use crate::Beats;
 
-pub struct Told(u64);
-pub struct Urgent(u64);
+pub(crate) struct Told(u64);
+pub(crate) struct Urgent(u64);
 
 overseer::inbox! {
     /// What the receiver hears: the newest beat that the sender had seen.
-    pub enum Inbox for Receiver as "receiver" {
+    pub(crate) enum Inbox for Receiver as "receiver" {
         tell {
             Told,
             Urgent {
@@ -26,12 +26,12 @@ overseer::inbox! {
 
 overseer::inbox! {
     /// Nothing.
-    pub enum TalkerInbox for Talker as "talker" {}
+    pub(crate) enum TalkerInbox for Talker as "talker" {}
 }
 
 overseer::node! {
     /// One who talks, one who checks.
-    pub struct Pair, built by PairBuilder { receiver: Receiver, talker: Talker }
+    pub(crate) struct Pair, built by PairBuilder { receiver: Receiver, talker: Talker }
 }
 
 /// Tells the receiver of every beat, three times, from its loop and from a job.

@@ -6,15 +6,15 @@ use overseer::{Context, Event, ExitReport, Failure, Nothing, Subsystem};
 
 overseer::inbox! {
     /// Nothing.
-    pub enum FirstInbox for First as "first" {}
+    pub(crate) enum FirstInbox for First as "first" {}
 }
 overseer::inbox! {
     /// Nothing.
-    pub enum SecondInbox for Second as "second" {}
+    pub(crate) enum SecondInbox for Second as "second" {}
 }
 overseer::node! {
     /// One who misbehaves, one who does not.
-    pub struct Two, built by TwoBuilder { first: First, second: Second }
+    pub(crate) struct Two, built by TwoBuilder { first: First, second: Second }
 }
 
 enum Fate {

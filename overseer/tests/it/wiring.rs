@@ -7,24 +7,24 @@ use overseer::node::BuildError;
 use overseer::port::Tapped;
 use overseer::{Ask, AskError, Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
 
-pub struct Ping(u32);
-pub struct Later(u32);
-pub struct Sum;
+pub(crate) struct Ping(u32);
+pub(crate) struct Later(u32);
+pub(crate) struct Sum;
 overseer::inbox! {
     /// What the left hears.
-    pub enum LeftInbox for Left as "left" { tell { Pong } }
+    pub(crate) enum LeftInbox for Left as "left" { tell { Pong } }
 }
 overseer::inbox! {
     /// What the right hears.
-    pub enum RightInbox for Right as "right" {
+    pub(crate) enum RightInbox for Right as "right" {
         tell { Ping, Later { const WHEN_FULL: WhenFull = WhenFull::Outbox(10_000); } }
         ask { Sum -> u32 }
     }
 }
-pub struct Pong;
+pub(crate) struct Pong;
 overseer::node! {
     /// Two who talk.
-    pub struct Both, built by BothBuilder { left: Left, right: Right }
+    pub(crate) struct Both, built by BothBuilder { left: Left, right: Right }
 }
 
 struct WaitsForRight;
@@ -73,7 +73,7 @@ impl Subsystem for Sums {
                 Event::Message(RightInbox::Later(Later(number))) => self.0.lock().expect("one thread").push(number),
                 Event::Message(RightInbox::Sum(Sum, reply)) => {
                     if sum > 0 {
-                        drop(reply.answer(sum));
+                        reply.answer(sum).expect("the asker waits");
                     }
                 }
                 Event::Conclude => return Ok(()),

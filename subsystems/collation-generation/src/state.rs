@@ -32,7 +32,7 @@ pub(crate) fn slots(para: ParaId, cores: &[CoreState], ours: Option<&CollatorId>
             CoreState::Occupied(core) => (core.next_up_on_available.as_ref()?, OccupiedCoreAssumption::Included),
             CoreState::Free => return None,
         };
-        fits(scheduled).then(|| Slot { core: CoreIndex(index as u32), assumption, collator: scheduled.collator })
+        fits(scheduled).then_some(Slot { core: CoreIndex(index as u32), assumption, collator: scheduled.collator })
     };
     cores.iter().enumerate().filter_map(slot).collect()
 }

@@ -37,8 +37,6 @@ pub const LAYERS: &[(&str, u8)] = &[
 const ADAPTER_LAYER: u8 = 4;
 /// What nothing depends on.
 const TOP_LAYER: u8 = 7;
-/// Arrows that point up all the same, each with its reason: none. An entry that no manifest uses is a finding.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 /// The crates of ours that the framework may use.
 const OVERSEER_MAY_USE: &[&str] = &["deterministic"];
 /// Crates that bring an executor, I/O or global state: nothing for a state machine that every node replays.
@@ -100,7 +98,6 @@ pub(super) fn check(house: &House, findings: &mut Vec<Finding>) {
             }
         }
     }
-    stale_exceptions(&ours, findings);
 }
 
 type Breach = Option<(&'static str, String, &'static str)>;
@@ -132,7 +129,7 @@ fn breach_between_ours(from: &Package, to: &Package, kind: DependencyKind) -> Br
         });
     }
     // A test may put anything beside anything, above or below.
-    if kind == DependencyKind::Dev || is_exception(from, to) {
+    if kind == DependencyKind::Dev {
         return None;
     }
     let (from_layer, to_layer) = (layer_of(&from.folder)?, layer_of(&to.folder)?);
@@ -174,25 +171,4 @@ fn breach_with_others(from: &Package, dependency: &Dependency) -> Breach {
 
 fn is_subsystem(package: &Package) -> bool {
     package.folder.starts_with("subsystems/")
-}
-
-fn is_exception(from: &Package, to: &Package) -> bool {
-    EXCEPTIONS.iter().any(|&(a, b, _)| from.name == a && to.name == b)
-}
-
-fn stale_exceptions(ours: &BTreeMap<&str, &Package>, findings: &mut Vec<Finding>) {
-    for &(from, to, _) in EXCEPTIONS {
-        let Some(package) = ours.get(from) else {
-            continue;
-        };
-        if !package.dependencies.iter().any(|dependency| dependency.name == to) {
-            findings.push(Finding::error(
-                "layers",
-                &package.manifest(),
-                None,
-                format!("the exception for `{from}` → `{to}` is used no more"),
-                "strike its line from EXCEPTIONS in xtask/src/tidy/layers.rs",
-            ));
-        }
-    }
 }

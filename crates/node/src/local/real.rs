@@ -310,5 +310,5 @@ async fn networks(
 
 /// The slot that a block was authored in; genesis has none.
 fn slot_of(header: &Header) -> u64 {
-    runtime::SlotClaim::from_digest(&header.digest).map_or(0, |claim| u64::from(claim.slot))
+    runtime::SlotClaim::from_digest(&header.digest).map_or(0, |claim| claim.slot)
 }

@@ -4,7 +4,7 @@
 //! reserved first argument, is a wasm worker.
 //!
 //! **Exit codes**: 0 when the command did its work; 1 when it could not, with the reason on standard error; 2 for wrong
-//! usage.
+//! usage; 130 when it was interrupted.
 
 mod commands;
 

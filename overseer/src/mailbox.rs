@@ -1,6 +1,6 @@
 //! The mailbox: bounded in messages and bytes, two lanes, one reader, one waker.
 //!
-//! One short mutex around two deques. The reader takes out up to [`BATCH_MAX`] messages per lock and counts them
+//! One short mutex around two deques. The reader takes out a batch of messages per lock and counts them
 //! against the limit until it has used them. Waiting senders are granted places first come, first served; a sender that
 //! is dropped while it waits has put nothing in and passes on a place that it had been granted.
 

@@ -4,7 +4,7 @@ use crate::answer::Responder;
 
 /// A place in the program that consumes messages: the interface of a subsystem, apart from any implementation.
 ///
-/// Declared by [`inbox!`](crate::inbox), one per consumer. A node has exactly one slot per role, so that two consumers
+/// Declared by [`inbox!`](crate::inbox!), one per consumer. A node has exactly one slot per role, so that two consumers
 /// of one message cannot be written down.
 pub trait Role: Sized + 'static {
     /// Everything that can arrive here, as one enum.
@@ -13,7 +13,7 @@ pub trait Role: Sized + 'static {
     const NAME: &'static str;
 }
 
-/// What a role receives: implemented by [`inbox!`](crate::inbox).
+/// What a role receives: implemented by [`inbox!`](crate::inbox!).
 pub trait Inbox: Sized + Send + 'static {
     /// Folds `newer` into a queued message where [`Message::merge`] allows it, else hands it back.
     fn merge(&mut self, newer: Self) -> Option<Self>;

@@ -102,7 +102,7 @@ struct Slot {
     connect: Connect,
 }
 
-/// Fills the slots of a node; [`node!`](crate::node) puts one method per slot on top of it.
+/// Fills the slots of a node; [`node!`](crate::node!) puts one method per slot on top of it.
 pub struct Builder {
     environment: Environment,
     roles: Vec<&'static str>,

@@ -130,7 +130,7 @@ pub trait Contains<D: Declaration, I>: SendList {
 #[diagnostic::on_unimplemented(message = "node `{N}` has no consumer for a message in `{Self}`")]
 pub trait FitsInto<N>: SendList {}
 
-/// The node has a slot for the role `R`: declared by [`node!`](crate::node).
+/// The node has a slot for the role `R`: declared by [`node!`](crate::node!).
 #[diagnostic::on_unimplemented(
     message = "node `{Self}` has no slot for role `{R}`: nobody would consume messages to it",
     label = "add a slot for `{R}` in the node's wiring"

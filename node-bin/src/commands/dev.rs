@@ -134,7 +134,7 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
     )?;
     let result = tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => Err(CommandError::Failed("interrupted".to_owned())),
+        () = interrupted() => Err(CommandError::Interrupted),
         result = network.run(arguments.until_included, PATIENCE, |event, network| output.show(event, network)) => {
             result.map_err(CommandError::failed)
         }
@@ -153,6 +153,19 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
             PATIENCE.as_secs(),
             summary.stuck.unwrap_or("unknown")
         ))),
+    }
+}
+
+/// Ctrl-C, or the signal by which service managers end a program.
+async fn interrupted() {
+    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
+        // Without a handler the signal ends the process, as is its default.
+        drop(tokio::signal::ctrl_c().await);
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum CommandError {
     Usage(String),
     /// It was tried and failed.
     Failed(String),
+    /// The operator ended it before it was done.
+    Interrupted,
 }
 
 impl CommandError {
@@ -47,6 +49,8 @@ impl CommandError {
         match self {
             Self::Usage(_) => 2,
             Self::Failed(_) => 1,
+            // What shells give to a program ended by Ctrl-C.
+            Self::Interrupted => 130,
         }
     }
 
@@ -59,6 +63,7 @@ impl std::fmt::Display for CommandError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Usage(reason) | Self::Failed(reason) => f.write_str(reason),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -1,0 +1,485 @@
+//! The mailbox: bounded in messages and bytes, two lanes, one reader, one waker.
+//!
+//! One short mutex around two deques. The reader takes out up to [`BATCH_MAX`] messages per lock and counts them
+//! against the limit until it has used them. A waiting sender holds a ticket: tickets are granted in order, and one is
+//! granted exactly when it stands no longer in the queue of waiters, so that waiting allocates nothing of its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::meter::{Meter, NanosClock};
+use crate::signal::Wakeable;
+use crate::sync::{Apart, AtomicBool, Mutex, Ordering, lock};
+
+/// Messages that the reader takes out per lock.
+pub const BATCH_MAX: usize = 64;
+/// Of how many messages one is timed.
+pub const SAMPLE_EVERY: u64 = 64;
+
+/// The limits of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailboxLimits {
+    /// Messages waiting or being delivered.
+    pub messages: usize,
+    /// Their bytes, at most 4 GiB. A single larger message is refused at once.
+    pub bytes: usize,
+}
+
+impl Default for MailboxLimits {
+    /// 1,024 messages, 64 MiB: some PoVs of 10 MiB fit, a flood of them does not.
+    fn default() -> Self {
+        Self { messages: 1024, bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedReason {
+    /// The queue is full and the message is lossy, or all places of its kind are taken.
+    #[error("queue is full")]
+    Full,
+    /// More messages in flight than the sender's declared budget: an invariant of the sender is broken.
+    #[error("more in flight than the budget of {0}")]
+    OverBudget(usize),
+    /// The message alone is larger than the mailbox.
+    #[error("message is larger than the mailbox")]
+    TooLarge,
+    /// The consumer has ended.
+    #[error("consumer has ended")]
+    Closed,
+}
+
+/// What happens to a cast when the consumer's queue is full. A cast never waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenFull {
+    /// Refused, counted and handed back. Never for what carries a signature of ours.
+    Lossy,
+    /// Folded into a queued message with the same key; takes a place of its own only if there is none, up to the given
+    /// number of places beyond the queue's limit.
+    Merged(usize),
+    /// The given number of places is reserved beyond the queue's limit. More in flight is a broken invariant of the
+    /// sender, reported as such.
+    Budgeted(usize),
+    /// Stays in the sender's own outbox of the given size, which the sender's loop flushes while it goes on receiving.
+    /// For loops only.
+    Outbox(usize),
+}
+
+/// The lanes of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// First come, first served.
+    Normal,
+    /// Before all that is in the normal lane, which still gets one delivery in seventeen.
+    High,
+}
+
+/// One sender of one message at one mailbox: its index in the mailbox's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EdgeId(pub(crate) u16);
+
+/// The counters of one edge, kept under the mailbox's own lock.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EdgeCounts {
+    /// Messages put into the queue.
+    pub sent: u64,
+    /// Casts refused.
+    pub refused: u64,
+    /// Casts folded into a message that was queued already.
+    pub merged: u64,
+    /// Sends that found the queue full and waited.
+    pub waited: u64,
+    /// Sends that wait now.
+    pub waiting: u64,
+    /// Nanoseconds since when the longest of them waits; 0 if none does.
+    pub waiting_since: u64,
+}
+
+/// A message on its way, with what it costs and whom it counts against.
+pub(crate) struct Item<T> {
+    pub(crate) value: T,
+    pub(crate) bytes: u32,
+    pub(crate) edge: EdgeId,
+    /// 0: the queue's own places. Else one more than the index of the message's extra places.
+    pub(crate) place: u16,
+    /// When it was sent, if it is one of the timed.
+    pub(crate) stamp: u64,
+}
+
+/// A message to be put in, with its cost.
+pub(crate) struct Parcel<T> {
+    pub(crate) value: T,
+    pub(crate) bytes: u32,
+    pub(crate) edge: EdgeId,
+    pub(crate) lane: Lane,
+}
+
+struct Waiter {
+    ticket: u64,
+    bytes: u32,
+    edge: EdgeId,
+    since: u64,
+    waker: Waker,
+}
+
+pub(crate) struct State<T> {
+    pub(crate) normal: VecDeque<Item<T>>,
+    pub(crate) high: VecDeque<Item<T>>,
+    /// Places and bytes taken: queued, in the reader's batch, or granted.
+    used: usize,
+    used_bytes: usize,
+    /// Places beyond the limit, by message.
+    pub(crate) extra: Vec<(&'static str, usize)>,
+    /// Ascending by ticket.
+    waiters: VecDeque<Waiter>,
+    next_ticket: u64,
+    edges: Vec<EdgeCounts>,
+    pushed: u64,
+    pub(crate) reader: Option<Waker>,
+    closed: bool,
+}
+
+/// The shared part of a mailbox; senders hold it.
+pub struct Mailbox<T> {
+    pub(crate) state: Mutex<State<T>>,
+    limits: MailboxLimits,
+    pub(crate) meter: Meter,
+    /// Read by the reader before each delivery, written only when the high lane fills or empties.
+    pub(crate) high_waiting: Apart<AtomicBool>,
+}
+
+/// Wakes everybody in a list and keeps the list's memory.
+pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
+    wakers.drain(..).for_each(Waker::wake);
+}
+
+impl<T> State<T> {
+    fn fits(&self, limits: MailboxLimits, bytes: u32) -> bool {
+        self.used < limits.messages && self.used_bytes + bytes as usize <= limits.bytes
+    }
+
+    fn position(&self, ticket: u64) -> Option<usize> {
+        self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()
+    }
+}
+
+impl<T: Send> Mailbox<T> {
+    /// An empty mailbox; it allocates nothing for messages until the first one.
+    pub fn new(limits: MailboxLimits, clock: Option<NanosClock>) -> Self {
+        let limits = MailboxLimits { bytes: limits.bytes.min(u32::MAX as usize), ..limits };
+        Self {
+            state: Mutex::new(State {
+                normal: VecDeque::new(),
+                high: VecDeque::new(),
+                used: 0,
+                used_bytes: 0,
+                extra: Vec::new(),
+                waiters: VecDeque::new(),
+                next_ticket: 0,
+                edges: Vec::new(),
+                pushed: 0,
+                reader: None,
+                closed: false,
+            }),
+            limits,
+            meter: Meter::new(clock),
+            high_waiting: Apart(AtomicBool::new(false)),
+        }
+    }
+
+    /// Registers a sender of one message, for the counters. A mailbox has at most 65,535 of them.
+    pub fn register_edge(&self) -> EdgeId {
+        let mut state = lock(&self.state);
+        let index = u16::try_from(state.edges.len()).expect("a node's wiring declares fewer than 65,536 edges");
+        state.edges.push(EdgeCounts::default());
+        EdgeId(index)
+    }
+
+    /// The counters of an edge.
+    pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
+        let state = lock(&self.state);
+        let mut counts = state.edges[usize::from(edge.0)];
+        for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
+            counts.waiting += 1;
+            if counts.waiting_since == 0 {
+                counts.waiting_since = waiter.since.max(1);
+            }
+        }
+        counts
+    }
+
+    /// Messages and bytes waiting or being delivered.
+    pub fn used(&self) -> (usize, usize) {
+        let state = lock(&self.state);
+        (state.used, state.used_bytes)
+    }
+
+    /// Messages waiting, not counting those that the reader has taken out.
+    pub fn len(&self) -> usize {
+        let state = lock(&self.state);
+        state.normal.len() + state.high.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> MailboxLimits {
+        self.limits
+    }
+
+    /// Times of deliveries.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The cost of a message, or that it can never fit.
+    pub(crate) fn cost(&self, bytes: usize) -> Result<u32, RefusedReason> {
+        // The limit is at most `u32::MAX`.
+        u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| *bytes as usize <= self.limits.bytes)
+            .ok_or(RefusedReason::TooLarge)
+    }
+
+    /// Puts an item in and returns the reader to wake, if it sleeps.
+    #[inline]
+    fn push(&self, state: &mut State<T>, parcel: Parcel<T>, place: u16) -> Option<Waker> {
+        let Parcel { value, bytes, edge, lane } = parcel;
+        state.edges[usize::from(edge.0)].sent += 1;
+        state.pushed += 1;
+        let stamp = if state.pushed % SAMPLE_EVERY == 1 { self.meter.now() } else { 0 };
+        let item = Item { value, bytes, edge, place, stamp };
+        match lane {
+            Lane::Normal => state.normal.push_back(item),
+            Lane::High => {
+                state.high.push_back(item);
+                self.high_waiting.0.store(true, Ordering::Release);
+            }
+        }
+        state.reader.take()
+    }
+
+    /// Takes a place at once if there is one and nobody waits for it.
+    ///
+    /// # Errors
+    /// Hands the message back: [`Full`](RefusedReason::Full), [`TooLarge`](RefusedReason::TooLarge) or
+    /// [`Closed`](RefusedReason::Closed).
+    #[inline]
+    pub fn try_send(&self, edge: EdgeId, value: T, bytes: usize, lane: Lane) -> Result<(), (T, RefusedReason)> {
+        let bytes = match self.cost(bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Err((value, reason)),
+        };
+        let parcel = Parcel { value, bytes, edge, lane };
+        self.try_parcel(parcel).map_err(|(parcel, reason)| (parcel.value, reason))
+    }
+
+    #[inline]
+    pub(crate) fn try_parcel(&self, parcel: Parcel<T>) -> Result<(), (Parcel<T>, RefusedReason)> {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return Err((parcel, RefusedReason::Closed));
+            }
+            if !state.waiters.is_empty() || !state.fits(self.limits, parcel.bytes) {
+                return Err((parcel, RefusedReason::Full));
+            }
+            state.used += 1;
+            state.used_bytes += parcel.bytes as usize;
+            self.push(&mut state, parcel, 0)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// A cast: like [`try_send`](Self::try_send), then what the message says for a full queue. `merge` folds a newer
+    /// message into a queued one and returns `None`, or hands it back if their keys differ.
+    ///
+    /// # Errors
+    /// Hands the message back, and counts it as refused.
+    pub fn cast(
+        &self,
+        edge: EdgeId,
+        value: T,
+        bytes: usize,
+        lane: Lane,
+        full: (&'static str, WhenFull),
+        merge: impl FnMut(&mut T, T) -> Option<T>,
+    ) -> Result<(), (T, RefusedReason)> {
+        let refused = match self.try_send(edge, value, bytes, lane) {
+            Err((value, RefusedReason::Full)) => self.cast_when_full(edge, value, (bytes, lane), full, merge),
+            other => other,
+        };
+        if refused.is_err() {
+            lock(&self.state).edges[usize::from(edge.0)].refused += 1;
+        }
+        refused
+    }
+
+    fn cast_when_full(
+        &self,
+        edge: EdgeId,
+        mut value: T,
+        (bytes, lane): (usize, Lane),
+        (message, when_full): (&'static str, WhenFull),
+        mut merge: impl FnMut(&mut T, T) -> Option<T>,
+    ) -> Result<(), (T, RefusedReason)> {
+        let (places, over) = match when_full {
+            WhenFull::Lossy | WhenFull::Outbox(_) => return Err((value, RefusedReason::Full)),
+            WhenFull::Merged(places) => (places, RefusedReason::Full),
+            WhenFull::Budgeted(places) => (places, RefusedReason::OverBudget(places)),
+        };
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err((value, RefusedReason::Closed));
+        }
+        if matches!(when_full, WhenFull::Merged(_)) {
+            let State { normal, high, edges, .. } = &mut *state;
+            let queue = if lane == Lane::High { high } else { normal };
+            for queued in queue.iter_mut().rev() {
+                match merge(&mut queued.value, value) {
+                    None => {
+                        edges[usize::from(edge.0)].merged += 1;
+                        return Ok(());
+                    }
+                    Some(unmerged) => value = unmerged,
+                }
+            }
+        }
+        let index = match state.extra.iter().position(|(name, _)| *name == message) {
+            Some(index) => index,
+            None => {
+                state.extra.push((message, 0));
+                state.extra.len() - 1
+            }
+        };
+        let Some(place) = u16::try_from(index + 1).ok().filter(|_| state.extra[index].1 < places) else {
+            return Err((value, over));
+        };
+        state.extra[index].1 += 1;
+        let waker = self.push(&mut state, Parcel { value, bytes, edge, lane }, place);
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Gives back places and grants them to those who wait, in order.
+    pub(crate) fn release(&self, state: &mut State<T>, places: usize, bytes: usize, wakers: &mut Vec<Waker>) {
+        state.used -= places;
+        state.used_bytes -= bytes;
+        while let Some(waiter) = state.waiters.front() {
+            if !state.fits(self.limits, waiter.bytes) {
+                break;
+            }
+            let Some(waiter) = state.waiters.pop_front() else { break };
+            state.used += 1;
+            state.used_bytes += waiter.bytes as usize;
+            wakers.push(waiter.waker);
+        }
+    }
+
+    /// Gives one place back.
+    pub(crate) fn give_back(&self, bytes: u32) {
+        let mut wakers = Vec::new();
+        self.release(&mut lock(&self.state), 1, bytes as usize, &mut wakers);
+        wake_all(&mut wakers);
+    }
+
+    /// Ends the wait of a ticket whose holder is gone, and passes on a place that it had been granted.
+    pub(crate) fn cancel(&self, ticket: u64, bytes: u32) {
+        let mut wakers = Vec::new();
+        let waiter = {
+            let mut state = lock(&self.state);
+            let waiter = state.position(ticket).and_then(|position| state.waiters.remove(position));
+            // After closing nobody waits and nothing is granted any more.
+            if !state.closed {
+                let granted = usize::from(waiter.is_none());
+                // Also without a place to give back: the one behind may fit where this one did not.
+                self.release(&mut state, granted, granted * bytes as usize, &mut wakers);
+            }
+            waiter
+        };
+        // A waker may own the last handle of a task: dropped outside the lock.
+        drop(waiter);
+        wake_all(&mut wakers);
+    }
+
+    /// Takes a place, or a ticket for one. `Ok(true)`: a place is taken and the ticket is spent.
+    pub(crate) fn poll_place(
+        &self,
+        state: &mut State<T>,
+        ticket: &mut Option<u64>,
+        (bytes, edge): (u32, EdgeId),
+        waker: &Waker,
+    ) -> Result<bool, RefusedReason> {
+        if state.closed {
+            *ticket = None;
+            return Err(RefusedReason::Closed);
+        }
+        let Some(held) = *ticket else {
+            if state.waiters.is_empty() && state.fits(self.limits, bytes) {
+                state.used += 1;
+                state.used_bytes += bytes as usize;
+                return Ok(true);
+            }
+            let held = state.next_ticket;
+            state.next_ticket += 1;
+            state.edges[usize::from(edge.0)].waited += 1;
+            state.waiters.push_back(Waiter { ticket: held, bytes, edge, since: self.meter.now(), waker: waker.clone() });
+            *ticket = Some(held);
+            return Ok(false);
+        };
+        match state.position(held) {
+            Some(position) => {
+                state.waiters[position].waker.clone_from(waker);
+                Ok(false)
+            }
+            None => {
+                *ticket = None;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Puts in a message whose place was taken before.
+    pub(crate) fn push_into_place(&self, state: &mut State<T>, parcel: Parcel<T>) -> Option<Waker> {
+        self.push(state, parcel, 0)
+    }
+
+    pub(crate) fn is_closed(state: &State<T>) -> bool {
+        state.closed
+    }
+
+    pub(crate) fn close(&self) {
+        let (waiters, items, reader) = {
+            let mut state = lock(&self.state);
+            state.closed = true;
+            let waiters = std::mem::take(&mut state.waiters);
+            (waiters, (std::mem::take(&mut state.normal), std::mem::take(&mut state.high)), state.reader.take())
+        };
+        waiters.into_iter().for_each(|waiter| waiter.waker.wake());
+        // Dropped outside the lock: a message may own a way back whose drop runs foreign code.
+        drop((items, reader));
+    }
+}
+
+impl<T: Send> Wakeable for Mailbox<T> {
+    fn wake(&self) {
+        let waker = lock(&self.state).reader.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+/// A mailbox as its senders and its reader share it.
+pub type SharedMailbox<T> = Arc<Mailbox<T>>;

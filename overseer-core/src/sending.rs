@@ -1,0 +1,164 @@
+//! Waiting for a place: a send, or a place first and the message later.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::mailbox::{EdgeId, Lane, Mailbox, Parcel, RefusedReason};
+use crate::sync::lock;
+
+/// A send that waits while the mailbox is full. Nothing happens before the first poll.
+///
+/// # Cancel safety
+/// A dropped send has put nothing in; a place that it had been granted goes to the next who waits.
+#[must_use = "a send does nothing unless it is polled"]
+pub struct Sending<T: Send, B: Deref<Target = Mailbox<T>>> {
+    mailbox: B,
+    parcel: Option<Parcel<T>>,
+    /// The true size, while it is not known to fit.
+    bytes: usize,
+    ticket: Option<u64>,
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Sending<T, B> {
+    /// A send of a message that counts as so many bytes.
+    #[inline]
+    pub fn new(mailbox: B, edge: EdgeId, value: T, bytes: usize, lane: Lane) -> Self {
+        Self { mailbox, parcel: Some(Parcel { value, bytes: 0, edge, lane }), bytes, ticket: None }
+    }
+}
+
+// Nothing in it is pinned: the message is moved out whole.
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Unpin for Sending<T, B> {}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
+    type Output = Result<(), (T, RefusedReason)>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(parcel) = this.parcel.as_mut() else { return Poll::Pending };
+        let outcome = match this.mailbox.cost(this.bytes) {
+            Err(reason) => Err(reason),
+            Ok(bytes) => {
+                parcel.bytes = bytes;
+                let mailbox = &*this.mailbox;
+                let mut state = lock(&mailbox.state);
+                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, parcel.edge), cx.waker()) {
+                    Ok(false) => return Poll::Pending,
+                    Ok(true) => {
+                        let waker = this.parcel.take().and_then(|parcel| mailbox.push_into_place(&mut state, parcel));
+                        drop(state);
+                        if let Some(waker) = waker {
+                            waker.wake();
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(reason) => Err(reason),
+                }
+            }
+        };
+        match (outcome, this.parcel.take()) {
+            (Err(reason), Some(parcel)) => Poll::Ready(Err((parcel.value, reason))),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Sending<T, B> {
+    #[inline]
+    fn drop(&mut self) {
+        if let (Some(ticket), Some(parcel)) = (self.ticket, &self.parcel) {
+            self.mailbox.cancel(ticket, parcel.bytes);
+        }
+    }
+}
+
+/// Waits for a place.
+///
+/// # Cancel safety
+/// Dropping it gives up the turn; a place that it had been granted goes to the next who waits.
+#[must_use = "nothing is reserved unless it is polled"]
+pub struct Reserve<T: Send, B: Deref<Target = Mailbox<T>> + Clone> {
+    mailbox: B,
+    edge: EdgeId,
+    bytes: usize,
+    ticket: Option<u64>,
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Reserve<T, B> {
+    /// Waits for a place for a message that counts as so many bytes.
+    pub fn new(mailbox: B, edge: EdgeId, bytes: usize) -> Self {
+        Self { mailbox, edge, bytes, ticket: None }
+    }
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Unpin for Reserve<T, B> {}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Future for Reserve<T, B> {
+    type Output = Result<Permit<T, B>, RefusedReason>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let bytes = match this.mailbox.cost(this.bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Poll::Ready(Err(reason)),
+        };
+        let mut state = lock(&this.mailbox.state);
+        match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), cx.waker()) {
+            Ok(false) => Poll::Pending,
+            Ok(true) => {
+                drop(state);
+                Poll::Ready(Ok(Permit { mailbox: this.mailbox.clone(), edge: this.edge, bytes, used: false }))
+            }
+            Err(reason) => Poll::Ready(Err(reason)),
+        }
+    }
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Drop for Reserve<T, B> {
+    fn drop(&mut self) {
+        if let (Some(ticket), Ok(bytes)) = (self.ticket, self.mailbox.cost(self.bytes)) {
+            self.mailbox.cancel(ticket, bytes);
+        }
+    }
+}
+
+/// A place in a mailbox, not yet used. Dropping it gives the place back.
+#[must_use = "an unused place is given back"]
+pub struct Permit<T: Send, B: Deref<Target = Mailbox<T>>> {
+    mailbox: B,
+    edge: EdgeId,
+    bytes: u32,
+    used: bool,
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
+    /// Puts the message into its place. It counts as the bytes that were reserved.
+    ///
+    /// # Errors
+    /// Hands the message back if the reader is gone.
+    pub fn send(mut self, value: T, lane: Lane) -> Result<(), T> {
+        let parcel = Parcel { value, bytes: self.bytes, edge: self.edge, lane };
+        let mut state = lock(&self.mailbox.state);
+        if Mailbox::is_closed(&state) {
+            return Err(parcel.value);
+        }
+        let waker = self.mailbox.push_into_place(&mut state, parcel);
+        drop(state);
+        self.used = true;
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+}
+
+impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Permit<T, B> {
+    fn drop(&mut self) {
+        if !self.used {
+            self.mailbox.give_back(self.bytes);
+        }
+    }
+}

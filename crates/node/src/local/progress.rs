@@ -129,7 +129,8 @@ pub struct ParaCount {
 #[derive(Clone)]
 struct BlockRecord {
     number: BlockNumber,
-    slot: u64,
+    /// None for genesis.
+    slot: Option<u64>,
     counts: BTreeMap<ParaId, ParaCount>,
 }
 
@@ -147,7 +148,7 @@ pub struct Progress {
 
 impl Progress {
     /// Starts at genesis (or at the finalized block of a restarted chain).
-    pub fn new(start: Hash, number: BlockNumber, slot: u64, paras: impl IntoIterator<Item = ParaId>) -> Self {
+    pub fn new(start: Hash, number: BlockNumber, slot: Option<u64>, paras: impl IntoIterator<Item = ParaId>) -> Self {
         let paras: BTreeMap<ParaId, &'static str> = paras.into_iter().map(|para| (para, "waiting")).collect();
         let counts = paras.keys().map(|para| (*para, ParaCount::default())).collect();
         Self {
@@ -166,7 +167,7 @@ impl Progress {
         &mut self,
         hash: Hash,
         header: &Header,
-        slot: u64,
+        slot: Option<u64>,
         is_best: bool,
         events: &[CandidateEvent],
     ) -> Vec<ProgressEvent> {
@@ -193,8 +194,10 @@ impl Progress {
                 }
                 CandidateEvent::Included(..) => {
                     count.included += 1;
-                    let produced = self.blocks.get(&receipt.descriptor.relay_parent()).map(|block| block.slot);
-                    if let Some(produced) = produced.filter(|_| self.delays_slots.len() < DELAYS_MAX) {
+                    let produced = self.blocks.get(&receipt.descriptor.relay_parent()).and_then(|block| block.slot);
+                    if let (Some(produced), Some(slot)) = (produced, slot)
+                        && self.delays_slots.len() < DELAYS_MAX
+                    {
                         self.delays_slots.push(slot.saturating_sub(produced));
                     }
                     ProgressEvent::Included { para, candidate, number }

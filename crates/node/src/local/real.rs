@@ -18,6 +18,9 @@ use super::summary::{ParaSummary, Summary, sum_edges};
 use super::{ConfigError, LocalConfig};
 use crate::node::{Ground, Node, NodeError};
 
+/// The file that marks a directory as a local network's.
+const BASE_PATH_MARK: &str = "parahost-dev";
+
 /// How often counters are compared to see what stands still.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,12 @@ pub enum LocalNetworkError {
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
+    },
+    /// The base path holds other things.
+    #[error("base path {path} holds other things: expected an empty directory, or one that `parahost dev` made")]
+    ForeignBasePath {
+        /// The path.
+        path: PathBuf,
     },
     /// A node's directory cannot be opened.
     #[error(transparent)]
@@ -272,7 +281,15 @@ fn base_directory(wished: Option<&Path>) -> Result<(PathBuf, Option<tempfile::Te
         let scratch = tempfile::Builder::new().prefix("parahost-dev-").tempdir().map_err(failed)?;
         return Ok((scratch.path().to_owned(), Some(scratch)));
     };
-    std::fs::create_dir_all(path).map_err(|source| LocalNetworkError::BasePath { path: path.to_owned(), source })?;
+    let failed = |source| LocalNetworkError::BasePath { path: path.to_owned(), source };
+    std::fs::create_dir_all(path).map_err(failed)?;
+    let mark = path.join(BASE_PATH_MARK);
+    if !mark.exists() {
+        if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
+            return Err(LocalNetworkError::ForeignBasePath { path: path.to_owned() });
+        }
+        std::fs::write(&mark, "The base path of a local network of parahost.\n").map_err(failed)?;
+    }
     Ok((path.to_owned(), None))
 }
 
@@ -309,6 +326,6 @@ async fn networks(
 }
 
 /// The slot that a block was authored in; genesis has none.
-fn slot_of(header: &Header) -> u64 {
-    runtime::SlotClaim::from_digest(&header.digest).map_or(0, |claim| claim.slot)
+fn slot_of(header: &Header) -> Option<u64> {
+    runtime::SlotClaim::from_digest(&header.digest).ok().map(|claim| claim.slot)
 }

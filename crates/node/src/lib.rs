@@ -16,9 +16,11 @@ mod heartbeat;
 mod inherent;
 pub mod local;
 mod node;
+mod topology;
 pub mod wiring;
 
 pub use collators::{AdderCollator, BurnerCollator};
 pub use inherent::AUTHORSHIP_TIMEOUT;
 pub use node::{Ground, Node, NodeError, NodeRole, NodeSpec, StartFailure};
-pub use wiring::{BlockAuthor, Doors, Parahost, ParahostBuilder, Settings, topology, wire};
+pub use topology::topology;
+pub use wiring::{BlockAuthor, Doors, Parahost, ParahostBuilder, Settings, wire};

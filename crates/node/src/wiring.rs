@@ -19,7 +19,6 @@ use messages::network_bridge::ObservedRole;
 use messages::provisioner::RequestBlockAuthorshipData;
 use misbehavior_arbitration::MisbehaviorArbitrationSubsystem;
 use network_bridge::{NetworkBridgeConfig, NetworkBridgeSubsystem};
-use overseer::topology::Topology;
 use overseer::{Ask, Environment, Failure, Outside};
 use peer_set_manager::{PeerSetConfig, PeerSetManagerSubsystem};
 use ports::{Address, BlobStore, Index, Keystore, Network, PeerId, RuntimeClient, ValidationBackend};
@@ -148,14 +147,4 @@ pub fn wire(doors: &Doors, settings: &Settings) -> Result<ParahostBuilder, Failu
         .chain_api(ChainApiSubsystem::new(runtime.clone()))
         .outside::<BlockAuthor>();
     Ok(builder)
-}
-
-/// The graph of the default wiring, read off a node of the simulator.
-///
-/// # Errors
-/// If that node cannot be started.
-pub fn topology() -> Result<Topology, Failure> {
-    let mut network = crate::local::SimulatedNetwork::new(0, crate::local::LocalConfig::default());
-    network.start_node(0)?;
-    Ok(network.node(0).handle().topology().clone())
 }

@@ -45,7 +45,7 @@ pub(crate) struct DevArguments {
     /// What carries the messages
     #[arg(long, value_enum, default_value = "libp2p")]
     network: NetworkArgument,
-    /// Keep chains, keys and data here instead of in a directory that is removed in the end
+    /// Keep chains, journals and data here instead of in a directory that is removed in the end
     #[arg(long, value_name = "DIR")]
     base_path: Option<PathBuf>,
     /// Print a JSON object per line; the last one is the summary

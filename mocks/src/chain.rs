@@ -35,6 +35,22 @@ struct State {
     headers: BTreeMap<Hash, Header>,
     reports: Vec<MisbehaviorReport>,
     finalized: Option<(Hash, BlockNumber)>,
+    /// Session contexts that hold at every block of their session which does not say otherwise.
+    sessions: BTreeMap<SessionIndex, Arc<SessionContext>>,
+    /// Height and session of every block.
+    places: BTreeMap<Hash, (BlockNumber, SessionIndex)>,
+    grown: u8,
+}
+
+/// A block that a chain has grown, and the heartbeat's entry for it.
+#[derive(Clone, Debug)]
+pub struct Grown {
+    /// Its hash.
+    pub hash: Hash,
+    /// Its height.
+    pub number: BlockNumber,
+    /// What the heartbeat says of it.
+    pub update: LeavesUpdate,
 }
 
 /// A chain for tests: a tree of relay parents and a stub for runtime-api and chain-api. Clones share it.
@@ -56,6 +72,7 @@ impl TestChain {
         let (leaves, update) = Leaves::start(block, []);
         *lock(&chain.leaves) = Some(leaves);
         lock(&chain.state).finalized = Some((genesis, 0));
+        lock(&chain.state).places.insert(genesis, (0, session_index));
         (chain, update)
     }
 
@@ -73,9 +90,57 @@ impl TestChain {
             extrinsics_root: Hash::from([0; 32]),
             digest: Vec::new(),
         };
-        lock(&self.state).headers.insert(hash, header);
+        {
+            let mut state = lock(&self.state);
+            state.headers.insert(hash, header);
+            state.places.insert(hash, (number, session_index));
+        }
         let mut leaves = lock(&self.leaves);
         leaves.as_mut().map(|leaves| leaves.import(Block { hash, parent, number, session_index })).unwrap_or_default()
+    }
+
+    /// Says what session `context.session_index` is, at every block of it that says nothing else.
+    pub fn set_session(&self, context: SessionContext) {
+        lock(&self.state).sessions.insert(context.session_index, Arc::new(context));
+    }
+
+    /// Adds `blocks` blocks on top of `parent`, in its session. Growing twice on one block makes a fork. The hash of a
+    /// grown block begins with its height, then counts, so that test output can be read.
+    ///
+    /// # Panics
+    /// If the chain does not know `parent`, or has grown more than 255 blocks.
+    pub fn grow(&self, parent: Hash, blocks: u32) -> Vec<Grown> {
+        let (_, session_index) = self.place(parent);
+        self.grow_in_session(parent, blocks, session_index)
+    }
+
+    /// Like [`grow`](Self::grow), in a session of its own: the ancestry of its leaves ends where it begins.
+    ///
+    /// # Panics
+    /// As [`grow`](Self::grow).
+    pub fn grow_in_session(&self, parent: Hash, blocks: u32, session_index: SessionIndex) -> Vec<Grown> {
+        let (height, _) = self.place(parent);
+        let mut at = parent;
+        (height + 1..=height + blocks)
+            .map(|number| {
+                let count = {
+                    let mut state = lock(&self.state);
+                    state.grown = state.grown.checked_add(1).expect("a test chain has at most 255 grown blocks");
+                    state.grown
+                };
+                let mut bytes = [0xcc; 32];
+                (bytes[0], bytes[1]) = (number.to_le_bytes()[0], count);
+                let hash = Hash::from(bytes);
+                let update = self.import(hash, at, number, session_index);
+                at = hash;
+                Grown { hash, number, update }
+            })
+            .collect()
+    }
+
+    fn place(&self, hash: Hash) -> (BlockNumber, SessionIndex) {
+        let place = lock(&self.state).places.get(&hash).copied();
+        place.unwrap_or_else(|| panic!("the chain has no block {hash:?} to grow on"))
     }
 
     /// Finalizes a block.
@@ -104,7 +169,15 @@ impl TestChain {
     }
 
     fn at(&self, hash: Hash) -> Result<AtBlock, RuntimeError> {
-        lock(&self.state).blocks.get(&hash).cloned().ok_or(RuntimeError::UnknownBlock(hash))
+        let state = lock(&self.state);
+        let by_session = state.places.get(&hash).and_then(|(_, session)| state.sessions.get(session)).cloned();
+        match state.blocks.get(&hash).cloned() {
+            Some(at) => Ok(AtBlock { session: at.session.or(by_session), ..at }),
+            None => match by_session {
+                Some(session) => Ok(AtBlock { session: Some(session), ..AtBlock::default() }),
+                None => Err(RuntimeError::UnknownBlock(hash)),
+            },
+        }
     }
 
     fn answer_runtime(&self, inbox: Inbox) {

@@ -1,79 +1,25 @@
-use std::any::{Any, TypeId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+//! The harness: a test's hands on a node whose slots are captors but for the subject's.
+
+use std::any::TypeId;
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deterministic::simulation::CostTable;
 use deterministic::{Environment, Simulation};
 use messages::{LeavesUpdate, RelayParents};
-use overseer::message::{Inbox, Post};
+use overseer::mailbox::MailboxLimits;
+use overseer::message::Post;
 use overseer::node::{Builder, ExitCause};
-use overseer::{
-    Ask, AskError, Context, Event, ExitReport, Failure, Handle, Nothing, Outside, Request, Role, Subsystem, Wait,
-};
-use tokio::sync::watch;
+use overseer::port::Tap;
+use overseer::{Ask, AskError, Handle, Message, Outside, Request, Role, Subsystem, View, Wait};
+
+use crate::desk::{Captor, Describe, Desk, Fate, Stub, lock};
+use crate::{notes, roles};
 
 /// The environment label of the subject and its tasks.
 const SUBJECT: &str = "subject";
-
-/// A message on its way to a captor.
-struct Captured {
-    role: &'static str,
-    message: &'static str,
-    inbox: Box<dyn Any + Send>,
-}
-
-type Stub<R> = Box<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> + Send>;
-
-#[derive(Default)]
-struct Desk {
-    captured: VecDeque<Captured>,
-    stubs: BTreeMap<TypeId, Box<dyn Any + Send>>,
-    paused: watch::Sender<BTreeSet<TypeId>>,
-    exit: Option<ExitReport>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Stands in a neighbour's slot: stubs first, the rest is kept for the test.
-struct Captor<R> {
-    desk: Arc<Mutex<Desk>>,
-    role: PhantomData<fn() -> R>,
-}
-
-impl<R: Role> Subsystem for Captor<R> {
-    type Role = R;
-    type View = Nothing;
-    type Sends = ();
-    type JobSends = ();
-
-    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
-        let mut paused = lock(&self.desk).paused.subscribe();
-        loop {
-            // The desk outlives every captor, so there is always somebody to end the pause.
-            let _ = paused.wait_for(|roles| !roles.contains(&TypeId::of::<R>())).await;
-            match context.recv().await {
-                Event::Signal(never) => match never {},
-                Event::Conclude => return Ok(()),
-                Event::Message(inbox) => {
-                    let mut desk = lock(&self.desk);
-                    let stub = desk.stubs.get_mut(&TypeId::of::<R>()).and_then(|stub| stub.downcast_mut::<Stub<R>>());
-                    let left = match stub {
-                        Some(stub) => stub(inbox),
-                        None => Some(inbox),
-                    };
-                    if let Some(inbox) = left {
-                        let message = inbox.message_name();
-                        desk.captured.push_back(Captured { role: R::NAME, message, inbox: Box::new(inbox) });
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// The test as a sender of one message.
 struct Tells<M>(PhantomData<fn() -> M>);
@@ -89,19 +35,125 @@ impl<M: Request> Outside for Asks<M> {
     type Sends = (Ask<M>,);
 }
 
+enum Answer<T> {
+    Awaited,
+    /// The test looked, and it was not there yet.
+    Missed,
+    Here(Result<T, AskError>),
+    Taken,
+}
+
 /// An answer that the test waits for.
 pub struct Waiting<T> {
-    answer: Arc<Mutex<Option<Result<T, AskError>>>>,
+    answer: Arc<Mutex<Answer<T>>>,
+    /// Tells the harness whether the test can still look.
+    _held: Arc<()>,
 }
 
 impl<T> Waiting<T> {
     /// The answer, if it is there.
     pub fn take(&self) -> Option<Result<T, AskError>> {
-        lock(&self.answer).take()
+        let mut answer = lock(&self.answer);
+        match std::mem::replace(&mut *answer, Answer::Taken) {
+            Answer::Here(result) => Some(result),
+            Answer::Awaited | Answer::Missed => {
+                *answer = Answer::Missed;
+                None
+            }
+            Answer::Taken => None,
+        }
     }
 }
 
-/// One subsystem alone, in a real overseer under virtual time.
+/// The slots of a node that [`node_with`] puts together: what is not filled is mocked.
+pub struct Slots {
+    builder: Builder,
+    roles: Vec<&'static str>,
+    desk: Arc<Mutex<Desk>>,
+    environment: Environment,
+}
+
+impl Slots {
+    /// Clock, randomness, spawner and computing, for subsystems that want them when they are made.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// Puts a real subsystem into its slot.
+    pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
+        self.name_role::<S::Role>();
+        self.builder.fill(subsystem);
+    }
+
+    /// Puts a captor into a slot that is empty. The slots of the parachain host need not be named; those of a node of
+    /// your own do.
+    pub fn mock<R: Role>(&mut self) {
+        self.name_role::<R>();
+        if !self.builder.is_filled::<R>() {
+            self.builder.fill(Captor::<R>::new(self.desk.clone(), self.environment.clock.clone()));
+        }
+    }
+
+    /// The limits of a role's mailbox, as of a neighbour that is soon full; call before its slot is filled.
+    pub fn mailbox_limits<R: Role>(&mut self, limits: MailboxLimits) {
+        self.builder.mailbox_limits::<R>(limits);
+    }
+
+    /// Puts a tap on what role `R` sends as `M`.
+    pub fn tap<R: Role, M: Message>(&mut self, tap: impl Tap<M>) {
+        self.builder.tap::<R, M>(tap);
+    }
+
+    fn name_role<R: Role>(&mut self) {
+        if !self.roles.contains(&R::NAME) {
+            self.roles.push(R::NAME);
+        }
+    }
+}
+
+/// A node of the parachain host, with real subsystems where `make` fills a slot and captors everywhere else. The same
+/// seed gives the same run.
+///
+/// ```no_run
+/// # fn one() -> overseer::subsystem::Drain<messages::provisioner::Provisioner> { Default::default() }
+/// # fn other() -> overseer::subsystem::Drain<messages::candidate_backing::CandidateBacking> { Default::default() }
+/// let harness = mocks::node_with(7, |slots| { slots.fill(one()); slots.fill(other()); });
+/// ```
+///
+/// # Panics
+/// If what `make` filled sends in a circle of waits; the circle is named.
+pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
+    let simulation = Simulation::new(seed);
+    // Computing takes no virtual time here, so that a test need not wait for it.
+    simulation.set_costs(CostTable::free());
+    let desk = Arc::new(Mutex::new(Desk::default()));
+    let environment = simulation.environment(SUBJECT);
+    let mut slots = Slots {
+        builder: Builder::new(environment.clone(), &[]),
+        roles: Vec::new(),
+        desk: desk.clone(),
+        environment: environment.clone(),
+    };
+    make(&mut slots);
+    roles::mock_all(&mut slots);
+    let Slots { mut builder, roles, .. } = slots;
+    builder.set_roles(&roles);
+    let overseer = builder.build().unwrap_or_else(|error| panic!("this node cannot be built: {error}"));
+    let handle = overseer.handle();
+    let exit = desk.clone();
+    environment.spawner.spawn(
+        "overseer",
+        Box::pin(async move {
+            let report = overseer.run().await;
+            lock(&exit).exit = Some(report);
+        }),
+    );
+    let harness = Harness { simulation, handle, desk };
+    harness.settle();
+    harness
+}
+
+/// One subsystem alone, or a few, in a real overseer under virtual time. See the [guide](crate).
 pub struct Harness {
     simulation: Simulation,
     handle: Handle,
@@ -109,67 +161,32 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Starts the subject that `make` builds from its environment. The same seed gives the same run.
+    /// Starts the subject that `make` builds from its environment; every other slot is mocked.
     pub fn new<S: Subsystem>(seed: u64, make: impl FnOnce(&Environment) -> S) -> Self {
-        let simulation = Simulation::new(seed);
-        // Computing takes no virtual time here, so that a test need not wait for it.
-        simulation.set_costs(CostTable::free());
-        let desk = Arc::new(Mutex::new(Desk::default()));
-        let environment = simulation.environment(SUBJECT);
-        let mut roles = Vec::new();
-        let mut builder = Builder::new(environment.clone(), &[]);
-        macro_rules! neighbours {
-            ($($role:ty),* $(,)?) => { $(
-                roles.push(<$role as Role>::NAME);
-                builder.fill(Captor::<$role> { desk: desk.clone(), role: PhantomData });
-            )* };
-        }
-        neighbours!(
-            messages::collation_generation::CollationGeneration,
-            messages::collation_distribution::CollationDistribution,
-            messages::candidate_selection::CandidateSelection,
-            messages::candidate_validation::CandidateValidation,
-            messages::candidate_backing::CandidateBacking,
-            messages::statement_distribution::StatementDistribution,
-            messages::pov_distribution::PoVDistribution,
-            messages::provisioner::Provisioner,
-            messages::availability_store::AvailabilityStore,
-            messages::availability_distribution::AvailabilityDistribution,
-            messages::availability_recovery::AvailabilityRecovery,
-            messages::bitfield_signing::BitfieldSigning,
-            messages::bitfield_distribution::BitfieldDistribution,
-            messages::misbehavior_arbitration::MisbehaviorArbitration,
-            messages::network_bridge::NetworkBridge,
-            messages::peer_set_manager::PeerSetManager,
-            messages::runtime_api::RuntimeApi,
-            messages::chain_api::ChainApi,
-        );
-        builder.set_roles(&roles);
-        builder.fill(make(&environment));
-        let overseer = builder.build().expect("a subject among captors that send nothing has no cycle");
-        let handle = overseer.handle();
-        let exit = desk.clone();
-        environment.spawner.spawn(
-            "overseer",
-            Box::pin(async move {
-                let report = overseer.run().await;
-                lock(&exit).exit = Some(report);
-            }),
-        );
-        let harness = Self { simulation, handle, desk };
-        harness.settle();
-        harness
+        node_with(seed, |slots| {
+            let subject = make(slots.environment());
+            slots.fill(subject);
+        })
     }
 
     fn check(&self, result: Result<(), deterministic::SimulationError>) {
+        let seed = self.simulation.seed();
         if let Err(error) = result {
-            panic!("seed {}: {error}", self.simulation.seed());
+            panic!("seed {seed}: {error}");
         }
-        if let Some(report) = &lock(&self.desk).exit
+        let desk = lock(&self.desk);
+        if let Some(report) = &desk.exit
             && !matches!(report.cause, ExitCause::Stopped)
         {
-            panic!("seed {}: the subject ended: {}", self.simulation.seed(), report.cause);
+            panic!("seed {seed}: the subject ended: {}", report.cause);
         }
+        if let Some(too_early) = &desk.too_early {
+            panic!("seed {seed}: {too_early}");
+        }
+    }
+
+    fn note(&self, line: String) {
+        lock(&self.desk).tell(self.simulation.now(), line);
     }
 
     /// Runs until nothing can run at this moment; time stands still.
@@ -182,20 +199,46 @@ impl Harness {
         self.check(self.simulation.run_for(duration));
     }
 
+    /// Runs until nothing can run and no timer is pending. A subject that keeps time for ever never gets there.
+    pub fn run_until_idle(&self) {
+        self.check(self.simulation.run_until_idle());
+    }
+
     /// The simulation, for its clock and tasks.
     pub fn simulation(&self) -> &Simulation {
         &self.simulation
     }
 
+    /// The node's own handle: counters of its edges, its queues, its topology.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Publishes an entry of the heartbeat, then runs until nothing can run.
     pub fn signal(&self, update: LeavesUpdate) {
+        self.note(notes::heartbeat(&update));
+        let blocks = update.started.iter().flat_map(|leaf| leaf.ancestors.iter().chain([&leaf.hash]));
+        lock(&self.desk).announced.extend(blocks.chain(update.finalized.iter().map(|block| &block.hash)));
         self.handle.publish::<RelayParents>(update);
         self.settle();
     }
 
-    /// Sends a message to the subject, then runs until nothing can run.
+    /// Publishes an entry of any view, then runs until nothing can run.
+    pub fn publish<V: View>(&self, update: V::Update) {
+        let view = std::any::type_name::<V>();
+        self.note(format!("* {}", view.rsplit("::").next().unwrap_or(view)));
+        self.handle.publish::<V>(update);
+        self.settle();
+    }
+
+    /// Sends a message to the subject, then runs until nothing can run. While the subject's mailbox is full it waits
+    /// there, as any sender does.
     pub fn tell<M: Post>(&self, message: M) {
         let outlet = self.handle.outlet::<Tells<M>>().expect("every role has a slot");
+        let inbox = message.into_inbox();
+        let described = lock(&self.desk).describe::<M::To>(&inbox);
+        self.note(format!("← {described}"));
+        let message = M::from_inbox(inbox).expect("it was this message a moment ago");
         let environment = self.simulation.environment("test");
         environment.spawner.spawn(
             "tell",
@@ -206,27 +249,51 @@ impl Harness {
         self.settle();
     }
 
-    /// Asks the subject, then runs until nothing can run.
+    /// Asks the subject, then runs until nothing can run. Who lets go of the [`Waiting`] without having looked must find
+    /// an answer there when the harness is finished; who holds it may end the subject while it still owes one.
     pub fn ask<M: Request>(&self, message: M) -> Waiting<M::Answer> {
         let outlet = self.handle.outlet::<Asks<M>>().expect("every role has a slot");
-        let answer = Arc::new(Mutex::new(None));
-        let place = answer.clone();
-        let environment = self.simulation.environment("test");
-        environment.spawner.spawn(
+        self.note(format!("← {}?", M::name()));
+        let answer = Arc::new(Mutex::new(Answer::Awaited));
+        let (place, clock, desk) = (answer.clone(), self.simulation.environment("test").clock, self.desk.clone());
+        self.simulation.environment("test").spawner.spawn(
             "ask",
             Box::pin(async move {
                 let result = outlet.ask(message).await;
-                *lock(&place) = Some(result);
+                let outcome = if result.is_ok() { "answer to" } else { "no answer to" };
+                lock(&desk).tell(clock.now(), format!("→ {outcome} {}", M::name()));
+                *lock(&place) = Answer::Here(result);
             }),
         );
+        let (seen, held) = (answer.clone(), Arc::new(()));
+        let look = Arc::downgrade(&held);
+        let fate = move || match &*lock(&seen) {
+            Answer::Here(Err(error)) => Fate::Refused(error.to_string()),
+            Answer::Awaited if look.strong_count() == 0 => Fate::Waiting,
+            Answer::Awaited | Answer::Missed | Answer::Here(Ok(_)) | Answer::Taken => Fate::Settled,
+        };
+        lock(&self.desk).questions.push((M::name(), Box::new(fate)));
         self.settle();
-        Waiting { answer }
+        Waiting { answer, _held: held }
     }
 
     /// Answers for role `R` in the background from now on; what the stub hands back is kept for the test.
     pub fn stub<R: Role>(&self, stub: impl FnMut(R::Inbox) -> Option<R::Inbox> + Send + 'static) {
         let stub: Stub<R> = Box::new(stub);
         lock(&self.desk).stubs.insert(TypeId::of::<R>(), Box::new(stub));
+    }
+
+    /// What transcripts show of messages to role `R`, in brackets behind their names, in place of the relay parent.
+    pub fn describe<R: Role>(&self, describe: impl Fn(&R::Inbox) -> String + Send + 'static) {
+        let describe: Describe<R> = Box::new(describe);
+        lock(&self.desk).describes.insert(TypeId::of::<R>(), Box::new(describe));
+    }
+
+    /// Everything that crossed the ports since the last transcript, a line each: `*` a signal, `←` to the subject, `→`
+    /// from it, `[stub]` where a stub took it, and between them how much time passed. Made for `expect_test`.
+    pub fn transcript(&self) -> String {
+        self.settle();
+        lock(&self.desk).take_transcript()
     }
 
     /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits for.
@@ -270,8 +337,7 @@ impl Harness {
     /// What was sent and not yet expected, as `message → role`.
     pub fn pending(&self) -> Vec<String> {
         self.settle();
-        let line = |captured: &Captured| format!("{} → {}", captured.message, captured.role);
-        lock(&self.desk).captured.iter().map(line).collect()
+        lock(&self.desk).captured.iter().map(|captured| format!("{} → {}", captured.message, captured.role)).collect()
     }
 
     /// Fails if anything was sent that no `expect` took.
@@ -280,9 +346,11 @@ impl Harness {
         assert!(pending.is_empty(), "nothing was expected, but was sent: {pending:?}");
     }
 
-    /// Ends the subject: nothing may be left that was sent, and no task may be left behind.
+    /// Ends the subject: nothing may be left that was sent, every question of the test has its answer, and no task may
+    /// be left behind.
     pub fn finish(self) {
         self.expect_nothing();
+        self.expect_answers();
         lock(&self.desk).paused.send_replace(BTreeSet::new());
         self.handle.stop();
         self.settle();
@@ -293,5 +361,15 @@ impl Harness {
         }
         let left: Vec<String> = self.simulation.tasks().iter().map(ToString::to_string).collect();
         assert!(left.is_empty(), "tasks left behind: {left:?}");
+    }
+
+    fn expect_answers(&self) {
+        for (message, fate) in &lock(&self.desk).questions {
+            match fate() {
+                Fate::Settled => {}
+                Fate::Waiting => panic!("{message} was asked and has no answer yet"),
+                Fate::Refused(error) => panic!("{message} was asked and refused, which no test looked at: {error}"),
+            }
+        }
     }
 }

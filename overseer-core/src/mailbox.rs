@@ -239,10 +239,7 @@ impl<T: Send> Mailbox<T> {
     /// The cost of a message, or that it can never fit.
     pub(crate) fn cost(&self, bytes: usize) -> Result<u32, RefusedReason> {
         // The limit is at most `u32::MAX`.
-        u32::try_from(bytes)
-            .ok()
-            .filter(|bytes| *bytes as usize <= self.limits.bytes)
-            .ok_or(RefusedReason::TooLarge)
+        u32::try_from(bytes).ok().filter(|bytes| *bytes as usize <= self.limits.bytes).ok_or(RefusedReason::TooLarge)
     }
 
     /// Puts an item in and returns the reader to wake, if it sleeps.
@@ -434,7 +431,13 @@ impl<T: Send> Mailbox<T> {
             let held = state.next_ticket;
             state.next_ticket += 1;
             state.edges[usize::from(edge.0)].waited += 1;
-            state.waiters.push_back(Waiter { ticket: held, bytes, edge, since: self.meter.now(), waker: waker.clone() });
+            state.waiters.push_back(Waiter {
+                ticket: held,
+                bytes,
+                edge,
+                since: self.meter.now(),
+                waker: waker.clone(),
+            });
             *ticket = Some(held);
             return Ok(false);
         };

@@ -35,14 +35,7 @@ pub struct Reader<T: Send> {
 impl<T: Send> Reader<T> {
     /// The reader of a mailbox: there is one.
     pub fn new(mailbox: Arc<Mailbox<T>>) -> Self {
-        Self {
-            mailbox,
-            batch: VecDeque::new(),
-            spent: 0,
-            spent_bytes: 0,
-            high_in_a_row: 0,
-            wakers: Vec::new(),
-        }
+        Self { mailbox, batch: VecDeque::new(), spent: 0, spent_bytes: 0, high_in_a_row: 0, wakers: Vec::new() }
     }
 
     /// The mailbox it reads.

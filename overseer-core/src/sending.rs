@@ -38,30 +38,27 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(parcel) = this.parcel.as_mut() else { return Poll::Pending };
-        let outcome = match this.mailbox.cost(this.bytes) {
-            Err(reason) => Err(reason),
-            Ok(bytes) => {
-                parcel.bytes = bytes;
-                let mailbox = &*this.mailbox;
-                let mut state = lock(&mailbox.state);
-                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, parcel.edge), cx.waker()) {
-                    Ok(false) => return Poll::Pending,
-                    Ok(true) => {
-                        let waker = this.parcel.take().and_then(|parcel| mailbox.push_into_place(&mut state, parcel));
-                        drop(state);
-                        if let Some(waker) = waker {
-                            waker.wake();
-                        }
-                        return Poll::Ready(Ok(()));
-                    }
-                    Err(reason) => Err(reason),
-                }
-            }
+        let mailbox = &*this.mailbox;
+        let Some(mut parcel) = this.parcel.take() else { return Poll::Pending };
+        parcel.bytes = match mailbox.cost(this.bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Poll::Ready(Err((parcel.value, reason))),
         };
-        match (outcome, this.parcel.take()) {
-            (Err(reason), Some(parcel)) => Poll::Ready(Err((parcel.value, reason))),
-            _ => Poll::Pending,
+        let mut state = lock(&mailbox.state);
+        match mailbox.poll_place(&mut state, &mut this.ticket, (parcel.bytes, parcel.edge), cx.waker()) {
+            Ok(true) => {
+                let waker = mailbox.push_into_place(&mut state, parcel);
+                drop(state);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+                Poll::Ready(Ok(()))
+            }
+            Ok(false) => {
+                this.parcel = Some(parcel);
+                Poll::Pending
+            }
+            Err(reason) => Poll::Ready(Err((parcel.value, reason))),
         }
     }
 }

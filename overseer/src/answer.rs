@@ -8,6 +8,9 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{oneshot, watch};
 
+use crate::deadline::Deadline;
+use crate::edge::Flight;
+
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
@@ -28,6 +31,14 @@ pub enum AskError {
         to: &'static str,
         /// Its size.
         bytes: usize,
+    },
+    /// The consumer did not answer within [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN).
+    #[error("{by} did not answer {message} in time")]
+    TimedOut {
+        /// The question.
+        message: &'static str,
+        /// Who owes the answer.
+        by: &'static str,
     },
     /// The consumer dropped the question.
     #[error("{by} dropped {message} without an answer")]
@@ -65,19 +76,32 @@ impl<T> std::fmt::Debug for Responder<T> {
 
 /// An answer on its way.
 ///
+/// **Signals.** An answer is no message: it is not ordered against signals. One that a loop awaits in place may be
+/// younger than the newest signal that this subsystem has seen, because no signal is delivered meanwhile. A loop for
+/// which that matters asks from a job and takes the answer as an event.
+///
 /// # Cancel safety
 /// Dropping it abandons the question; the answer is lost, the consumer sees [`Responder::is_abandoned`].
 pub struct Reply<T> {
     receiver: oneshot::Receiver<T>,
     message: &'static str,
     by: &'static str,
+    /// Counts it among the answers on their way.
+    flight: Option<Flight>,
+    deadline: Option<Deadline>,
 }
 
 impl<T> Reply<T> {
     /// A pair whose errors name the question and who owes the answer.
     pub fn channel(message: &'static str, by: &'static str) -> (Responder<T>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (Responder { sender }, Self { receiver, message, by })
+        (Responder { sender }, Self { receiver, message, by, flight: None, deadline: None })
+    }
+
+    pub(crate) fn counted(mut self, flight: Flight, deadline: Option<Deadline>) -> Self {
+        self.flight = Some(flight);
+        self.deadline = deadline;
+        self
     }
 }
 
@@ -85,8 +109,14 @@ impl<T> Future for Reply<T> {
     type Output = Result<T, AskError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let error = AskError::Dropped { message: self.message, by: self.by };
-        Pin::new(&mut self.receiver).poll(cx).map(|result| result.map_err(|_| error))
+        let (message, by) = (self.message, self.by);
+        if let Poll::Ready(result) = Pin::new(&mut self.receiver).poll(cx) {
+            return Poll::Ready(result.map_err(|_| AskError::Dropped { message, by }));
+        }
+        match &self.deadline {
+            Some(deadline) if deadline.is_over(cx) => Poll::Ready(Err(AskError::TimedOut { message, by })),
+            _ => Poll::Pending,
+        }
     }
 }
 

@@ -51,10 +51,15 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+mod deadline;
+mod edge;
+pub mod health;
 pub mod mailbox;
 pub mod message;
 pub mod node;
 pub mod port;
+pub mod recorder;
+mod restart;
 pub mod signal;
 pub mod subsystem;
 pub mod topology;

@@ -1,6 +1,10 @@
 //! Messages, roles and inboxes.
 
+use std::time::Duration;
+
 use crate::answer::Responder;
+
+pub use overseer_core::mailbox::{Lane, WhenFull};
 
 /// A place in the program that consumes messages: the interface of a subsystem, apart from any implementation.
 ///
@@ -31,6 +35,10 @@ pub trait Message: Sized + Send + 'static {
 
     /// Which lane of the mailbox it takes.
     const LANE: Lane = Lane::Normal;
+
+    /// For a question: how long its asker waits for the answer; then it fails with
+    /// [`AskError::TimedOut`](crate::AskError::TimedOut). `None` waits until the question is answered or dropped.
+    const ANSWER_WITHIN: Option<Duration> = None;
 
     /// Memory held by this message, for the mailbox's byte limit. Override it where the message owns heap data.
     fn bytes(&self) -> usize {
@@ -63,31 +71,6 @@ pub trait Request: Message {
     type Answer: Send + 'static;
     /// Puts the message and the way back into its consumer's inbox type.
     fn into_inbox(self, responder: Responder<Self::Answer>) -> <Self::To as Role>::Inbox;
-}
-
-/// What happens to a cast when the consumer's queue is full. A cast never waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenFull {
-    /// Refused, counted and handed back. Never for what carries a signature of ours.
-    Lossy,
-    /// Folded into a queued message with the same key ([`Message::merge`]); takes a place of its own only if there is
-    /// none, up to the given number of places beyond the queue's limit.
-    Merged(usize),
-    /// The given number of places is reserved beyond the queue's limit. More in flight is a broken invariant of the
-    /// sender, reported as such.
-    Budgeted(usize),
-    /// Stays in the sender's own outbox of the given size, which the sender's loop flushes while it goes on receiving.
-    /// For loops only.
-    Outbox(usize),
-}
-
-/// The lanes of a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// First come, first served.
-    Normal,
-    /// Before all that is in the normal lane, which still gets one delivery in seventeen.
-    High,
 }
 
 /// The last segment of a type's path, without generic arguments.

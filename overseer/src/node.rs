@@ -2,20 +2,21 @@
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deterministic::{BoxFuture, Environment};
-use futures::FutureExt as _;
+use deterministic::Environment;
 use futures::future::AbortHandle;
 use tokio::sync::{mpsc, watch};
 
-use crate::mailbox::{Mailbox, MailboxLimits, Reader};
+use crate::health::Health;
+use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
 use crate::message::{Message, Role};
 use crate::port::{EdgeSnapshot, Outlet, Tap, TapSlot};
-use crate::signal::{Cursor, SignalLog, View, Wakeable};
-use crate::subsystem::{Context, Failure, Subsystem};
+use crate::recorder::{self, Recorded, Recording};
+use crate::restart::{self, Outcome, Running};
+use crate::signal::{SignalLog, View};
+use crate::subsystem::{Failure, Subsystem};
 use crate::topology::{Edge, Topology};
 use crate::wiring::{Origin, SendList, Sender, Switchboard};
 
@@ -60,13 +61,13 @@ impl<O: Outside> Sender for FromOutside<O> {
 
 /// All logs of a node, by view.
 #[derive(Default)]
-struct Logs {
+pub(crate) struct Logs {
     typed: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
     conclude: Vec<Arc<dyn Fn() + Send + Sync>>,
 }
 
 impl Logs {
-    fn of<V: View>(&mut self) -> Arc<SignalLog<V>> {
+    pub(crate) fn of<V: View>(&mut self) -> Arc<SignalLog<V>> {
         if let Some(log) = self.get::<V>() {
             return log;
         }
@@ -82,19 +83,34 @@ impl Logs {
     }
 }
 
-/// Length and limits of a queue, without its type.
-trait Gauge: Send + Sync {
-    fn read(&self) -> (usize, MailboxLimits);
+/// A queue and its reader, without their types.
+pub(crate) trait Gauge: Send + Sync {
+    fn waiting(&self) -> usize;
+    fn used(&self) -> (usize, usize);
+    fn limits(&self) -> MailboxLimits;
+    fn busy(&self) -> BusyTime;
 }
 
 impl<T: crate::message::Inbox> Gauge for Mailbox<T> {
-    fn read(&self) -> (usize, MailboxLimits) {
-        (self.len(), self.limits())
+    fn waiting(&self) -> usize {
+        self.len()
+    }
+    fn used(&self) -> (usize, usize) {
+        Mailbox::used(self)
+    }
+    fn limits(&self) -> MailboxLimits {
+        Mailbox::limits(self)
+    }
+    fn busy(&self) -> BusyTime {
+        self.meter().busy_time()
     }
 }
 
-type Running = BoxFuture<Result<(), Failure>>;
-type Connect = Box<dyn FnOnce(&mut Switchboard, &mut Logs, &Environment) -> Result<Running, BuildError> + Send>;
+/// How many entries of its log a subsystem has not taken.
+pub(crate) type Lag = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub(crate) type Connect = Box<
+    dyn FnOnce(&mut Switchboard, &mut Logs, &Environment) -> Result<(Running, Lag, Arc<Recording>), BuildError> + Send,
+>;
 
 struct Slot {
     edges: Vec<Edge>,
@@ -119,11 +135,18 @@ fn edges<L: SendList>(from: &'static str, origin: Origin) -> impl Iterator<Item 
 impl Builder {
     /// An empty node with these slots, in the order of the wiring.
     pub fn new(environment: Environment, roles: &[&'static str]) -> Self {
+        let switchboard = Switchboard {
+            mailboxes: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            edges: Vec::new(),
+            desks: BTreeMap::new(),
+            environment: environment.clone(),
+        };
         Self {
             environment,
             roles: roles.to_vec(),
             slots: BTreeMap::new(),
-            switchboard: Switchboard { mailboxes: BTreeMap::new(), taps: BTreeMap::new(), edges: Vec::new() },
+            switchboard,
             outsides: Vec::new(),
             limits: BTreeMap::new(),
         }
@@ -141,22 +164,31 @@ impl Builder {
 
     /// Puts a subsystem into its slot, in place of what was there.
     pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
+        let mailbox = self.mailbox::<S::Role>();
+        let connect = restart::once(subsystem, mailbox.clone());
+        self.put::<S>(mailbox, connect);
+    }
+
+    /// Puts a subsystem into its slot that is made anew when it fails, panics or returns early, up to so many times in
+    /// the node's life. Its mailbox is kept, but for the message that it was handling; signals come as one catch-up.
+    /// After that it ends the node like any other.
+    pub fn fill_restarting<S: Subsystem>(&mut self, restarts_max: u32, make: impl FnMut() -> S + Send + 'static) {
+        let mailbox = self.mailbox::<S::Role>();
+        let connect = restart::restarting(restarts_max, make, mailbox.clone());
+        self.put::<S>(mailbox, connect);
+    }
+
+    fn mailbox<R: Role>(&self) -> Arc<Mailbox<R::Inbox>> {
+        let clock = self.environment.clock.clone();
+        let nanos = move || u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX);
+        Arc::new(Mailbox::new(self.limits.get(R::NAME).copied().unwrap_or_default(), Some(Arc::new(nanos))))
+    }
+
+    fn put<S: Subsystem>(&mut self, mailbox: Arc<Mailbox<<S::Role as Role>::Inbox>>, connect: Connect) {
         let role = <S::Role as Role>::NAME;
-        let limits = self.limits.get(role).copied().unwrap_or_default();
-        let mailbox = Arc::new(Mailbox::<<S::Role as Role>::Inbox>::new(limits));
         self.switchboard.mailboxes.insert(TypeId::of::<S::Role>(), Box::new(mailbox.clone()));
-        let gauge: Arc<dyn Gauge> = mailbox.clone();
-        let connect: Connect = Box::new(move |switchboard, logs, environment| {
-            let log = logs.of::<S::View>();
-            let reader: Arc<dyn Wakeable> = mailbox.clone();
-            log.add_reader(reader);
-            let ports = S::Sends::connect(switchboard, role, Origin::Loop)?;
-            let jobs = S::JobSends::connect(switchboard, role, Origin::Jobs)?;
-            let context = Context::<S>::new(Reader::new(mailbox), Cursor::new(log), ports, jobs, environment.clone());
-            Ok(Box::pin(subsystem.run(context)) as Running)
-        });
         let edges = edges::<S::Sends>(role, Origin::Loop).chain(edges::<S::JobSends>(role, Origin::Jobs)).collect();
-        self.slots.insert(role, Slot { edges, gauge, connect });
+        self.slots.insert(role, Slot { edges, gauge: mailbox, connect });
     }
 
     /// Whether a slot is filled.
@@ -199,34 +231,45 @@ impl Builder {
         }
         let mut logs = Logs::default();
         let mut tasks = Vec::new();
-        let mut gauges = Vec::new();
+        let mut readers = Vec::new();
         for role in &self.roles {
             let Some(slot) = self.slots.remove(role) else { continue };
-            tasks.push((*role, (slot.connect)(&mut self.switchboard, &mut logs, &self.environment)?));
-            gauges.push((*role, slot.gauge));
+            let (running, lag, recording) = (slot.connect)(&mut self.switchboard, &mut logs, &self.environment)?;
+            tasks.push((*role, running));
+            readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording });
         }
         let (stop, _) = watch::channel(false);
         let shared = Arc::new(Shared {
             logs: Mutex::new(logs),
             topology,
             switchboard: Mutex::new(self.switchboard),
-            gauges,
+            readers,
+            health: Health::default(),
             stop,
         });
         Ok(Overseer { environment: self.environment, tasks, handle: Handle { shared } })
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Shared {
+/// One subsystem, as seen from outside.
+pub(crate) struct ReaderRecord {
+    pub(crate) subsystem: &'static str,
+    pub(crate) gauge: Arc<dyn Gauge>,
+    pub(crate) lag: Lag,
+    recording: Arc<Recording>,
+}
+
+pub(crate) struct Shared {
     logs: Mutex<Logs>,
     topology: Topology,
-    switchboard: Mutex<Switchboard>,
-    gauges: Vec<(&'static str, Arc<dyn Gauge>)>,
-    stop: watch::Sender<bool>,
+    pub(crate) switchboard: Mutex<Switchboard>,
+    pub(crate) readers: Vec<ReaderRecord>,
+    pub(crate) health: Health,
+    pub(crate) stop: watch::Sender<bool>,
 }
 
 /// The queue of one subsystem at one moment.
@@ -238,12 +281,20 @@ pub struct QueueSnapshot {
     pub waiting: usize,
     /// How many may wait.
     pub limit: usize,
+    /// Bytes waiting or being delivered.
+    pub bytes: usize,
+    /// How many may.
+    pub bytes_limit: usize,
+    /// Entries of its signal log that it has not taken.
+    pub lag: u64,
+    /// How it spends its time, over the periods that were timed.
+    pub busy: BusyTime,
 }
 
 /// The outside's way into a running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -282,11 +333,19 @@ impl Handle {
 
     /// Every subsystem's queue, in the order of the wiring.
     pub fn queues(&self) -> Vec<QueueSnapshot> {
-        let read = |(subsystem, gauge): &(&'static str, Arc<dyn Gauge>)| {
-            let (waiting, limits) = gauge.read();
-            QueueSnapshot { subsystem, waiting, limit: limits.messages }
+        let read = |reader: &ReaderRecord| {
+            let limits = reader.gauge.limits();
+            QueueSnapshot {
+                subsystem: reader.subsystem,
+                waiting: reader.gauge.waiting(),
+                limit: limits.messages,
+                bytes: reader.gauge.used().1,
+                bytes_limit: limits.bytes,
+                lag: (reader.lag)(),
+                busy: reader.gauge.busy(),
+            }
         };
-        self.shared.gauges.iter().map(read).collect()
+        self.shared.readers.iter().map(read).collect()
     }
 
     /// The graph this node was built from.
@@ -326,6 +385,8 @@ pub struct ExitReport {
     pub cause: ExitCause,
     /// Subsystems that had not returned by [`CONCLUDE_DEADLINE`] and were dropped.
     pub unfinished: Vec<&'static str>,
+    /// What crossed each subsystem's context last, oldest first; empty when the node ended in order.
+    pub last_events: BTreeMap<&'static str, Vec<Recorded>>,
 }
 
 impl ExitReport {
@@ -342,8 +403,6 @@ pub struct Overseer {
     handle: Handle,
 }
 
-type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
-
 impl Overseer {
     /// The way in from outside.
     pub fn handle(&self) -> Handle {
@@ -357,7 +416,7 @@ impl Overseer {
         let mut running: BTreeMap<&'static str, AbortHandle> = BTreeMap::new();
         for (name, task) in self.tasks {
             let ended = ended.clone();
-            let (task, abort) = futures::future::abortable(AssertUnwindSafe(task).catch_unwind());
+            let (task, abort) = futures::future::abortable(task);
             running.insert(name, abort);
             let report = async move {
                 if let Ok(outcome) = task.await {
@@ -410,7 +469,15 @@ impl Overseer {
         if !unfinished.is_empty() {
             tracing::warn!(?unfinished, "subsystems did not return in time and were dropped");
         }
-        ExitReport { cause, unfinished }
+        let mut report = ExitReport { cause, unfinished, last_events: BTreeMap::new() };
+        if !report.is_clean() {
+            let readers = self.handle.shared.readers.iter();
+            report.last_events = readers.map(|reader| (reader.subsystem, reader.recording.read())).collect();
+            for (subsystem, events) in &report.last_events {
+                tracing::info!(subsystem, events = %recorder::line(events), "last events");
+            }
+        }
+        report
     }
 }
 
@@ -422,7 +489,7 @@ fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<&'static str>()
         .map(|message| (*message).to_owned())
@@ -488,6 +555,29 @@ macro_rules! node {
                 $( if !self.inner.is_filled::<$role>() {
                     self.inner.fill($crate::subsystem::Drain::<$role>::default());
                 } )*
+                self
+            }
+
+            /// Fills a slot with a subsystem that is made anew when it fails; see
+            /// [`Builder::fill_restarting`]($crate::node::Builder::fill_restarting).
+            pub fn restarting<S>(
+                mut self,
+                restarts_max: u32,
+                make: impl FnMut() -> S + ::core::marker::Send + 'static,
+            ) -> Self
+            where
+                S: $crate::Subsystem,
+                S::Sends: $crate::wiring::FitsInto<$node>,
+                S::JobSends: $crate::wiring::FitsInto<$node>,
+                $node: $crate::wiring::HasSlot<S::Role>,
+            {
+                self.inner.fill_restarting(restarts_max, make);
+                self
+            }
+
+            /// The limits of a role's mailbox; call before its slot is filled.
+            pub fn mailbox_limits<R: $crate::Role>(mut self, limits: $crate::mailbox::MailboxLimits) -> Self {
+                self.inner.mailbox_limits::<R>(limits);
                 self
             }
 

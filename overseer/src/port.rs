@@ -1,15 +1,26 @@
 //! Ports: the sending side of one declared edge, with its counters and its tap.
 
 use std::any::Any;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use deterministic::BoxFuture;
+use deterministic::{BoxFuture, Environment};
+use futures::FutureExt as _;
+use futures::future::{Either, select};
+use overseer_core::sending::{Permit, Reserve, Sending};
+use tokio::sync::watch;
 
 use crate::answer::{AskError, Reply};
-use crate::mailbox::{Mailbox, RefusedReason};
-use crate::message::{Message, Post, Request, Role};
-use crate::wiring::{Ask, Cast, DeclaredSend, Origin, SendList, Sender, SentBy, Wait};
+use crate::deadline::Wheel;
+use crate::edge::{EdgeRecord, Flight};
+use crate::mailbox::{EdgeId, Mailbox, RefusedReason};
+use crate::message::{Inbox, Message, Post, Request, Role};
+use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
+
+pub use crate::edge::EdgeSnapshot;
 
 /// A waiting send that found its consumer gone, or a message that can never fit; the message is handed back.
 #[derive(thiserror::Error)]
@@ -27,50 +38,6 @@ impl<M: Message> std::fmt::Debug for SendError<M> {
     }
 }
 
-/// Counters of one edge.
-pub struct EdgeCounter {
-    from: &'static str,
-    origin: Origin,
-    declared: DeclaredSend,
-    sent: AtomicU64,
-    refused: AtomicU64,
-    waited: AtomicU64,
-}
-
-/// The counters of one edge at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EdgeSnapshot {
-    /// The sender.
-    pub from: &'static str,
-    /// Which part of it.
-    pub origin: Origin,
-    /// What is sent, to whom, how.
-    pub declared: DeclaredSend,
-    /// Messages put into the queue.
-    pub sent: u64,
-    /// Casts refused.
-    pub refused: u64,
-    /// Sends that found the queue full and waited.
-    pub waited: u64,
-}
-
-impl EdgeCounter {
-    pub(crate) fn new(from: &'static str, origin: Origin, declared: DeclaredSend) -> Self {
-        Self { from, origin, declared, sent: AtomicU64::new(0), refused: AtomicU64::new(0), waited: AtomicU64::new(0) }
-    }
-
-    pub(crate) fn snapshot(&self) -> EdgeSnapshot {
-        EdgeSnapshot {
-            from: self.from,
-            origin: self.origin,
-            declared: self.declared,
-            sent: self.sent.load(Ordering::Relaxed),
-            refused: self.refused.load(Ordering::Relaxed),
-            waited: self.waited.load(Ordering::Relaxed),
-        }
-    }
-}
-
 /// What a tap makes of a message.
 pub enum Tapped<M> {
     /// Goes on, perhaps replaced by another.
@@ -79,6 +46,9 @@ pub enum Tapped<M> {
     Drop,
     /// Goes on twice (posts only; a question passes its first).
     Duplicate(M, M),
+    /// Goes on after this time. It takes its place in the queue now; with its sender it is gone. A sender that waits
+    /// waits for the place only.
+    Delay(M, Duration),
 }
 
 /// Looks at, changes or drops what goes through one port: for fault injection, adversaries and tracing.
@@ -96,91 +66,108 @@ impl<M, F: Fn(M) -> Tapped<M> + Send + Sync + 'static> Tap<M> for F {
 /// A tap of any message type, as kept by the builder.
 pub(crate) type TapSlot = Arc<dyn Any + Send + Sync>;
 
+type InboxOf<M> = <<M as Message>::To as Role>::Inbox;
+
+/// What the ports of one sender share.
+pub(crate) struct Desk {
+    pub(crate) environment: Environment,
+    pub(crate) wheel: Arc<Wheel>,
+}
+
 /// The sending side of one edge.
 pub struct Port<M: Message> {
-    mailbox: Arc<Mailbox<<M::To as Role>::Inbox>>,
-    edge: Arc<EdgeCounter>,
+    mailbox: Arc<Mailbox<InboxOf<M>>>,
+    id: EdgeId,
+    edge: Arc<EdgeRecord>,
+    desk: Arc<Desk>,
     tap: Option<Arc<dyn Tap<M>>>,
+    /// What delayed messages live by: dropped with the port.
+    delays: OnceLock<watch::Sender<()>>,
 }
 
 impl<M: Message> Port<M> {
     pub(crate) fn new(
-        mailbox: Arc<Mailbox<<M::To as Role>::Inbox>>,
-        edge: Arc<EdgeCounter>,
+        mailbox: Arc<Mailbox<InboxOf<M>>>,
+        edge: Arc<EdgeRecord>,
+        desk: Arc<Desk>,
         tap: Option<TapSlot>,
     ) -> Self {
         let tap = tap.and_then(|slot| slot.downcast_ref::<Arc<dyn Tap<M>>>().cloned());
-        Self { mailbox, edge, tap }
+        Self { mailbox, id: edge.id, edge, desk, tap, delays: OnceLock::new() }
     }
 
-    async fn put(
-        &self,
-        bytes: usize,
-        inbox: <M::To as Role>::Inbox,
-    ) -> Result<(), (<M::To as Role>::Inbox, RefusedReason)> {
-        let inbox = match self.mailbox.try_send(inbox, bytes, M::LANE) {
-            Ok(()) => {
-                self.edge.sent.fetch_add(1, Ordering::Relaxed);
-                return Ok(());
+    /// The message's name, known without computing it.
+    pub(crate) fn message_name(&self) -> &'static str {
+        self.edge.declared.message
+    }
+
+    fn put(&self, inbox: InboxOf<M>, bytes: usize) -> Sending<InboxOf<M>, &Mailbox<InboxOf<M>>> {
+        Sending::new(&self.mailbox, self.id, inbox, bytes, M::LANE)
+    }
+
+    /// Delivers later into a place that was taken now.
+    fn delay(&self, permit: Permit<InboxOf<M>, Arc<Mailbox<InboxOf<M>>>>, inbox: InboxOf<M>, delay: Duration) {
+        let sleep = self.desk.environment.clock.sleep(delay);
+        let mut port = self.delays.get_or_init(|| watch::channel(()).0).subscribe();
+        let task = async move {
+            let port_is_gone = std::pin::pin!(async move { while port.changed().await.is_ok() {} });
+            if let Either::Left(_) = select(sleep, port_is_gone).await {
+                // A consumer that has ended meanwhile takes nothing any more.
+                drop(permit.send(inbox, M::LANE));
             }
-            Err((inbox, RefusedReason::Full)) => inbox,
-            Err(refused) => return Err(refused),
         };
-        self.edge.waited.fetch_add(1, Ordering::Relaxed);
-        match self.mailbox.reserve(bytes).await {
-            Ok(permit) => permit.send(inbox, M::LANE).map_err(|inbox| (inbox, RefusedReason::Closed))?,
-            Err(reason) => return Err((inbox, reason)),
-        }
-        self.edge.sent.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        self.desk.environment.spawner.spawn("tap-delay", Box::pin(task));
     }
 }
 
 impl<M: Post> Port<M> {
-    async fn send_one(&self, message: M) -> Result<(), SendError<M>> {
-        self.put(message.bytes(), message.into_inbox()).await.map_err(|(inbox, reason)| back::<M>(inbox, reason))
+    #[inline]
+    pub(crate) fn send(&self, message: M) -> Delivery<'_, M> {
+        match &self.tap {
+            None => {
+                let bytes = message.bytes();
+                Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+            }
+            Some(tap) => Delivery { state: SendState::Tapped(Box::pin(self.send_tapped(&**tap, message))) },
+        }
     }
 
-    pub(crate) async fn send(&self, message: M) -> Result<(), SendError<M>> {
-        match &self.tap {
-            None => self.send_one(message).await,
-            Some(tap) => match tap.on_send(message) {
-                Tapped::Pass(message) => self.send_one(message).await,
-                Tapped::Drop => Ok(()),
-                Tapped::Duplicate(first, second) => {
-                    self.send_one(first).await?;
-                    self.send_one(second).await
+    async fn send_tapped(&self, tap: &dyn Tap<M>, message: M) -> Result<(), SendError<M>> {
+        let plain = |message: M| {
+            let bytes = message.bytes();
+            Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+        };
+        match tap.on_send(message) {
+            Tapped::Pass(message) => plain(message).await,
+            Tapped::Drop => Ok(()),
+            Tapped::Duplicate(first, second) => {
+                plain(first).await?;
+                plain(second).await
+            }
+            Tapped::Delay(message, delay) => {
+                match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).await {
+                    Ok(permit) => self.delay(permit, message.into_inbox(), delay),
+                    Err(reason) => return Err(SendError { message, reason }),
                 }
-            },
+                Ok(())
+            }
         }
     }
 
     /// Waits for a place on behalf of an outbox. The tap has seen the message already.
     fn deferred(&self, message: M) -> BoxFuture<()> {
-        let (mailbox, edge) = (self.mailbox.clone(), self.edge.clone());
-        Box::pin(async move {
-            let bytes = message.bytes();
-            if let Ok(permit) = mailbox.reserve(bytes).await {
-                // A consumer that has ended takes nothing any more; the node is stopping then.
-                if permit.send(message.into_inbox(), M::LANE).is_ok() {
-                    edge.sent.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        })
+        let bytes = message.bytes();
+        let sending = Sending::new(self.mailbox.clone(), self.id, message.into_inbox(), bytes, M::LANE);
+        // A consumer that has ended takes nothing any more; the node is stopping then.
+        Box::pin(async move { drop(sending.await) })
     }
 
     fn cast_one(&self, message: M) -> Result<(), SendError<M>> {
         let bytes = message.bytes();
-        match self.mailbox.cast(message.into_inbox(), bytes, M::LANE, M::name(), M::WHEN_FULL) {
-            Ok(()) => {
-                self.edge.sent.fetch_add(1, Ordering::Relaxed);
-                Ok(())
-            }
-            Err((inbox, reason)) => {
-                self.edge.refused.fetch_add(1, Ordering::Relaxed);
-                Err(back::<M>(inbox, reason))
-            }
-        }
+        let full = (self.edge.declared.message, M::WHEN_FULL);
+        self.mailbox
+            .cast(self.id, message.into_inbox(), bytes, M::LANE, full, Inbox::merge)
+            .map_err(|(inbox, reason)| back::<M>(inbox, reason))
     }
 
     pub(crate) fn cast(&self, message: M) -> Result<(), SendError<M>> {
@@ -193,31 +180,106 @@ impl<M: Post> Port<M> {
                     self.cast_one(first)?;
                     self.cast_one(second)
                 }
+                Tapped::Delay(message, delay) => {
+                    match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).now_or_never() {
+                        Some(Ok(permit)) => self.delay(permit, message.into_inbox(), delay),
+                        Some(Err(reason)) => return Err(SendError { message, reason }),
+                        None => return Err(SendError { message, reason: RefusedReason::Full }),
+                    }
+                    Ok(())
+                }
             },
         }
     }
+
+    pub(crate) fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Place<'_, M>, RefusedReason>> {
+        let reserve = Reserve::new(&*self.mailbox, self.id, bytes);
+        async move { Ok(Place { permit: reserve.await?, tap: self.tap.as_deref() }) }
+    }
 }
 
-fn back<M: Post>(inbox: <M::To as Role>::Inbox, reason: RefusedReason) -> SendError<M> {
+fn back<M: Post>(inbox: InboxOf<M>, reason: RefusedReason) -> SendError<M> {
     let message = M::from_inbox(inbox).expect("a mailbox hands back the very message it refused");
     SendError { message, reason }
 }
 
-impl<M: Request> Port<M> {
-    pub(crate) async fn ask(&self, message: M) -> Result<M::Answer, AskError> {
-        let (name, to) = (M::name(), <M::To as Role>::NAME);
-        let message = match &self.tap {
+/// A place in a consumer's queue for one message. Dropping it gives the place back.
+#[must_use = "an unused place is given back"]
+pub struct Place<'a, M: Post> {
+    permit: Permit<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
+    tap: Option<&'a dyn Tap<M>>,
+}
+
+impl<M: Post> Place<'_, M> {
+    /// Puts the message in, without waiting. A tap that delays or duplicates lets it pass once, at once: the place is
+    /// for one message.
+    ///
+    /// # Errors
+    /// Hands the message back if the consumer has ended.
+    pub fn send(self, message: M) -> Result<(), SendError<M>> {
+        let message = match self.tap {
             None => message,
             Some(tap) => match tap.on_send(message) {
-                Tapped::Pass(message) | Tapped::Duplicate(message, _) => message,
+                Tapped::Pass(message) | Tapped::Duplicate(message, _) | Tapped::Delay(message, _) => message,
+                Tapped::Drop => return Ok(()),
+            },
+        };
+        self.permit.send(message.into_inbox(), M::LANE).map_err(|inbox| back(inbox, RefusedReason::Closed))
+    }
+}
+
+/// A send on its way; see [`Outlet::send`].
+#[must_use = "a send does nothing unless it is polled"]
+pub struct Delivery<'a, M: Post> {
+    state: SendState<'a, M>,
+}
+
+enum SendState<'a, M: Post> {
+    Plain(Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>),
+    Tapped(Pin<Box<dyn Future<Output = Result<(), SendError<M>>> + Send + 'a>>),
+}
+
+impl<M: Post> Future for Delivery<'_, M> {
+    type Output = Result<(), SendError<M>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
+                Poll::Pending => Poll::Pending,
+            },
+            SendState::Tapped(sending) => sending.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<M: Request> Port<M> {
+    pub(crate) async fn ask(&self, message: M) -> Result<M::Answer, AskError> {
+        let (name, to) = (self.edge.declared.message, self.edge.declared.to);
+        let (message, delay) = match &self.tap {
+            None => (message, None),
+            Some(tap) => match tap.on_send(message) {
+                Tapped::Pass(message) | Tapped::Duplicate(message, _) => (message, None),
+                Tapped::Delay(message, delay) => (message, Some(delay)),
                 Tapped::Drop => return Err(AskError::Dropped { message: name, by: "tap" }),
             },
         };
         let bytes = message.bytes();
         let (responder, reply) = Reply::channel(name, to);
-        match self.put(bytes, message.into_inbox(responder)).await {
+        let reply = reply.counted(Flight::begin(&self.edge), M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
+        let inbox = message.into_inbox(responder);
+        let sent = match delay {
+            None => self.put(inbox, bytes).await.map_err(|(_, reason)| reason),
+            Some(delay) => {
+                let permit = Reserve::new(self.mailbox.clone(), self.id, bytes).await;
+                permit.map(|permit| self.delay(permit, inbox, delay))
+            }
+        };
+        match sent {
             Ok(()) => reply.await,
-            Err((_, RefusedReason::TooLarge)) => Err(AskError::TooLarge { message: name, to, bytes }),
+            Err(RefusedReason::TooLarge) => Err(AskError::TooLarge { message: name, to, bytes }),
             Err(_) => Err(AskError::Closed { message: name, to }),
         }
     }
@@ -246,17 +308,32 @@ impl<F: Sender> Outlet<F> {
     ///
     /// # Cancel safety
     /// A dropped send has put nothing into the queue; the message is lost with the future.
-    pub async fn send<M, I>(&self, message: M) -> Result<(), SendError<M>>
+    pub fn send<M, I>(&self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(message).await
+        M::port(&self.ports).send(message)
+    }
+
+    /// Waits for a place for a message of so many bytes, for who must not lose the message when the wait is cancelled.
+    ///
+    /// # Errors
+    /// If the consumer has ended, or if so many bytes can never fit.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up the turn; a place that was granted already goes to the next who waits.
+    pub async fn reserve<M, I>(&self, bytes: usize) -> Result<Place<'_, M>, RefusedReason>
+    where
+        M: Post + SentBy<F, Wait<M>, I>,
+    {
+        M::port(&self.ports).reserve(bytes).await
     }
 
     /// Sends a question and waits for its answer.
     ///
     /// # Errors
-    /// If the consumer has ended or drops the question.
+    /// If the consumer has ended, drops the question, or does not answer it within
+    /// [`Message::ANSWER_WITHIN`].
     ///
     /// # Cancel safety
     /// Dropping it abandons the question.
@@ -265,6 +342,14 @@ impl<F: Sender> Outlet<F> {
         M: Request + SentBy<F, Ask<M>, I>,
     {
         M::port(&self.ports).ask(message).await
+    }
+
+    /// The name of a message, without computing it.
+    pub(crate) fn message_name<M, D, I>(&self) -> &'static str
+    where
+        M: Message + SentBy<F, D, I>,
+    {
+        M::port(&self.ports).message_name()
     }
 
     /// A refused cast as work for an outbox.

@@ -3,22 +3,24 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use deterministic::{BoxFuture, Environment};
 
 use crate::answer::AskError;
-use crate::mailbox::{Reader, RefusedReason};
-use crate::message::{Post, Request, Role, WhenFull};
-use crate::port::{Outlet, SendError};
-use crate::signal::{Cursor, Next, Nothing, View};
+use overseer_core::inbound::{Inbound, Incoming};
+
+use crate::mailbox::RefusedReason;
+use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
+use crate::port::{Delivery, Outlet, Place, SendError};
+use crate::recorder::{Recorder, Recording};
+use crate::signal::{Nothing, View};
 use crate::wiring::{Ask, Cast, FromJobs, FromLoop, SendList, SentBy, Wait};
 
 /// Why a subsystem ended before it was told to. It takes the node down in order, with its name and this cause.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// Deliveries in a row after which a busy loop lets others on its worker run.
-const YIELD_EVERY: u32 = 128;
 
 /// A long-lived worker in a slot of a node.
 ///
@@ -49,36 +51,65 @@ pub enum Event<S: Subsystem> {
     Conclude,
 }
 
+type InboundOf<S> = Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>;
+
+/// Where the mailbox of a subsystem waits while nobody reads it: between a failure and the restart.
+pub(crate) struct Parking<S: Subsystem>(Mutex<Option<InboundOf<S>>>);
+
+impl<S: Subsystem> Parking<S> {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<InboundOf<S>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take(&self) -> Option<InboundOf<S>> {
+        self.lock().take()
+    }
+}
+
+/// What a subsystem is started with.
+pub(crate) struct Start<S: Subsystem> {
+    pub(crate) inbound: InboundOf<S>,
+    pub(crate) ports: Outlet<FromLoop<S>>,
+    pub(crate) jobs: Outlet<FromJobs<S>>,
+    pub(crate) environment: Environment,
+    pub(crate) recording: Arc<Recording>,
+    pub(crate) parking: Option<Arc<Parking<S>>>,
+}
+
 /// A subsystem's mailbox, heartbeat and ports.
 pub struct Context<S: Subsystem> {
-    reader: Reader<<S::Role as Role>::Inbox>,
-    /// A message taken out just before a signal appeared; delivered right after it.
-    held: Option<<S::Role as Role>::Inbox>,
-    cursor: Cursor<S::View>,
+    /// There until the context is dropped.
+    inbound: Option<InboundOf<S>>,
     ports: Outlet<FromLoop<S>>,
     jobs: Outlet<FromJobs<S>>,
     outbox: Outbox,
     environment: Environment,
-    deliveries: u32,
+    recorder: Recorder,
+    parking: Option<Arc<Parking<S>>>,
+}
+
+impl<S: Subsystem> Drop for Context<S> {
+    fn drop(&mut self) {
+        if let Some(parking) = &self.parking {
+            *parking.lock() = self.inbound.take();
+        }
+    }
 }
 
 impl<S: Subsystem> Context<S> {
-    pub(crate) fn new(
-        reader: Reader<<S::Role as Role>::Inbox>,
-        cursor: Cursor<S::View>,
-        ports: <S::Sends as SendList>::Ports,
-        jobs: <S::JobSends as SendList>::Ports,
-        environment: Environment,
-    ) -> Self {
+    pub(crate) fn new(start: Start<S>) -> Self {
         Self {
-            reader,
-            held: None,
-            cursor,
-            ports: Outlet::new(ports),
-            jobs: Outlet::new(jobs),
+            inbound: Some(start.inbound),
+            ports: start.ports,
+            jobs: start.jobs,
             outbox: Outbox::default(),
-            environment,
-            deliveries: 0,
+            environment: start.environment,
+            recorder: Recorder::new(start.recording),
+            parking: start.parking,
         }
     }
 
@@ -86,37 +117,32 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Cancel safety
     /// Nothing is lost: an event is taken only when it is returned.
-    pub async fn recv(&mut self) -> Event<S> {
-        std::future::poll_fn(|cx| {
+    #[inline]
+    pub fn recv(&mut self) -> impl Future<Output = Event<S>> + Send {
+        Recv(self)
+    }
+
+    #[inline]
+    fn poll_recv(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
+        if !self.outbox.waiting.is_empty() {
             self.outbox.flush(cx);
-            if self.deliveries >= YIELD_EVERY {
-                self.deliveries = 0;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
+        }
+        let Some(inbound) = &mut self.inbound else { return Poll::Pending };
+        match inbound.poll_next(cx) {
+            Poll::Ready(Incoming::Message(message)) => {
+                self.recorder.message(message.message_name());
+                Poll::Ready(Event::Message(message))
             }
-            let event = loop {
-                match self.cursor.next() {
-                    Next::Update(update) => break Event::Signal(update),
-                    Next::Concluded => break Event::Conclude,
-                    Next::Nothing => {}
-                }
-                if let Some(message) = self.held.take().or_else(|| self.reader.pop()) {
-                    // The sender may have acted on a signal published since the look above: look again.
-                    if self.cursor.is_behind() {
-                        self.held = Some(message);
-                        continue;
-                    }
-                    break Event::Message(message);
-                }
-                if self.reader.sleep(cx.waker()) && !self.cursor.is_behind() {
-                    self.deliveries = 0;
-                    return Poll::Pending;
-                }
-            };
-            self.deliveries += 1;
-            Poll::Ready(event)
-        })
-        .await
+            Poll::Ready(Incoming::Signal(update)) => {
+                self.recorder.signal();
+                Poll::Ready(Event::Signal(update))
+            }
+            Poll::Ready(Incoming::Conclude) => {
+                self.recorder.conclude();
+                Poll::Ready(Event::Conclude)
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Sends and waits while the consumer's queue is full. The loop receives nothing meanwhile: the wiring proves that
@@ -126,23 +152,42 @@ impl<S: Subsystem> Context<S> {
     /// Hands the message back if the consumer has ended, or if the message can never fit.
     ///
     /// # Cancel safety
-    /// A dropped send has put nothing into the queue.
-    pub async fn send<M, I>(&mut self, message: M) -> Result<(), SendError<M>>
+    /// A dropped send has put nothing into the queue; the message is lost with the future. Who must keep it uses
+    /// [`reserve`](Self::reserve).
+    pub fn send<M, I>(&mut self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
     {
-        self.ports.send(message).await
+        self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
+        self.ports.send(message)
+    }
+
+    /// Waits for a place for a message of so many bytes; the message is put into it without waiting.
+    ///
+    /// # Errors
+    /// If the consumer has ended, or if so many bytes can never fit.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives up the turn; a place that was granted already goes to the next who waits.
+    pub async fn reserve<M, I>(&mut self, bytes: usize) -> Result<Place<'_, M>, RefusedReason>
+    where
+        M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
+    {
+        self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
+        self.ports.reserve(bytes).await
     }
 
     /// Asks and waits for the answer in the loop itself. No signal is seen meanwhile: the answer may be younger than
     /// the newest signal that this subsystem knows.
     ///
     /// # Errors
-    /// If the consumer has ended or drops the question.
+    /// If the consumer has ended, drops the question, or does not answer it within
+    /// [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN).
     pub async fn ask<M, I>(&mut self, message: M) -> Result<M::Answer, AskError>
     where
         M: Request + SentBy<FromLoop<S>, Ask<M>, I>,
     {
+        self.recorder.sends(self.ports.message_name::<M, Ask<M>, I>());
         self.ports.ask(message).await
     }
 
@@ -155,6 +200,7 @@ impl<S: Subsystem> Context<S> {
     where
         M: Post + SentBy<FromLoop<S>, Cast<M>, I>,
     {
+        self.recorder.sends(self.ports.message_name::<M, Cast<M>, I>());
         let WhenFull::Outbox(places) = M::WHEN_FULL else { return self.ports.cast(message) };
         let message = if self.outbox.waiting.is_empty() {
             match self.ports.cast(message) {
@@ -184,7 +230,19 @@ impl<S: Subsystem> Context<S> {
 
     /// How often this subsystem fell so far behind that it got a catch-up signal.
     pub fn catch_ups(&self) -> u64 {
-        self.cursor.catch_ups()
+        self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
+    }
+}
+
+/// The future of [`Context::recv`].
+struct Recv<'a, S: Subsystem>(&'a mut Context<S>);
+
+impl<S: Subsystem> Future for Recv<'_, S> {
+    type Output = Event<S>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
+        self.0.poll_recv(cx)
     }
 }
 

@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use deterministic::Environment;
+
+use crate::deadline::Wheel;
+use crate::edge::EdgeRecord;
 use crate::mailbox::Mailbox;
 use crate::message::{Message, Post, Request, Role, WhenFull};
 use crate::node::BuildError;
-use crate::port::{EdgeCounter, Port, TapSlot};
+use crate::port::{Desk, Port, TapSlot};
 use crate::subsystem::Subsystem;
 
 /// Declares a send that waits while the consumer's queue is full.
@@ -76,7 +80,9 @@ fn declared<D: Declaration>() -> DeclaredSend {
 pub struct Switchboard {
     pub(crate) mailboxes: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) taps: BTreeMap<(&'static str, TypeId), TapSlot>,
-    pub(crate) edges: Vec<Arc<EdgeCounter>>,
+    pub(crate) edges: Vec<Arc<EdgeRecord>>,
+    pub(crate) desks: BTreeMap<&'static str, Arc<Desk>>,
+    pub(crate) environment: Environment,
 }
 
 impl Switchboard {
@@ -87,10 +93,24 @@ impl Switchboard {
             .get(&TypeId::of::<To<D>>())
             .and_then(|mailbox| mailbox.downcast_ref::<Arc<Mailbox<<To<D> as Role>::Inbox>>>())
             .ok_or(BuildError::NoConsumer { from, message: D::Message::name(), to: <To<D> as Role>::NAME })?;
-        let edge = Arc::new(EdgeCounter::new(from, origin, declared::<D>()));
-        self.edges.push(edge.clone());
+        let declared = declared::<D>();
+        let known = |edge: &&Arc<EdgeRecord>| (edge.from, edge.origin, edge.declared) == (from, origin, declared);
+        let edge = match self.edges.iter().find(known) {
+            // Somebody outside who takes a second outlet is one sender all the same.
+            Some(edge) => edge.clone(),
+            None => {
+                let edge = Arc::new(EdgeRecord::new(from, origin, declared, mailbox.clone()));
+                self.edges.push(edge.clone());
+                edge
+            }
+        };
+        let environment = &self.environment;
+        let desk = self.desks.entry(from).or_insert_with(|| {
+            let wheel = Arc::new(Wheel::new(environment.clone()));
+            Arc::new(Desk { environment: environment.clone(), wheel })
+        });
         let tap = self.taps.get(&(from, TypeId::of::<D::Message>())).cloned();
-        Ok(Port::new(mailbox.clone(), edge, tap))
+        Ok(Port::new(mailbox.clone(), edge, desk.clone(), tap))
     }
 }
 

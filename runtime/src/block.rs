@@ -2,11 +2,14 @@
 
 use codec::{Compact, Decode, Encode};
 use primitives::{
-    DigestItem, Hash, Header, InherentData, MisbehaviorReport, Slot, ValidatorIndex, VrfSignature,
+    DigestItem, DisputeStatementSet, Hash, Header, InherentData, MisbehaviorReport, Slot, ValidatorIndex, VrfSignature,
     header::ConsensusEngineId,
 };
 
-use crate::{BlockError, trie};
+use crate::{
+    BlockError, EquivocationReport, FishermanReport, RemoteAvailability, RemoteDispute, SecondaryAttestation,
+    SignedClaim, SignedGovernance, trie,
+};
 
 /// What consensus adds to a header.
 pub type Digest = Vec<DigestItem>;
@@ -19,7 +22,7 @@ pub const SLOT_ENGINE_ID: ConsensusEngineId = *b"slot";
 pub struct Block {
     /// The header; its hash is the block's, with the seal.
     pub header: Header,
-    /// The inherent first, then reports.
+    /// The inherent first, then transactions in the order in which they are applied.
     pub extrinsics: Vec<Extrinsic>,
 }
 
@@ -39,6 +42,30 @@ pub enum Extrinsic {
     /// Proof that a validator contradicted itself.
     #[codec(index = 1)]
     MisbehaviorReport(Box<MisbehaviorReport>),
+    /// A change that more than two thirds of the validators have signed.
+    #[codec(index = 2)]
+    Governed(Box<SignedGovernance>),
+    /// A collator claims a parathread's next block.
+    #[codec(index = 3)]
+    Claim(SignedClaim),
+    /// Dispute votes, late backing, or a concluded dispute of another fork.
+    #[codec(index = 4)]
+    DisputeVotes(DisputeStatementSet),
+    /// An unconcluded dispute of another fork.
+    #[codec(index = 5)]
+    RemoteDispute(Box<RemoteDispute>),
+    /// Validators hold the data of a remote dispute's candidate.
+    #[codec(index = 6)]
+    RemoteAvailability(RemoteAvailability),
+    /// A secondary check.
+    #[codec(index = 7)]
+    Attestation(Box<SecondaryAttestation>),
+    /// A report on a candidate, with a bond.
+    #[codec(index = 8)]
+    FishermanReport(FishermanReport),
+    /// An author made two blocks in one slot.
+    #[codec(index = 9)]
+    Equivocation(Box<EquivocationReport>),
 }
 
 /// Substrate's root over the extrinsics in their order: a trie (layout V1) from compact index to encoding.

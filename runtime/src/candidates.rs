@@ -1,14 +1,15 @@
 //! What a backed candidate must be so that it may occupy its core (RT-5).
 
 use primitives::{
-    BackedCandidate, BackingError, BlockNumber, CandidateCommitments, CandidateDescriptor, CollatorId, CoreIndex,
-    DescriptorError, DescriptorVersion, GroupIndex, Hash, HostConfiguration, ParaId, SessionIndex, SignedMessage,
-    SigningContext, ValidationCodeHash, backing::backing_signatures, backing_quorum, candidate::ClaimQueueByPara,
-    descriptor::collator_signature_payload, limits::MIN_CODE_SIZE, messages::UmpSignalError,
+    BackedCandidate, BackingError, BlockNumber, CandidateCommitments, CandidateDescriptor, CandidateHash, CollatorId,
+    CoreIndex, DescriptorError, DescriptorVersion, DisputeStatement, GroupIndex, Hash, HostConfiguration, ParaId,
+    SessionIndex, SignedMessage, SigningContext, ValidDisputeStatementKind, ValidationCodeHash, ValidityAttestation,
+    backing::backing_signatures, backing_quorum, candidate::ClaimQueueByPara, descriptor::collator_signature_payload,
+    limits::MIN_CODE_SIZE, messages::UmpSignalError,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Ancestor, CoreAssignment, MessageError, SignatureOf, State, verifier::Signatures};
+use crate::{Ancestor, CoreAssignment, DisputeVote, MessageError, SignatureOf, State, verifier::Signatures};
 
 /// Why a candidate may not be backed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,9 @@ pub enum CandidateError {
         /// Whose turn it is.
         expected: ParaId,
     },
+    /// It has been judged invalid.
+    #[error("candidate {0} has been judged invalid")]
+    JudgedInvalid(CandidateHash),
     /// The bytes mean different things to different nodes.
     #[error(transparent)]
     Descriptor(#[from] DescriptorError),
@@ -140,6 +144,7 @@ pub(crate) struct CheckedCandidate {
     pub(crate) core: CoreIndex,
     pub(crate) group: GroupIndex,
     pub(crate) relay_parent_number: BlockNumber,
+    pub(crate) backers: Vec<DisputeVote>,
 }
 
 /// Checks all of a candidate but its signatures, which are collected, against the cores scheduled in `state`.
@@ -156,16 +161,20 @@ pub(crate) fn check_candidate(
         return Err(CandidateError::NotAssigned { core, expected: assignment.para_id });
     }
     let collator_signature = check_author(descriptor, assignment, state.session_index())?;
+    let hash = backed.hash();
+    if state.is_blacklisted(state.session_index(), hash) {
+        return Err(CandidateError::JudgedInvalid(hash));
+    }
     let relay_parent = check_relay_parent(state, descriptor)?;
     check_inputs(state, descriptor, relay_parent)?;
     let commitments = &backed.candidate().commitments;
     check_outputs(state, descriptor, commitments, relay_parent.number)?;
     check_signals(backed, core, state.configuration())?;
-    let group = check_backing(state, backed, core, relay_parent, signatures)?;
+    let (group, backers) = check_backing(state, backed, core, relay_parent, signatures)?;
     if let Some(message) = collator_signature {
         signatures.push(SignatureOf::Collator(core), message);
     }
-    Ok(CheckedCandidate { core, group, relay_parent_number: relay_parent.number })
+    Ok(CheckedCandidate { core, group, relay_parent_number: relay_parent.number, backers })
 }
 
 /// Version, core, session; on a parathread core the claim's own collator, whose signature is returned.
@@ -301,7 +310,7 @@ fn check_backing(
     core: CoreIndex,
     relay_parent: &Ancestor,
     signatures: &mut Signatures,
-) -> Result<GroupIndex, CandidateError> {
+) -> Result<(GroupIndex, Vec<DisputeVote>), CandidateError> {
     let configuration = state.configuration();
     let scheduler = &state.scheduler;
     let group = scheduler
@@ -319,8 +328,16 @@ fn check_backing(
     if signed.len() < needed {
         return Err(CandidateError::TooFewVotes { group, found: signed.len(), needed });
     }
-    for (position, message) in signed {
+    let mut backers = Vec::with_capacity(signed.len());
+    for ((position, message), vote) in signed.into_iter().zip(votes) {
+        let statement = match vote {
+            ValidityAttestation::Implicit(_) => ValidDisputeStatementKind::BackingSeconded(relay_parent.hash),
+            ValidityAttestation::Explicit(_) => ValidDisputeStatementKind::BackingValid(relay_parent.hash),
+        };
+        if let Some(validator) = members.get(position) {
+            backers.push((DisputeStatement::Valid(statement), *validator, *vote.signature()));
+        }
         signatures.push(SignatureOf::Backing(core, position), message);
     }
-    Ok(group)
+    Ok((group, backers))
 }

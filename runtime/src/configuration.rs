@@ -1,4 +1,8 @@
 //! Configuration module (RT-2): changes wait until the session changes, so that it is constant within one.
+//!
+//! Stores: the configuration in force and the pending one. Entry points: one per field
+//! ([`crate::ConfigurationChange`]), governance only. Order: first, at begin and session change; it does nothing at
+//! the begin of a block.
 
 use codec::Encode;
 use primitives::{ConfigurationError, HostConfiguration};

@@ -1,8 +1,8 @@
 //! Why a block is refused.
 
-use primitives::{CoreIndex, Hash, ParaId, Slot, ValidatorIndex};
+use primitives::{CandidateHash, CoreIndex, Hash, ParaId, Slot, ValidatorIndex};
 
-use crate::{BitfieldError, CandidateError, ReportError};
+use crate::{BitfieldError, CandidateError, DisputeError, ExtrinsicError, ReportError};
 
 /// Whose signature is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,20 @@ pub enum SignatureOf {
     Collator(CoreIndex),
     /// Under one of the statements of a report, by position of the report.
     Report(usize),
+    /// Under a governed change.
+    Governance(ValidatorIndex),
+    /// Under a parathread claim, by position of the extrinsic.
+    Claim(usize),
+    /// Under a vote about this candidate.
+    DisputeVote(CandidateHash, ValidatorIndex),
+    /// Under the word that a chunk of a remote dispute's candidate is held.
+    RemoteAvailability(CandidateHash, ValidatorIndex),
+    /// Under a secondary attestation, or the proof of its assignment.
+    Attestation(CandidateHash, ValidatorIndex),
+    /// Under a report with a bond, by position of the extrinsic.
+    Fisherman(usize),
+    /// The seal of one of two blocks in one slot, by position of the extrinsic.
+    Seal(usize),
 }
 
 impl std::fmt::Display for SignatureOf {
@@ -26,6 +40,19 @@ impl std::fmt::Display for SignatureOf {
             }
             Self::Collator(core) => write!(f, "the collator of the candidate on core {core}"),
             Self::Report(position) => write!(f, "misbehaviour report {position}"),
+            Self::Governance(validator) => write!(f, "validator {validator} under a governed change"),
+            Self::Claim(position) => write!(f, "the collator of the claim in extrinsic {position}"),
+            Self::DisputeVote(candidate, validator) => {
+                write!(f, "the vote of validator {validator} about candidate {candidate}")
+            }
+            Self::RemoteAvailability(candidate, validator) => {
+                write!(f, "validator {validator} about the availability of candidate {candidate}")
+            }
+            Self::Attestation(candidate, validator) => {
+                write!(f, "the attestation of validator {validator} of candidate {candidate}")
+            }
+            Self::Fisherman(position) => write!(f, "the reporter in extrinsic {position}"),
+            Self::Seal(position) => write!(f, "an author in extrinsic {position}"),
         }
     }
 }
@@ -118,9 +145,30 @@ pub enum BlockError {
     /// A session change came after initialization: unrecoverable.
     #[error("session change after initialization")]
     SessionChangeAfterInitialization,
-    /// The inherent carries dispute votes, which this state machine has no place for.
-    #[error("{0} sets of dispute votes, expected none")]
-    DisputeVotes(usize),
+    /// The inherent carries too many sets of dispute votes.
+    #[error("{found} sets of dispute votes, at most {max} are allowed")]
+    TooManyDisputes {
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Dispute votes in the inherent.
+    #[error("votes about candidate {candidate}: {error}")]
+    Dispute {
+        /// The candidate.
+        candidate: CandidateHash,
+        /// What is wrong with them.
+        error: DisputeError,
+    },
+    /// A transaction.
+    #[error("extrinsic {position}: {error}")]
+    Extrinsic {
+        /// Its position in the block.
+        position: usize,
+        /// What is wrong with it.
+        error: ExtrinsicError,
+    },
     /// A bitfield.
     #[error(transparent)]
     Bitfield(#[from] BitfieldError),

@@ -1,13 +1,14 @@
 //! Executing and building blocks: one path for both.
 
-use primitives::{
-    CandidateEvent, Hash, Header, InherentData, MisbehaviorReport, ParaId, SessionIndex, messages::UpwardMessage,
-};
-use std::sync::Arc;
+use primitives::{CandidateEvent, Hash, Header, InherentData, ParaId, SessionIndex, messages::UpwardMessage};
 
 use crate::{
-    Block, BlockError, Digest, Extrinsic, Offence, SignatureOf, SlotClaim, State, Verifier, extrinsics_root, inherent,
-    initializer, limits::MAX_EXTRINSICS, misbehavior::check_report, verifier::Signatures,
+    Block, BlockError, Digest, Extrinsic, Offence, Penalty, SlotClaim, State, ValidityEvent, Verifier,
+    extrinsics::apply as apply_extrinsic,
+    extrinsics_root, inherent, initializer,
+    limits::{MAX_EXTRINSICS, MAX_REPORTS_PER_BLOCK, MAX_TRANSACTIONS_PER_BLOCK},
+    outcome::Outcome,
+    verifier::Signatures,
 };
 
 /// What a block led to.
@@ -19,6 +20,10 @@ pub struct Executed {
     pub events: Vec<CandidateEvent>,
     /// What was proven and slashed in this block.
     pub offences: Vec<Offence>,
+    /// Slashes and fines by verdicts, time-outs and equivocations.
+    pub penalties: Vec<Penalty>,
+    /// What happened to included candidates and disputes, the signal to abandon this fork among it.
+    pub validity_events: Vec<ValidityEvent>,
     /// Messages of the candidates that the parent block included.
     pub upward_messages: Vec<(ParaId, Vec<UpwardMessage>)>,
     /// The session that begins with the next block, if it is a new one.
@@ -35,7 +40,7 @@ pub fn execute_block(parent_state: &State, block: &Block, verifier: &dyn Verifie
     if header.number != number {
         return Err(BlockError::Number { expected: number, found: header.number });
     }
-    let (inherent, reports) = split(&block.extrinsics)?;
+    let (inherent, transactions) = split(&block.extrinsics)?;
     let parent_hash = inherent.parent_header.hash();
     if header.parent_hash != parent_hash {
         return Err(BlockError::ParentHash { expected: parent_hash, found: header.parent_hash });
@@ -45,7 +50,7 @@ pub fn execute_block(parent_state: &State, block: &Block, verifier: &dyn Verifie
         return Err(BlockError::ExtrinsicsRoot { expected, found: header.extrinsics_root });
     }
     let claim = SlotClaim::from_digest(&header.digest)?;
-    let executed = apply(parent_state, inherent, parent_hash, &claim, &reports, Some(verifier))?;
+    let executed = apply(parent_state, inherent, parent_hash, &claim, transactions, Some(verifier))?;
     if header.state_root != executed.state.root() {
         return Err(BlockError::StateRoot { expected: executed.state.root(), found: header.state_root });
     }
@@ -56,7 +61,7 @@ pub fn execute_block(parent_state: &State, block: &Block, verifier: &dyn Verifie
 /// must hold the slot claim; the seal is the caller's to add. The inherent must name `parent_header`.
 ///
 /// Signatures are not verified again: those of the inherent were by [`crate::filter_inherent`], those of
-/// reports when they were received. Whoever imports the block verifies them all.
+/// transactions by [`crate::filter_extrinsics`], those of reports when they were received. Whoever imports the block verifies them all.
 ///
 /// # Errors
 /// The check that the block would fail; nothing is dropped (see [`crate::filter_inherent`] and
@@ -68,14 +73,14 @@ pub fn build_block(
     extrinsics: Vec<Extrinsic>,
 ) -> Result<(Block, Executed), BlockError> {
     let number = next_number(parent_state)?;
-    let (inherent, reports) = split(&extrinsics)?;
+    let (inherent, transactions) = split(&extrinsics)?;
     let parent_hash = parent_header.hash();
     let named = inherent.parent_header.hash();
     if named != parent_hash {
         return Err(BlockError::ParentHash { expected: named, found: parent_hash });
     }
     let claim = SlotClaim::from_digest(&digest)?;
-    let executed = apply(parent_state, inherent, parent_hash, &claim, &reports, None)?;
+    let executed = apply(parent_state, inherent, parent_hash, &claim, transactions, None)?;
     let header = Header {
         parent_hash,
         number,
@@ -91,19 +96,27 @@ pub(crate) fn next_number(parent_state: &State) -> Result<u32, BlockError> {
     parent.checked_add(1).ok_or(BlockError::LastNumber(parent))
 }
 
-/// The inherent and the reports, each in its place.
-fn split(extrinsics: &[Extrinsic]) -> Result<(&InherentData, Vec<&MisbehaviorReport>), BlockError> {
+/// The inherent and what follows it.
+fn split(extrinsics: &[Extrinsic]) -> Result<(&InherentData, &[Extrinsic]), BlockError> {
     if extrinsics.len() > MAX_EXTRINSICS {
         return Err(BlockError::TooManyExtrinsics { found: extrinsics.len(), max: MAX_EXTRINSICS });
     }
     let Some((Extrinsic::Inclusion(inherent), rest)) = extrinsics.split_first() else {
         return Err(BlockError::NoInherent);
     };
-    let reports = rest.iter().zip(1..).map(|(extrinsic, position)| match extrinsic {
-        Extrinsic::MisbehaviorReport(report) => Ok(&**report),
-        Extrinsic::Inclusion(_) => Err(BlockError::SecondInherent(position)),
-    });
-    Ok((inherent, reports.collect::<Result<_, _>>()?))
+    if let Some(position) = rest.iter().position(|extrinsic| matches!(extrinsic, Extrinsic::Inclusion(_))) {
+        return Err(BlockError::SecondInherent(position.saturating_add(1)));
+    }
+    let is_report = |extrinsic: &&Extrinsic| matches!(extrinsic, Extrinsic::MisbehaviorReport(_));
+    let reports = rest.iter().filter(is_report).count();
+    for (found, max) in
+        [(reports, MAX_REPORTS_PER_BLOCK), (rest.len().saturating_sub(reports), MAX_TRANSACTIONS_PER_BLOCK)]
+    {
+        if found > max {
+            return Err(BlockError::TooManyExtrinsics { found, max });
+        }
+    }
+    Ok((inherent, rest))
 }
 
 /// The state transition: initialization, extrinsics, signatures, finalization.
@@ -112,7 +125,7 @@ fn apply(
     inherent: &InherentData,
     parent_hash: Hash,
     claim: &SlotClaim,
-    reports: &[&MisbehaviorReport],
+    transactions: &[Extrinsic],
     verifier: Option<&dyn Verifier>,
 ) -> Result<Executed, BlockError> {
     let parent_header = &inherent.parent_header;
@@ -124,38 +137,18 @@ fn apply(
     }
     let number = next_number(parent_state)?;
     let mut state = parent_state.clone();
-    let mut signatures = Signatures::default();
+    let (mut signatures, mut outcome) = (Signatures::default(), Outcome::default());
     initializer::note_slot(&mut state, claim)?;
-    let upward_messages = initializer::initialize(&mut state, number, parent_header, parent_hash);
-    let events = inherent::process(&mut state, inherent, &mut signatures)?;
-    let offences = process_reports(&mut state, reports, &mut signatures)?;
+    let upward_messages = initializer::initialize(&mut state, number, parent_header, parent_hash, &mut outcome);
+    inherent::process(&mut state, inherent, &mut signatures, &mut outcome)?;
+    for (extrinsic, position) in transactions.iter().zip(1..) {
+        apply_extrinsic(&mut state, extrinsic, position, &mut signatures, &mut outcome)?;
+    }
     if let Some(verifier) = verifier {
         signatures.verify(verifier)?;
     }
-    let new_session = initializer::finalize(&mut state)?;
+    let new_session = initializer::finalize(&mut state, &mut outcome)?;
     state.seal_root();
-    Ok(Executed { state, events, offences, upward_messages, new_session })
-}
-
-fn process_reports(
-    state: &mut State,
-    reports: &[&MisbehaviorReport],
-    signatures: &mut Signatures,
-) -> Result<Vec<Offence>, BlockError> {
-    let mut offences = Vec::with_capacity(reports.len());
-    for (position, report) in reports.iter().enumerate() {
-        let checked = check_report(state, report).map_err(|error| BlockError::Report { position, error })?;
-        for message in checked.signatures {
-            signatures.push(SignatureOf::Report(position), message);
-        }
-        let now = state.number();
-        offences.push(Arc::make_mut(&mut state.slashing).slash(
-            checked.session,
-            checked.validator_index,
-            checked.validator,
-            checked.kind,
-            now,
-        ));
-    }
-    Ok(offences)
+    let Outcome { events, offences, penalties, validity: validity_events } = outcome;
+    Ok(Executed { state, events, offences, penalties, validity_events, upward_messages, new_session })
 }

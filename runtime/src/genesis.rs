@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Balance, Configuration, ParaError, ParaGenesisArgs, State, extrinsics_root,
     initializer::start_session,
+    outcome::Outcome,
     session::{Session, SessionChange},
     slashing::Slashing,
 };
@@ -77,7 +78,7 @@ pub fn genesis(genesis: &Genesis) -> Result<(State, Header), GenesisError> {
         return Err(GenesisError::SessionLength);
     }
     let parachains = genesis.paras.iter().filter(|para| para.is_parachain);
-    let cores = parachains.count() + genesis.configuration.parathread_cores as usize;
+    let cores = parachains.count().saturating_add(genesis.configuration.parathread_cores as usize);
     if cores > MAX_CORES {
         return Err(GenesisError::CoreCount(cores));
     }
@@ -100,7 +101,10 @@ pub fn genesis(genesis: &Genesis) -> Result<(State, Header), GenesisError> {
         };
         paras.schedule_para_initialize(para.id, args, &genesis.configuration)?;
     }
-    start_session(&mut state, &change);
+    start_session(&mut state, &change, &mut Outcome::default());
+    state.seal_root();
+    // The chain's name: the root of its first state before that had a name.
+    Arc::make_mut(&mut state.origin).chain = state.root();
     state.seal_root();
     let header = Header {
         parent_hash: primitives::Hash::ZERO,

@@ -1,24 +1,64 @@
-//! What only governance may change. No extrinsic leads here yet: a chain's operator makes such a state before
-//! its first block, and tests do.
+//! Governance: what more than two thirds of the validators may change (docs/adr/0013-governance-origin.md).
+//!
+//! Stores: the chain's name and how many changes there were, so that no signed change works twice or elsewhere.
+//! Entry points: [`SignedGovernance`] as an extrinsic; [`State::governed`] for a chain that has not begun.
+//! Order: extrinsics run after the inherent; all but claims and endowments wait for the session change.
 
-use primitives::{ConfigurationError, HostConfiguration, ParaId, ValidatorId, limits::MAX_CORES};
+use codec::{Decode, Encode};
+use primitives::{
+    ConfigurationError, Hash, HostConfiguration, ParaId, SignedMessage, ValidatorId, ValidatorIndex,
+    ValidatorSignature, limits::MAX_CORES, supermajority_threshold,
+};
 use std::sync::Arc;
 
-use crate::{ClaimError, GenesisError, ParaError, ParaGenesisArgs, ParathreadClaim, State, genesis::check_validators};
+use crate::{
+    AccountId, Balance, BalanceError, ClaimError, ConfigurationChange, GenesisError, ParaError, ParaGenesisArgs,
+    ParathreadClaim, SignatureOf, State, genesis::check_validators, registrar, verifier::Signatures,
+};
 
-/// A change by governance. All but claims wait for the next session.
-#[derive(Clone, Debug)]
+/// Stands before what validators sign to change something.
+const GOVERNANCE_MAGIC: [u8; 4] = *b"GOVN";
+
+/// A change by governance. All but claims and endowments wait for the next session.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Governance {
     /// The whole configuration of the next session; takes the place of one that is pending.
+    #[codec(index = 0)]
     Configure(Box<HostConfiguration>),
     /// Validators for the session after the next.
+    #[codec(index = 1)]
     Validators(Vec<ValidatorId>),
     /// A new para.
+    #[codec(index = 2)]
     InitializePara(ParaId, ParaGenesisArgs),
     /// A para leaves.
+    #[codec(index = 3)]
     CleanupPara(ParaId),
     /// A parathread's claim won its auction.
+    #[codec(index = 4)]
     Claim(ParathreadClaim),
+    /// One field of the next session's configuration.
+    #[codec(index = 5)]
+    ConfigureField(ConfigurationChange),
+    /// Somebody gets an amount that did not exist before.
+    #[codec(index = 6)]
+    Endow(AccountId, Balance),
+}
+
+/// A change with the validators behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SignedGovernance {
+    /// The change.
+    pub change: Governance,
+    /// How many changes there were before ([`State::governance_nonce`]).
+    pub nonce: u64,
+    /// Validators of the block's session, ascending, each over [`governance_payload`].
+    pub signatures: Vec<(ValidatorIndex, ValidatorSignature)>,
+}
+
+/// What validators sign to change something.
+pub fn governance_payload(chain: Hash, nonce: u64, change: &Governance) -> Vec<u8> {
+    (GOVERNANCE_MAGIC, chain, nonce, change).encode()
 }
 
 /// Why a change is refused.
@@ -39,39 +79,123 @@ pub enum GovernanceError {
     /// More cores than a bitfield and a backing can name.
     #[error("{0} cores in the next session, at most {MAX_CORES} are possible")]
     CoreCount(usize),
+    /// The endowment.
+    #[error(transparent)]
+    Balance(#[from] BalanceError),
+    /// It is an old change, or one that comes too early.
+    #[error("nonce is {found}, expected {expected}")]
+    Nonce {
+        /// In the change.
+        found: u64,
+        /// The next.
+        expected: u64,
+    },
+    /// Too few validators stand behind it.
+    #[error("{found} validators signed, {needed} are needed")]
+    TooFewSignatures {
+        /// How many.
+        found: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// A validator signed twice, or the order is wrong.
+    #[error("signature of validator {second} follows that of {first}, expected ascending validators")]
+    Order {
+        /// The earlier.
+        first: ValidatorIndex,
+        /// The later.
+        second: ValidatorIndex,
+    },
+    /// There is no such validator.
+    #[error("signature of unknown validator {0}")]
+    UnknownValidator(ValidatorIndex),
+}
+
+/// The origin of changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+pub(crate) struct Origin {
+    /// The root of the first state before it had this name.
+    pub(crate) chain: Hash,
+    nonce: u64,
 }
 
 impl State {
-    /// The state with the change made.
+    /// The chain's name in what is signed for it.
+    pub fn chain_id(&self) -> Hash {
+        self.origin.chain
+    }
+
+    /// The nonce of the next governed change.
+    pub fn governance_nonce(&self) -> u64 {
+        self.origin.nonce
+    }
+
+    /// The state with the change made, without asking anybody: for a chain that has not begun.
     ///
     /// # Errors
     /// Why it is refused.
     pub fn governed(&self, change: Governance) -> Result<Self, GovernanceError> {
         let mut state = self.clone();
-        match change {
-            Governance::Configure(configuration) => {
-                Arc::make_mut(&mut state.configuration).update(|active| *active = *configuration)?;
-            }
-            Governance::Validators(validators) => {
-                check_validators(&validators)?;
-                Arc::make_mut(&mut state.session).announced = Some(Arc::new(validators));
-            }
-            Governance::InitializePara(para, args) => {
-                Arc::make_mut(&mut state.paras).schedule_para_initialize(para, args, self.configuration.upcoming())?;
-            }
-            Governance::CleanupPara(para) => {
-                Arc::make_mut(&mut state.paras).schedule_para_cleanup(para)?;
-            }
-            Governance::Claim(claim) => {
-                let is_parathread = self.paras.is_parathread(claim.para);
-                Arc::make_mut(&mut state.scheduler).add_parathread_claim(claim, is_parathread, self.configuration())?;
-            }
-        }
-        let cores = state.paras.upcoming_parachains() + state.configuration.upcoming().parathread_cores as usize;
-        if cores > MAX_CORES {
-            return Err(GovernanceError::CoreCount(cores));
-        }
+        make(&mut state, change)?;
         state.seal_root();
         Ok(state)
     }
+}
+
+/// Makes a change that enough validators have signed. Signatures are collected, not verified.
+pub(crate) fn process(
+    state: &mut State,
+    signed: &SignedGovernance,
+    signatures: &mut Signatures,
+) -> Result<(), GovernanceError> {
+    let expected = state.origin.nonce;
+    if signed.nonce != expected {
+        return Err(GovernanceError::Nonce { found: signed.nonce, expected });
+    }
+    let (found, needed) = (signed.signatures.len(), supermajority_threshold(state.validators().len()));
+    if found < needed {
+        return Err(GovernanceError::TooFewSignatures { found, needed });
+    }
+    for pair in signed.signatures.windows(2) {
+        let (first, second) = (pair[0].0, pair[1].0);
+        if first >= second {
+            return Err(GovernanceError::Order { first, second });
+        }
+    }
+    let payload = governance_payload(state.chain_id(), signed.nonce, &signed.change);
+    for (validator, signature) in &signed.signatures {
+        let public =
+            state.validators().get(validator.as_usize()).ok_or(GovernanceError::UnknownValidator(*validator))?;
+        let message = SignedMessage { public: public.0, message: payload.clone(), signature: *signature };
+        signatures.push(SignatureOf::Governance(*validator), message);
+    }
+    make(state, signed.change.clone())?;
+    let origin = Arc::make_mut(&mut state.origin);
+    origin.nonce = origin.nonce.saturating_add(1);
+    Ok(())
+}
+
+fn make(state: &mut State, change: Governance) -> Result<(), GovernanceError> {
+    match change {
+        Governance::Configure(configuration) => {
+            Arc::make_mut(&mut state.configuration).update(|active| *active = *configuration)?;
+        }
+        Governance::ConfigureField(change) => {
+            Arc::make_mut(&mut state.configuration).update(|active| change.apply(active))?;
+        }
+        Governance::Validators(validators) => {
+            check_validators(&validators)?;
+            Arc::make_mut(&mut state.session).announced = Some(Arc::new(validators));
+        }
+        Governance::InitializePara(para, args) => registrar::register(state, para, args)?,
+        Governance::CleanupPara(para) => registrar::deregister(state, para)?,
+        Governance::Claim(claim) => registrar::claim(state, claim)?,
+        Governance::Endow(account, amount) => Arc::make_mut(&mut state.balances).endow(account, amount)?,
+    }
+    let parathread_cores = state.configuration.upcoming().parathread_cores as usize;
+    let cores = state.paras.upcoming_parachains().saturating_add(parathread_cores);
+    if cores > MAX_CORES {
+        return Err(GovernanceError::CoreCount(cores));
+    }
+    Ok(())
 }

@@ -1,14 +1,21 @@
 //! Inclusion module (RT-5): candidates from being backed to being available, and what they leave behind.
+//!
+//! Stores: the candidates that are pending availability, by core. Bitfields are not kept: bits accumulate in the
+//! candidates. Entry points: [`process_bitfields`], and `check_candidate` for each backed candidate. It has nothing
+//! to do when a block begins or ends; a session change clears it.
 
 use bitvec::field::BitField;
 use codec::Encode;
 use primitives::{
-    Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, SigningContext,
-    UncheckedSignedAvailabilityBitfield, ValidatorIndex, limits::MAX_CORES, supermajority_threshold,
+    Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, Hash,
+    SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorIndex, limits::MAX_CORES, supermajority_threshold,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use crate::{SignatureOf, State, verifier::Signatures};
+use crate::{DisputeVote, SignatureOf, State, validity, verifier::Signatures};
 
 /// A backed candidate that occupies its core until enough validators hold their chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
@@ -26,6 +33,11 @@ pub struct PendingCandidate {
     pub backed_in_number: BlockNumber,
     /// The group that backed it.
     pub backing_group: GroupIndex,
+    /// Stands for `backers` in the state root.
+    pub backing_hash: Hash,
+    /// Who backed it, fit to be told to another fork.
+    #[codec(skip)]
+    pub backers: Arc<[DisputeVote]>,
 }
 
 /// Why the bitfields of a block are refused.
@@ -74,9 +86,12 @@ type CoreMask = [u64; MAX_CORES / WORD_BITS];
 
 impl Inclusion {
     /// Bits accumulate: a later 0 withdraws nothing. A bitfield with a bit for a free core is skipped whole,
-    /// because its author sees another fork.
-    fn apply_bits(&mut self, bitfields: &[UncheckedSignedAvailabilityBitfield]) {
+    /// because its author sees another fork; unless it is this very block that `freed` the core.
+    fn apply_bits(&mut self, bitfields: &[UncheckedSignedAvailabilityBitfield], freed: &BTreeSet<CoreIndex>) {
         let mut occupied = CoreMask::default();
+        for core in freed {
+            occupied[core.as_usize() / WORD_BITS] |= 1 << (core.as_usize() % WORD_BITS);
+        }
         let mut votes = BTreeMap::new();
         for (core, pending) in &self.pending {
             occupied[core.as_usize() / WORD_BITS] |= 1 << (core.as_usize() % WORD_BITS);
@@ -94,8 +109,8 @@ impl Inclusion {
             for (index, word) in mask.iter().enumerate() {
                 let mut rest = *word;
                 while rest != 0 {
-                    let core = index * WORD_BITS + rest.trailing_zeros() as usize;
-                    rest &= rest - 1;
+                    let core = index.saturating_mul(WORD_BITS).saturating_add(rest.trailing_zeros() as usize);
+                    rest &= rest.saturating_sub(1);
                     if let Some(mut bit) = votes.get_mut(&core).and_then(|votes| votes.get_mut(validator)) {
                         *bit = true;
                     }
@@ -178,11 +193,16 @@ pub(crate) fn check_bitfield(
 pub(crate) fn process_bitfields(
     state: &mut State,
     bitfields: &[UncheckedSignedAvailabilityBitfield],
+    freed: &BTreeSet<CoreIndex>,
     events: &mut Vec<CandidateEvent>,
 ) -> Vec<CoreIndex> {
+    if bitfields.is_empty() {
+        // No candidate becomes available without a vote, and what does not change is not copied.
+        return Vec::new();
+    }
     let validators = state.validators().len();
     let inclusion = Arc::make_mut(&mut state.inclusion);
-    inclusion.apply_bits(bitfields);
+    inclusion.apply_bits(bitfields, freed);
     let available = inclusion.take_available(validators);
     for (core, pending) in &available {
         enact_candidate(state, pending);
@@ -193,6 +213,7 @@ pub(crate) fn process_bitfields(
             pending.backing_group,
         ));
     }
+    validity::record_included(state, &available);
     available.into_iter().map(|(core, _)| core).collect()
 }
 

@@ -1,7 +1,10 @@
-//! Inclusion inherent (RT-6): the guide's order of steps, once per block.
+//! Inclusion inherent (RT-6): the guide's order of steps, once per block, after dispute votes.
+//!
+//! Stores nothing: that there is exactly one inherent follows from the shape of a block.
 
 use primitives::{
-    BackedCandidate, Bits, CandidateEvent, CoreIndex, InherentData, SigningContext, UncheckedSignedAvailabilityBitfield,
+    BackedCandidate, Bits, CandidateEvent, CoreIndex, Hash, InherentData, SigningContext,
+    UncheckedSignedAvailabilityBitfield,
 };
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
@@ -9,24 +12,33 @@ use crate::{
     BlockError, FreedReason, PendingCandidate, State,
     candidates::check_candidate,
     inclusion::{check_bitfields, process_bitfields},
+    limits::MAX_DISPUTE_SETS_PER_BLOCK,
+    outcome::Outcome,
+    validity::disputes,
     verifier::Signatures,
 };
 
-/// Bitfields, enactment, timeouts, schedule, candidates, occupation. Signatures are collected, not verified.
+/// Disputes, bitfields, enactment, timeouts, schedule, candidates, occupation. Signatures are collected, not verified.
 pub(crate) fn process(
     state: &mut State,
     inherent: &InherentData,
     signatures: &mut Signatures,
-) -> Result<Vec<CandidateEvent>, BlockError> {
-    if !inherent.disputes.is_empty() {
-        return Err(BlockError::DisputeVotes(inherent.disputes.len()));
+    outcome: &mut Outcome,
+) -> Result<(), BlockError> {
+    let found = inherent.disputes.len();
+    if found > MAX_DISPUTE_SETS_PER_BLOCK {
+        return Err(BlockError::TooManyDisputes { found, max: MAX_DISPUTE_SETS_PER_BLOCK });
+    }
+    for set in &inherent.disputes {
+        let candidate = set.candidate_hash;
+        disputes::process_votes(state, set, signatures, outcome)
+            .map_err(|error| BlockError::Dispute { candidate, error })?;
     }
     let context = bitfield_context(state);
     check_bitfields(state, &inherent.bitfields, &context, signatures)?;
-    let mut events = free_cores(state, &inherent.bitfields);
-    let occupied = process_candidates(state, &inherent.backed_candidates, signatures, &mut events)?;
-    Arc::make_mut(&mut state.scheduler).occupied(&occupied).map_err(BlockError::CoreNotScheduled)?;
-    Ok(events)
+    free_cores(state, &inherent.bitfields, outcome);
+    let occupied = process_candidates(state, &inherent.backed_candidates, signatures, &mut outcome.events)?;
+    Arc::make_mut(&mut state.scheduler).occupied(&occupied).map_err(BlockError::CoreNotScheduled)
 }
 
 /// What the bitfields of a block are signed for: its parent, in the session of the block.
@@ -38,16 +50,18 @@ pub(crate) fn bitfield_context(state: &State) -> SigningContext {
 }
 
 /// Includes what the bitfields make available, drops what has timed out, and schedules all free cores.
-pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabilityBitfield]) -> Vec<CandidateEvent> {
-    let mut events = Vec::new();
-    let mut freed: BTreeMap<CoreIndex, FreedReason> = process_bitfields(state, bitfields, &mut events)
+pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabilityBitfield], outcome: &mut Outcome) {
+    let disputed = outcome.freed_cores();
+    let events = &mut outcome.events;
+    let mut freed: BTreeMap<CoreIndex, FreedReason> = process_bitfields(state, bitfields, &disputed, events)
         .into_iter()
         .map(|core| (core, FreedReason::Concluded))
         .collect();
     let now = state.number();
     let configuration = state.configuration().clone();
+    let has_pending = !state.inclusion.pending.is_empty();
     let predicate = state.scheduler.availability_timeout_predicate(&configuration, now);
-    if let Some(is_over) = predicate {
+    if let Some(is_over) = predicate.filter(|_| has_pending) {
         let timed_out = Arc::make_mut(&mut state.inclusion).collect_pending(is_over);
         for (core, pending) in timed_out {
             freed.insert(core, FreedReason::TimedOut);
@@ -59,7 +73,6 @@ pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabi
         }
     }
     Arc::make_mut(&mut state.scheduler).schedule(&freed, &configuration, now);
-    events
 }
 
 fn process_candidates(
@@ -94,9 +107,14 @@ fn process_candidates(
                 relay_parent_number: checked.relay_parent_number,
                 backed_in_number: state.number(),
                 backing_group: checked.group,
+                backing_hash: Hash::of(&checked.backers),
+                backers: checked.backers.into(),
             },
         ));
         events.push(CandidateEvent::Backed(receipt, head, checked.core, checked.group));
+    }
+    if pending.is_empty() {
+        return Ok(occupied);
     }
     let inclusion = Arc::make_mut(&mut state.inclusion);
     for (core, candidate) in pending {

@@ -1,14 +1,20 @@
 //! Initializer module (RT-1): modules begin a block in one order, learn of a session change in that order,
 //! and end the block in the reverse order.
+//!
+//! Order at the begin: configuration (nothing to do), paras, scheduler, inclusion (nothing to do), validity,
+//! messages. Stores where the chain stands, and whether a block is under way.
 
 use codec::Encode;
-use primitives::{BlockNumber, Hash, Header, ParaId, SessionIndex, Slot, messages::UpwardMessage};
+use primitives::{BlockNumber, Hash, Header, ParaId, SessionIndex, Slot, ValidatorIndex, messages::UpwardMessage};
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Ancestor, BlockError, SlotClaim, State,
     limits::{MAX_ANCESTORS, PAST_SESSIONS_KEPT},
+    outcome::Outcome,
+    registrar,
     session::SessionChange,
+    validity,
 };
 
 /// Where the chain stands.
@@ -16,6 +22,10 @@ use crate::{
 pub(crate) struct System {
     pub(crate) number: BlockNumber,
     pub(crate) slot: Slot,
+    /// Who authored the block, in its session.
+    pub(crate) author: ValidatorIndex,
+    /// The output that won the author its slot.
+    pub(crate) vrf_output: [u8; 32],
     /// Allowed relay parents, the latest last. Between blocks the block itself is not yet among them: its
     /// hash is only known to its child.
     pub(crate) ancestors: Vec<Ancestor>,
@@ -28,6 +38,7 @@ pub(crate) fn initialize(
     number: BlockNumber,
     parent_header: &Header,
     parent_hash: Hash,
+    outcome: &mut Outcome,
 ) -> Vec<(ParaId, Vec<UpwardMessage>)> {
     let session = state.session_index();
     let configuration = state.configuration().clone();
@@ -48,6 +59,7 @@ pub(crate) fn initialize(
         Arc::make_mut(&mut state.paras).prune(number, configuration.acceptance_period);
     }
     Arc::make_mut(&mut state.scheduler).schedule(&BTreeMap::new(), &configuration, number);
+    validity::initialize(state, outcome);
     if state.messages.has_upward() {
         return Arc::make_mut(&mut state.messages).dispatch();
     }
@@ -65,25 +77,30 @@ pub(crate) fn note_slot(state: &mut State, claim: &SlotClaim) -> Result<(), Bloc
         return Err(BlockError::UnknownAuthor { author: claim.author, validators });
     }
     system.slot = claim.slot;
+    system.author = claim.author;
+    system.vrf_output = claim.vrf.pre_output;
     Arc::make_mut(&mut state.session).gather(&claim.vrf.pre_output);
     Ok(())
 }
 
 /// Ends the block; if it is the session's last, the next session begins for its children.
-pub(crate) fn finalize(state: &mut State) -> Result<Option<SessionIndex>, BlockError> {
+pub(crate) fn finalize(state: &mut State, outcome: &mut Outcome) -> Result<Option<SessionIndex>, BlockError> {
     let configuration = state.configuration().clone();
+    validity::finalize(state);
     Arc::make_mut(&mut state.scheduler).finalize(&configuration);
+    registrar::finalize(state);
     let system = Arc::make_mut(&mut state.system);
     system.has_initialized = false;
     let (true, Some(first_block)) = (state.session.ends_with(system.number), system.number.checked_add(1)) else {
         return Ok(None);
     };
-    session_change(state, first_block)?;
+    session_change(state, first_block, outcome)?;
+    registrar::finalize(state);
     Ok(Some(state.session_index()))
 }
 
 /// Tells the modules of the session that begins with `first_block`, in initialization order.
-fn session_change(state: &mut State, first_block: BlockNumber) -> Result<(), BlockError> {
+fn session_change(state: &mut State, first_block: BlockNumber, outcome: &mut Outcome) -> Result<(), BlockError> {
     if state.system.has_initialized {
         return Err(BlockError::SessionChangeAfterInitialization);
     }
@@ -98,18 +115,20 @@ fn session_change(state: &mut State, first_block: BlockNumber) -> Result<(), Blo
         configuration: configuration.active().clone(),
         random_seed: session.randomness,
     };
-    start_session(state, &change);
+    start_session(state, &change, outcome);
     Ok(())
 }
 
 /// The part of a session change that genesis shares.
-pub(crate) fn start_session(state: &mut State, change: &SessionChange) {
+pub(crate) fn start_session(state: &mut State, change: &SessionChange, outcome: &mut Outcome) {
     let paras = Arc::make_mut(&mut state.paras);
     paras.on_session_change(change);
     Arc::make_mut(&mut state.scheduler).on_session_change(change, &paras.parachains, |para| paras.is_parathread(para));
     state.inclusion = Arc::default();
+    let paras = Arc::clone(&state.paras);
     Arc::make_mut(&mut state.messages).on_session_change(|para| paras.heads.contains_key(&para));
     let oldest = state.session.index.saturating_sub(PAST_SESSIONS_KEPT);
+    validity::on_session_change(state, oldest, outcome);
     Arc::make_mut(&mut state.slashing).on_session_change(oldest);
 }
 
@@ -121,9 +140,10 @@ mod tests {
     #[test]
     fn a_session_change_after_initialization_is_fatal() {
         let (mut state, header) = crate::genesis(&small_genesis()).unwrap();
-        initialize(&mut state, 1, &header, header.hash());
-        assert_eq!(session_change(&mut state, 1), Err(BlockError::SessionChangeAfterInitialization));
-        finalize(&mut state).unwrap();
-        assert_eq!(session_change(&mut state, 2), Ok(()));
+        let outcome = &mut Outcome::default();
+        initialize(&mut state, 1, &header, header.hash(), outcome);
+        assert_eq!(session_change(&mut state, 1, outcome), Err(BlockError::SessionChangeAfterInitialization));
+        finalize(&mut state, outcome).unwrap();
+        assert_eq!(session_change(&mut state, 2, outcome), Ok(()));
     }
 }

@@ -1,8 +1,9 @@
 //! The relay chain's state machine: state and block in, state or error out.
 //!
-//! Role: layer 0, steps 8 and 11 of a candidate's way. One file per module of the guide: initializer,
-//! configuration, session, paras, scheduler, inclusion (with candidates), inherent, messages, misbehavior,
-//! slashing. What belongs to secondary checks and disputes is not here.
+//! Role: layer 0, steps 8, 11, 12 and 13 of a candidate's way. One file per module of the guide: initializer,
+//! configuration (with its entry points), session, paras, scheduler, inclusion (with candidates), inherent,
+//! validity, messages, misbehavior, slashing, registrar, and governance, which is their origin. What routine and
+//! which test belong to a sentence of the guide, `docs/runtime-map.md` tells.
 //!
 //! Receives: a parent [`State`] and a [`Block`]. Sends: [`Executed`], or the [`BlockError`] that names the
 //! check which failed.
@@ -19,11 +20,17 @@
 //!
 //! Limits: [`limits`].
 
+#![warn(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test"))]
+
+mod balances;
 mod block;
 mod candidates;
 mod configuration;
+mod configuration_change;
 mod error;
 mod execute;
+mod extrinsics;
 mod filter;
 mod genesis;
 mod governance;
@@ -33,30 +40,50 @@ mod initializer;
 pub mod limits;
 mod messages;
 mod misbehavior;
+mod outcome;
 mod paras;
+mod proof;
 mod queries;
+mod registrar;
 mod root;
 mod scheduler;
 mod session;
 mod slashing;
 mod state;
 mod trie;
+mod validity;
 mod verifier;
 
+pub use balances::{Account, AccountId, BalanceError, Issuance};
 pub use block::{Block, Digest, Extrinsic, SLOT_ENGINE_ID, SlotClaim, extrinsics_root};
 pub use candidates::CandidateError;
 pub use configuration::Configuration;
+pub use configuration_change::ConfigurationChange;
 pub use error::{BlockError, SignatureOf};
 pub use execute::{Executed, build_block, execute_block};
-pub use filter::filter_inherent;
+pub use extrinsics::ExtrinsicError;
+pub use filter::{filter_extrinsics, filter_inherent};
 pub use genesis::{Genesis, GenesisError, GenesisPara, genesis};
-pub use governance::{Governance, GovernanceError};
+pub use governance::{Governance, GovernanceError, SignedGovernance, governance_payload};
 pub use inclusion::{BitfieldError, PendingCandidate};
 pub use messages::MessageError;
 pub use misbehavior::ReportError;
 pub use paras::{ParaError, ParaGenesisArgs, ParaPastCodeMeta, ReplacementTimes, UseCodeAt};
+pub use proof::{ProofError, StateProof};
+pub use registrar::{RegistrarError, SignedClaim, claim_payload};
 pub use scheduler::{ClaimError, CoreAssignment, CoreKind, FreedReason, ParathreadClaim};
-pub use slashing::{Balance, Offence};
+pub use slashing::{Balance, Offence, Penalty, PenaltyReason};
 pub use state::{Ancestor, State};
 pub use trie::EMPTY_ROOT;
-pub use verifier::{DirectVerifier, SignatureSet, Verifier};
+pub use validity::{
+    DisputeVote, Revert, ValidityEvent, Verdict,
+    attestations::{
+        Assignment, AssignmentKind, AttestationError, SecondaryAttestation, assignment_input, one_shot_position,
+    },
+    disputes::{DisputeError, DisputePhase},
+    equivocation::{EquivocationError, EquivocationReport},
+    fishermen::{Fate, FishermanError, FishermanReport, ReportKind, fisherman_payload},
+    queries::{ApprovalStatus, DisputeStatus},
+    remote::{RemoteAvailability, RemoteDispute, remote_availability_payload},
+};
+pub use verifier::{DirectVerifier, SignatureSet, Verifier, VrfDraw};

@@ -1,7 +1,12 @@
 //! Limits of the state machine, beside those of [`primitives::limits`].
 
-/// Most extrinsics of a block: the inherent and the misbehaviour reports.
-pub const MAX_EXTRINSICS: usize = 1 + MAX_REPORTS_PER_BLOCK;
+use crate::Balance;
+
+/// Most extrinsics of a block: the inherent, misbehaviour reports, and other transactions.
+pub const MAX_EXTRINSICS: usize = 1 + MAX_REPORTS_PER_BLOCK + MAX_TRANSACTIONS_PER_BLOCK;
+/// Most transactions of a block beside misbehaviour reports: a secondary check of each of 100 candidates by ten
+/// validators, and as much again.
+pub const MAX_TRANSACTIONS_PER_BLOCK: usize = 2048;
 /// Most misbehaviour reports of a block: each costs two signature checks.
 pub const MAX_REPORTS_PER_BLOCK: usize = 64;
 /// Most relay parents that the state remembers, whatever the configuration allows.
@@ -11,6 +16,18 @@ pub const MAX_ANCESTORS: usize = 256;
 pub const MAX_PAST_CODES: usize = 8;
 /// Most parathread claims that wait, whatever the configuration allows.
 pub const MAX_PARATHREAD_QUEUE: usize = 4096;
+/// Most dispute votes in one set: each validator on both sides.
+pub const MAX_VOTES_PER_SET: usize = 2 * primitives::limits::MAX_VALIDATORS;
+/// Most sets of dispute votes in the inherent.
+pub const MAX_DISPUTE_SETS_PER_BLOCK: usize = 256;
+/// Most remote disputes that are open at once: each may bring along a code of several megabytes.
+pub const MAX_REMOTE_DISPUTES: usize = 16;
+/// Most reports with a bond on one candidate.
+pub const MAX_REPORTS_PER_CANDIDATE: usize = 32;
+/// Most blocks whose included candidates are kept for secondary checks, whatever the acceptance period.
+pub const MAX_RECORDED_BLOCKS: usize = 600;
+/// Smallest deposit of a parathread claim that governance does not make.
+pub const MIN_CLAIM_DEPOSIT: Balance = 1;
 /// Sessions whose validators can still be reported: the current one and this many before it.
 pub const PAST_SESSIONS_KEPT: u32 = 1;
 /// Largest encoded block that is worth decoding, in bytes: all cores with ordinary commitments, or some with

@@ -1,5 +1,8 @@
 //! Messages module (RT-11), as far as this chain has queues: upward messages are kept for one block and then
 //! handed out; no channel between paras can be opened, and nothing is sent downward.
+//!
+//! Stores: upward messages of one block and the watermarks. Entry points: none; inclusion checks and enacts. Order:
+//! at the begin of a block, after the guide's modules, it hands out the messages.
 
 use codec::Encode;
 use primitives::{
@@ -131,7 +134,7 @@ impl Messages {
         let queued = self.upward.iter().filter(|(sender, _)| *sender == para);
         let (count, size) = queued.fold((0_usize, 0_usize), |(count, size), (_, messages)| {
             let bytes: usize = messages.iter().map(Vec::len).sum();
-            (count + messages.len(), size + bytes)
+            (count.saturating_add(messages.len()), size.saturating_add(bytes))
         });
         // Both are bounded by the configuration, whose limits are 32 bits wide.
         (u32::try_from(count).unwrap_or(u32::MAX), u32::try_from(size).unwrap_or(u32::MAX))

@@ -1,4 +1,6 @@
 //! Misbehaviour reports: self-contained proofs that a validator contradicted itself, each slashed once.
+//!
+//! Stores nothing itself: what is known stands in slashing. Entry point: the report, as an extrinsic.
 
 use primitives::{
     MisbehaviorError, MisbehaviorKind, MisbehaviorReport, SessionIndex, SignedMessage, ValidatorId, ValidatorIndex,

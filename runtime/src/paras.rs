@@ -1,6 +1,9 @@
 //! Paras module (RT-3): heads, codes, upgrades, past codes. Who is a para changes at session boundaries only.
+//!
+//! Stores: heads, current, past and future codes, who comes and who goes. Entry points: the registrar's, and what
+//! inclusion enacts. Order: after configuration; at the begin of a block it prunes codes whose acceptance is over.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{
     BlockNumber, HeadData, HostConfiguration, ParaId, ValidationCode, ValidationCodeHash, limits::MIN_CODE_SIZE,
 };
@@ -54,7 +57,7 @@ impl ParaPastCodeMeta {
 }
 
 /// What a para starts with.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ParaGenesisArgs {
     /// The first head.
     pub genesis_head: HeadData,
@@ -143,7 +146,7 @@ impl Paras {
     /// How many parachains there can be at most in the next session.
     pub(crate) fn upcoming_parachains(&self) -> usize {
         let upcoming = self.upcoming.values().filter(|args| args.parachain);
-        self.parachains.len() + upcoming.count()
+        self.parachains.len().saturating_add(upcoming.count())
     }
 
     /// Registers a para at once: genesis, and the session change.

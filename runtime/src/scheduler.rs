@@ -3,8 +3,12 @@
 //! The i-th parachain has the i-th core; the cores behind them take parathread claims from a queue. A core is
 //! free or occupied by a candidate that is pending availability; while a block is executed, free cores are
 //! scheduled.
+//!
+//! Stores: groups, cores, the queue of claims and its index, what is scheduled in the block under way. Entry point:
+//! claims ([`Scheduler::add_parathread_claim`], through the registrar). Order: after paras; at the begin of a block it
+//! schedules free cores, at its end it takes back what was not used.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{
     BlockNumber, CollatorId, CoreIndex, GroupIndex, GroupRotationInfo, Hash, HostConfiguration, ParaId, ScheduledCore,
     ValidatorIndex,
@@ -16,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{limits::MAX_PARATHREAD_QUEUE, session::SessionChange};
 
 /// The right to author the next block of a parathread.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ParathreadClaim {
     /// The parathread.
     pub para: ParaId,
@@ -144,7 +148,7 @@ impl Scheduler {
 
     fn parathread_cores(&self) -> u32 {
         // There are at most `MAX_CORES` cores.
-        (self.cores.len() - self.parachains.len()) as u32
+        self.cores.len().saturating_sub(self.parachains.len()) as u32
     }
 
     /// Position among the parathread cores.
@@ -303,6 +307,18 @@ impl Scheduler {
         }
     }
 
+    /// Whether a claim on this parathread waits, is scheduled or has a core.
+    pub(crate) fn is_claimed(&self, para: ParaId) -> bool {
+        self.claim_index.contains(&para)
+    }
+
+    /// Frees a core whose candidate was judged invalid: its claim has been used.
+    pub(crate) fn free(&mut self, core: CoreIndex) {
+        if let Some(CoreOccupied::Parathread(entry)) = self.cores.get_mut(core.as_usize()).and_then(Option::take) {
+            self.claim_index.remove(&entry.claim.para);
+        }
+    }
+
     /// Finalization: what was scheduled in vain goes back to its queue, or is dropped after too many retries.
     pub(crate) fn finalize(&mut self, configuration: &HostConfiguration) {
         for (core, assignment) in std::mem::take(&mut self.scheduled) {
@@ -336,7 +352,7 @@ impl Scheduler {
             }
         }
         self.parachains = parachains.to_vec();
-        let cores = parachains.len() + new_cores as usize;
+        let cores = parachains.len().saturating_add(new_cores as usize);
         self.cores = vec![None; cores];
         self.scheduled.clear();
         self.groups = groups(change.validators.len(), cores, change.random_seed);
@@ -347,7 +363,7 @@ impl Scheduler {
             self.next_core = 0;
             for queued in &mut self.queue {
                 queued.core = self.next_core;
-                self.next_core = (self.next_core + 1).checked_rem(new_cores).unwrap_or(0);
+                self.next_core = self.next_core.saturating_add(1).checked_rem(new_cores).unwrap_or(0);
             }
         }
     }
@@ -359,27 +375,26 @@ fn scheduled_core(claim: &ParathreadClaim) -> ScheduledCore {
 
 /// Shuffles the validators and parts them into as many groups as there are cores, as equal as can be.
 fn groups(validators: usize, cores: usize, seed: [u8; 32]) -> Vec<Vec<ValidatorIndex>> {
-    if cores == 0 {
+    let (Some(size), Some(larger)) = (validators.checked_div(cores), validators.checked_rem(cores)) else {
         return Vec::new();
-    }
+    };
     let seed = Hash::of(&(b"groups", seed)).0;
     let mut random = ChaCha20Rng::from_seed(seed);
     let mut shuffled: Vec<_> = (0..validators as u32).map(ValidatorIndex).collect();
     for last in (1..shuffled.len()).rev() {
-        shuffled.swap(last, below(&mut random, last as u32 + 1) as usize);
+        shuffled.swap(last, below(&mut random, (last as u32).saturating_add(1)) as usize);
     }
-    let (size, larger) = (validators / cores, validators % cores);
     let mut rest = shuffled.into_iter();
-    (0..cores).map(|group| rest.by_ref().take(size + usize::from(group < larger)).collect()).collect()
+    (0..cores).map(|group| rest.by_ref().take(size.saturating_add(usize::from(group < larger))).collect()).collect()
 }
 
 /// A number below `bound`, all equally likely: the widest multiple of `bound` is drawn from.
 fn below(random: &mut impl Rng, bound: u32) -> u32 {
-    let excess = u32::MAX % bound;
+    let excess = u32::MAX.checked_rem(bound).unwrap_or(0);
     loop {
         let drawn = random.next_u32();
-        if drawn < u32::MAX - excess {
-            return drawn % bound;
+        if drawn < u32::MAX.saturating_sub(excess) {
+            return drawn.checked_rem(bound).unwrap_or(0);
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Sessions have a fixed length in blocks. The next session's validators are always known; a new set that is
 //! announced takes the place after them.
+//!
+//! Stores: validators of the last, this, the next and perhaps the announced session, and randomness. Entry point:
+//! announcing validators, governance only. Order: it turns before all modules learn of the session change.
 
 use codec::Encode;
 use primitives::{BlockNumber, Hash, HostConfiguration, SessionIndex, ValidatorId};
@@ -36,12 +39,15 @@ pub(crate) struct Session {
     /// Length, in blocks; not 0.
     pub(crate) length: BlockNumber,
     /// Of this session.
+    #[codec(skip)]
     pub(crate) validators: Arc<Vec<ValidatorId>>,
     /// Of the next session.
+    #[codec(skip)]
     pub(crate) queued: Arc<Vec<ValidatorId>>,
     /// Of the session after that, if others than `queued`.
     pub(crate) announced: Option<Arc<Vec<ValidatorId>>>,
     /// Of the session before this one.
+    #[codec(skip)]
     pub(crate) previous: Option<Arc<Vec<ValidatorId>>>,
     /// Of this session.
     pub(crate) randomness: [u8; 32],
@@ -49,11 +55,37 @@ pub(crate) struct Session {
     pub(crate) next_randomness: [u8; 32],
     /// What the authors of this session have contributed.
     pub(crate) gathered: [u8; 32],
+    /// Stands for previous validators in the state root, which would cost too much in every block.
+    previous_hash: Hash,
+    /// This session's validators as parachain code reads them.
+    pub(crate) authorities: KnownValue,
+    /// The next session's.
+    pub(crate) next_authorities: KnownValue,
+}
+
+/// Each block author weighs the same.
+const AUTHORITY_WEIGHT: u64 = 1;
+
+/// An encoded value with its hash, which stands for it in the state root.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+pub(crate) struct KnownValue {
+    #[codec(skip)]
+    pub(crate) bytes: Arc<Vec<u8>>,
+    pub(crate) hash: Hash,
+}
+
+impl KnownValue {
+    fn of(validators: &[ValidatorId]) -> Self {
+        let weighted = validators.iter().map(|validator| (validator.0, AUTHORITY_WEIGHT));
+        let bytes = weighted.collect::<Vec<_>>().encode();
+        Self { hash: primitives::blake2_256(&bytes), bytes: Arc::new(bytes) }
+    }
 }
 
 impl Session {
     pub(crate) fn genesis(validators: Vec<ValidatorId>, length: BlockNumber, seed: [u8; 32]) -> Self {
         let validators = Arc::new(validators);
+        let authorities = KnownValue::of(&validators);
         Self {
             index: 0,
             start_block: 0,
@@ -65,6 +97,9 @@ impl Session {
             randomness: seed,
             next_randomness: Hash::of(&(seed, 1_u32)).0,
             gathered: [0; 32],
+            previous_hash: Hash::ZERO,
+            next_authorities: authorities.clone(),
+            authorities,
         }
     }
 
@@ -85,6 +120,9 @@ impl Session {
         let queued = self.announced.take().unwrap_or_else(|| Arc::clone(&self.queued));
         let validators = std::mem::replace(&mut self.queued, queued);
         self.previous = Some(std::mem::replace(&mut self.validators, validators));
+        let next_authorities = KnownValue::of(&self.queued);
+        let authorities = std::mem::replace(&mut self.next_authorities, next_authorities);
+        self.previous_hash = std::mem::replace(&mut self.authorities, authorities).hash;
         self.randomness = self.next_randomness;
         let after = self.index.saturating_add(1);
         self.next_randomness = Hash::of(&(self.randomness, self.gathered, after)).0;

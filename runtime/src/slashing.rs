@@ -1,7 +1,12 @@
-//! Slashing: what misbehaviour costs, and what it has cost.
+//! Slashing (RT-8): what misbehaviour costs, and what it has cost.
+//!
+//! Stores: every validator's stake, what each has lost, the proven offences and penalties of the sessions that can
+//! still be reported, by the identity of their session, so that any fork can find out what it has yet to impose.
+//! Entry points: misbehaviour reports and verdicts call [`Slashing::slash`] and [`Slashing::penalize`].
+//! Order: it learns of a session change after all others.
 
 use codec::Encode;
-use primitives::{BlockNumber, MisbehaviorKind, SessionIndex, ValidatorId, ValidatorIndex};
+use primitives::{BlockNumber, CandidateHash, MisbehaviorKind, SessionIndex, Slot, ValidatorId, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An amount at stake, in the chain's smallest unit.
@@ -11,6 +16,66 @@ pub type Balance = u128;
 const DOUBLE_SECONDED_PERMILLE: Balance = 100;
 /// Thousandths of the stake that contradicting oneself about a candidate costs.
 const SELF_CONTRADICTION_PERMILLE: Balance = 100;
+
+/// Thousandths of the stake that standing behind an invalid candidate costs: all of it.
+const FOR_INVALID_PERMILLE: Balance = 1000;
+/// Thousandths of the stake that disputing a valid candidate costs.
+const AGAINST_VALID_PERMILLE: Balance = 100;
+/// Thousandths of the stake that disputing what nobody can get hold of costs.
+const UNAVAILABLE_PERMILLE: Balance = 100;
+/// Thousandths of the stake that silence in a dispute costs, if there was a supermajority.
+const SILENCE_PERMILLE: Balance = 1;
+/// Thousandths of the stake that vouching for a candidate costs about which too few could find out.
+const DISTRACTION_PERMILLE: Balance = 2;
+/// Thousandths of the stake that two blocks in one slot cost.
+const EQUIVOCATION_PERMILLE: Balance = 100;
+
+/// Why a validator was slashed or fined, beside the offences of misbehaviour reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode)]
+pub enum PenaltyReason {
+    /// Said that the candidate is valid; it was judged invalid.
+    ForInvalid(CandidateHash),
+    /// Said that the candidate is invalid; it was judged valid.
+    AgainstValid(CandidateHash),
+    /// Said that the candidate is invalid; nobody could get hold of it.
+    Unavailable(CandidateHash),
+    /// Said nothing about the candidate while a supermajority did.
+    Silence(CandidateHash),
+    /// Said that the candidate is valid; too few could find out.
+    Distraction(CandidateHash),
+    /// Authored two blocks in this slot.
+    Equivocation(Slot),
+}
+
+impl PenaltyReason {
+    const fn permille(self) -> Balance {
+        match self {
+            Self::ForInvalid(_) => FOR_INVALID_PERMILLE,
+            Self::AgainstValid(_) => AGAINST_VALID_PERMILLE,
+            Self::Unavailable(_) => UNAVAILABLE_PERMILLE,
+            Self::Silence(_) => SILENCE_PERMILLE,
+            Self::Distraction(_) => DISTRACTION_PERMILLE,
+            Self::Equivocation(_) => EQUIVOCATION_PERMILLE,
+        }
+    }
+}
+
+/// A slash or fine, by the identity that the offender had in the session of the offence.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub struct Penalty {
+    /// Session in which the offender validated.
+    pub session: SessionIndex,
+    /// The offender's position in that session.
+    pub validator_index: ValidatorIndex,
+    /// The offender.
+    pub validator: ValidatorId,
+    /// What for.
+    pub reason: PenaltyReason,
+    /// What was taken.
+    pub amount: Balance,
+    /// The block that imposed it.
+    pub imposed_in: BlockNumber,
+}
 
 /// A proven offence and what it cost.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
@@ -37,6 +102,8 @@ pub(crate) struct Slashing {
     pub(crate) slashes: BTreeMap<ValidatorId, Balance>,
     /// What has been proven in sessions whose validators are kept.
     pub(crate) offences: Vec<Offence>,
+    /// What verdicts and equivocations have cost in those sessions.
+    pub(crate) penalties: Vec<Penalty>,
     known: BTreeSet<(SessionIndex, ValidatorIndex, MisbehaviorKind)>,
 }
 
@@ -69,19 +136,52 @@ impl Slashing {
             MisbehaviorKind::DoubleSeconded => DOUBLE_SECONDED_PERMILLE,
             MisbehaviorKind::SelfContradiction => SELF_CONTRADICTION_PERMILLE,
         };
-        // Dividing first cannot overflow, and loses less than a thousandth of a thousand units.
-        let amount = (self.stake / 1000).saturating_mul(permille).max(1).min(self.stake_of(&validator));
-        let lost = self.slashes.entry(validator).or_default();
-        *lost = lost.saturating_add(amount);
+        let amount = self.take(validator, permille);
         self.known.insert((session, validator_index, kind));
         let offence = Offence { session, validator_index, validator, kind, amount, reported_in: now };
         self.offences.push(offence.clone());
         offence
     }
 
+    /// Takes a part of the original stake, or what is left of it.
+    fn take(&mut self, validator: ValidatorId, permille: Balance) -> Balance {
+        // Dividing first cannot overflow, and loses less than a thousandth of a thousand units.
+        let part = if permille >= 1000 { self.stake } else { (self.stake / 1000).saturating_mul(permille).max(1) };
+        let amount = part.min(self.stake_of(&validator));
+        let lost = self.slashes.entry(validator).or_default();
+        *lost = lost.saturating_add(amount);
+        amount
+    }
+
+    /// Slashes or fines for `reason`. The caller sees to it that nobody pays twice for the same.
+    pub(crate) fn penalize(
+        &mut self,
+        session: SessionIndex,
+        validator_index: ValidatorIndex,
+        validator: ValidatorId,
+        reason: PenaltyReason,
+        now: BlockNumber,
+    ) -> Penalty {
+        let amount = self.take(validator, reason.permille());
+        let penalty = Penalty { session, validator_index, validator, reason, amount, imposed_in: now };
+        self.penalties.push(penalty.clone());
+        penalty
+    }
+
+    /// All that was ever taken.
+    pub(crate) fn total(&self) -> Balance {
+        self.slashes.values().copied().fold(0, Balance::saturating_add)
+    }
+
+    /// The smallest bond of a report: what a thousandth of a validator's stake is.
+    pub(crate) fn bond_unit(&self) -> Balance {
+        (self.stake / 1000).max(1)
+    }
+
     /// Forgets offences that can no longer be reported again; what was taken stays taken.
     pub(crate) fn on_session_change(&mut self, oldest_session: SessionIndex) {
         self.offences.retain(|offence| offence.session >= oldest_session);
+        self.penalties.retain(|penalty| penalty.session >= oldest_session);
         self.known.retain(|(session, ..)| *session >= oldest_session);
     }
 }
@@ -101,6 +201,25 @@ mod tests {
         assert_eq!(slashing.offences[11].amount, 0);
         assert_eq!(slashing.slashes[&validator], 10_000);
         assert_eq!(slashing.stake_of(&validator), 0);
+    }
+
+    #[test]
+    fn each_reason_costs_its_part() {
+        let candidate = CandidateHash::default();
+        let reasons = [
+            (PenaltyReason::ForInvalid(candidate), 10_000),
+            (PenaltyReason::AgainstValid(candidate), 1_000),
+            (PenaltyReason::Unavailable(candidate), 1_000),
+            (PenaltyReason::Silence(candidate), 10),
+            (PenaltyReason::Distraction(candidate), 20),
+            (PenaltyReason::Equivocation(7), 1_000),
+        ];
+        for (reason, expected) in reasons {
+            let mut slashing = Slashing::genesis(10_000);
+            let penalty = slashing.penalize(2, ValidatorIndex(3), ValidatorId([1; 32]), reason, 9);
+            assert_eq!((penalty.amount, penalty.imposed_in, slashing.total()), (expected, 9, expected));
+            assert_eq!(slashing.penalties, [penalty]);
+        }
     }
 
     #[test]

@@ -5,8 +5,19 @@ use primitives::{BlockNumber, Hash, SessionIndex};
 use std::sync::Arc;
 
 use crate::{
-    Configuration, inclusion::Inclusion, initializer::System, messages::Messages, paras::Paras, root,
-    scheduler::Scheduler, session::Session, slashing::Slashing,
+    Configuration,
+    balances::Balances,
+    governance::Origin,
+    inclusion::Inclusion,
+    initializer::System,
+    messages::Messages,
+    paras::Paras,
+    registrar::Registrar,
+    root::{self, Sealed},
+    scheduler::Scheduler,
+    session::Session,
+    slashing::Slashing,
+    validity::Validity,
 };
 
 /// A block that candidates may have as relay parent.
@@ -33,6 +44,11 @@ pub struct State {
     pub(crate) inclusion: Arc<Inclusion>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) slashing: Arc<Slashing>,
+    pub(crate) validity: Arc<Validity>,
+    pub(crate) balances: Arc<Balances>,
+    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) sealed: Option<Arc<Sealed>>,
     root: Hash,
 }
 
@@ -47,13 +63,20 @@ impl State {
             inclusion: Arc::default(),
             messages: Arc::default(),
             slashing: Arc::new(slashing),
+            validity: Arc::default(),
+            balances: Arc::default(),
+            registrar: Arc::default(),
+            origin: Arc::default(),
+            sealed: None,
             root: Hash::ZERO,
         }
     }
 
     /// Computes the root: the last thing that is done to a state.
     pub(crate) fn seal_root(&mut self) {
-        self.root = root::state_root(self);
+        let sealed = Sealed::of(self);
+        self.root = root::state_root(self, &sealed);
+        self.sealed = Some(Arc::new(sealed));
     }
 
     /// The root of the state: that of a Substrate trie over [`State::storage`].
@@ -90,6 +113,10 @@ mod tests {
         assert!(Arc::ptr_eq(&child.paras, &parent.paras));
         assert!(Arc::ptr_eq(&child.messages, &parent.messages));
         assert!(Arc::ptr_eq(&child.slashing, &parent.slashing));
+        assert!(Arc::ptr_eq(&child.validity, &parent.validity));
+        assert!(Arc::ptr_eq(&child.balances, &parent.balances));
+        assert!(Arc::ptr_eq(&child.registrar, &parent.registrar));
+        assert!(Arc::ptr_eq(&child.origin, &parent.origin));
         assert!(Arc::ptr_eq(&child.session.validators, &parent.session.validators));
     }
 }

@@ -13,11 +13,56 @@ pub const EMPTY_ROOT: Hash = Hash([
 /// From this size on, in bytes, a node holds a value's hash instead of the value.
 const HASHED_VALUE_MIN: u32 = 33;
 /// Nodes shorter than a hash stand inside their parent.
-const INLINE_NODE_MAX: usize = 31;
+pub(crate) const INLINE_NODE_MAX: usize = 31;
 
 /// The root over `entries`, whatever their order.
 pub(crate) fn root(entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Hash {
     Hash(trie_root_no_extension::<Blake2, Stream, _, _, _>(entries, Some(HASHED_VALUE_MIN)))
+}
+
+/// Whether a node holds the value's hash only.
+pub(crate) const fn is_hashed(value: &[u8]) -> bool {
+    value.len() >= HASHED_VALUE_MIN as usize
+}
+
+/// The encoded node of a trie without entries.
+pub(crate) fn empty_node() -> Vec<u8> {
+    vec![0]
+}
+
+/// A value or child: inside its node, or named by its hash.
+#[derive(Clone, Copy)]
+pub(crate) enum Slot<'a> {
+    Inline(&'a [u8]),
+    Hashed(Hash),
+}
+
+impl<'a> Slot<'a> {
+    fn value(self) -> Value<'a> {
+        match self {
+            Self::Inline(value) if is_hashed(value) => Value::Node(blake2_256(value).0.to_vec()),
+            Self::Inline(value) => Value::Inline(value),
+            Self::Hashed(hash) => Value::Node(hash.0.to_vec()),
+        }
+    }
+}
+
+/// An encoded leaf.
+pub(crate) fn leaf(partial: &[u8], value: Slot<'_>) -> Vec<u8> {
+    let mut stream = Stream(Vec::new());
+    stream.append_leaf(partial, value.value());
+    stream.0
+}
+
+/// An encoded branch over its encoded children, by nibble.
+pub(crate) fn branch(partial: &[u8], value: Option<Slot<'_>>, children: &[Option<Vec<u8>>; 16]) -> Vec<u8> {
+    let mut stream = Stream(Vec::new());
+    let value = value.map(Slot::value);
+    stream.begin_branch(Some(partial), value, children.iter().map(Option::is_some));
+    for child in children.iter().flatten() {
+        stream.append_substream::<Blake2>(Stream(child.clone()));
+    }
+    stream.0
 }
 
 struct Blake2;
@@ -63,10 +108,10 @@ impl Stream {
             self.0.push(kind.prefix | nibbles.len() as u8);
         } else {
             self.0.push(kind.prefix | in_header);
-            let mut rest = nibbles.len() - usize::from(in_header);
+            let mut rest = nibbles.len().saturating_sub(usize::from(in_header));
             while rest >= 0xff {
                 self.0.push(0xff);
-                rest -= 0xff;
+                rest = rest.saturating_sub(0xff);
             }
             self.0.push(rest as u8);
         }

@@ -22,7 +22,7 @@ fn refusal(chain: &Chain, change: impl FnOnce(&mut Block)) -> BlockError {
 fn inherent(block: &mut Block) -> &mut InherentData {
     match &mut block.extrinsics[0] {
         Extrinsic::Inclusion(inherent) => inherent,
-        Extrinsic::MisbehaviorReport(_) => panic!("the inherent comes first"),
+        _ => panic!("the inherent comes first"),
     }
 }
 
@@ -200,11 +200,37 @@ fn the_author_must_be_a_validator() {
 }
 
 #[test]
-fn dispute_votes_are_refused() {
+fn dispute_votes_about_nothing_are_refused() {
     let chain = Chain::new(4);
-    let set =
+    let candidate = Hash::repeat(1).into();
+    let set = primitives::DisputeStatementSet { candidate_hash: candidate, session: 0, statements: Vec::new() };
+    assert_eq!(
+        refusal(&chain, |block| inherent(block).disputes.push(set.clone())),
+        BlockError::Dispute { candidate, error: runtime::DisputeError::UnknownCandidate }
+    );
+    let max = runtime::limits::MAX_DISPUTE_SETS_PER_BLOCK;
+    assert_eq!(
+        refusal(&chain, |block| inherent(block).disputes = vec![set; max + 1]),
+        BlockError::TooManyDisputes { found: max + 1, max }
+    );
+}
+
+#[test]
+fn the_numbers_of_reports_and_of_other_transactions_are_limited() {
+    use runtime::limits::{MAX_REPORTS_PER_BLOCK, MAX_TRANSACTIONS_PER_BLOCK};
+    let chain = Chain::new(4);
+    let vote = |byte| primitives::CompactVote::Seconded(Hash::repeat(byte).into());
+    let report = Extrinsic::MisbehaviorReport(Box::new(chain.report(0, vote(1), vote(2))));
+    let votes =
         primitives::DisputeStatementSet { candidate_hash: Hash::repeat(1).into(), session: 0, statements: Vec::new() };
-    assert_eq!(refusal(&chain, |block| inherent(block).disputes.push(set)), BlockError::DisputeVotes(1));
+    for (extrinsic, max) in
+        [(report, MAX_REPORTS_PER_BLOCK), (Extrinsic::DisputeVotes(votes), MAX_TRANSACTIONS_PER_BLOCK)]
+    {
+        assert_eq!(
+            refusal(&chain, |block| block.extrinsics.extend(vec![extrinsic; max + 1])),
+            BlockError::TooManyExtrinsics { found: max + 1, max }
+        );
+    }
 }
 
 #[test]

@@ -1,13 +1,20 @@
 //! The state machine from outside: genesis, blocks, states.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod attestations;
 mod bitfields;
 mod blocks;
 mod candidates;
+mod dispute_properties;
+mod disputes;
+mod equivocations;
 mod filter;
+mod fishermen;
+mod governance;
 mod misbehavior;
 mod parathreads;
 mod properties;
+mod remote_disputes;
 mod sessions;
 mod storage;
 mod support;

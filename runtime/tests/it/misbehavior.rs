@@ -35,6 +35,7 @@ fn a_double_vote_is_slashed() {
     assert_eq!(chain.state.slashes().get(&offender), Some(&100_000));
     assert_eq!(chain.state.stake_of(&offender), 900_000);
     assert_eq!(chain.state.slashes().len(), 1);
+    assert!(chain.state.issuance().is_conserved(), "what was taken is in the pot");
 }
 
 #[test]

@@ -90,6 +90,28 @@ fn pending(chain: &Chain) -> BTreeMap<CoreIndex, primitives::CandidateHash> {
     CORES.iter().filter_map(|(_, core)| on(*core)).collect()
 }
 
+fn is_claimed(chain: &Chain) -> bool {
+    let claim = ParathreadClaim { para: THREAD, collator: CollatorId(collator().public()) };
+    chain.state.governed(Governance::Claim(claim)).is_err()
+}
+
+/// A claim goes when it is served, or after an attempt in vain; it never comes by itself.
+fn check_claim(before: &Chain, after: &Chain, executed: &Executed) {
+    let (was, is) = (is_claimed(before), is_claimed(after));
+    assert!(was || !is, "nobody claimed");
+    let of_thread = |receipt: &primitives::CandidateReceipt| receipt.descriptor.para_id() == THREAD;
+    let had = |wanted: fn(&CandidateEvent) -> Option<&primitives::CandidateReceipt>| {
+        executed.events.iter().filter_map(wanted).any(of_thread)
+    };
+    let included = had(|event| if let CandidateEvent::Included(receipt, ..) = event { Some(receipt) } else { None });
+    let backed = had(|event| if let CandidateEvent::Backed(receipt, ..) = event { Some(receipt) } else { None });
+    let timed_out = had(|event| if let CandidateEvent::TimedOut(receipt, ..) = event { Some(receipt) } else { None });
+    assert!(!included || !is, "a claim that was served is used up");
+    let was_pending = before.state.pending_candidate(THREAD_CORE).is_some();
+    let in_vain = !backed && (!was_pending || timed_out);
+    assert!(!was || is || included || in_vain, "a claim got lost");
+}
+
 /// The events explain every change of heads and cores, and nothing else changes.
 fn check_step(before: &Chain, after: &Chain, executed: &Executed) {
     let (mut heads_now, mut occupied) = (heads(before), pending(before));
@@ -131,6 +153,7 @@ proptest! {
             chain.header = block.header;
             chain.state = executed.state.clone();
             check_step(&before, &chain, &executed);
+            check_claim(&before, &chain, &executed);
         }
     }
 

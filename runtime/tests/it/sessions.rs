@@ -188,3 +188,55 @@ fn what_is_available_in_time_does_not_time_out() {
     let events = chain.push(chain.attesting(6, &[0])).events;
     assert!(matches!(events[..], [CandidateEvent::Included(..)]));
 }
+
+#[test]
+fn a_chain_without_cores_goes_on() {
+    let mut chain = Chain::with(4, |genesis| {
+        genesis.paras.retain(|para| !para.is_parachain);
+        genesis.configuration.parathread_cores = 0;
+    });
+    assert!(chain.state.groups().is_empty() && chain.state.availability_cores(1).is_empty());
+    // Bitfields are empty, and are signed all the same.
+    chain.push(chain.attesting(4, &[]));
+    chain.skip_to(39);
+    assert_eq!(chain.state.session_index(), 1);
+}
+
+#[test]
+fn fewer_validators_than_cores_leave_groups_empty() {
+    let mut chain = Chain::new(2);
+    let sizes: Vec<_> = chain.state.groups().iter().map(Vec::len).collect();
+    assert_eq!(sizes, [1, 1, 0]);
+    chain.push(chain.backing(&[(ONE, CORE_0), (TWO, CORE_1)]));
+    // Nobody can back on the core of the empty group, not even by saying nothing.
+    chain.skip_to(9);
+    assert_eq!(chain.members(CORE_1), Vec::<u32>::new());
+    let mut inherent = chain.attesting(2, &[0, 1]);
+    chain.push(inherent.clone());
+    inherent = chain.inherent();
+    inherent.backed_candidates = vec![chain.back(&chain.draft(TWO, CORE_1))];
+    assert!(chain.try_block(inherent, Vec::new()).is_err());
+}
+
+#[test]
+fn claims_survive_the_session_change_with_their_retries() {
+    let mut chain = Chain::with(6, |genesis| genesis.configuration.parathread_retries = 2);
+    let collator = primitives::Pair::from_name("collator");
+    let claim = runtime::ParathreadClaim { para: THREAD, collator: primitives::CollatorId(collator.public()) };
+    chain.skip_to(37);
+    chain.govern(Governance::Claim(claim.clone()));
+    // One attempt in vain, then a candidate that the session change takes from its core.
+    chain.skip(1);
+    let receipt = chain.draft(THREAD, THREAD_CORE).receipt_v1(&collator);
+    let mut inherent = chain.inherent();
+    inherent.backed_candidates = vec![chain.back_with(receipt, THREAD_CORE, usize::MAX)];
+    chain.push(inherent);
+    assert_eq!(chain.state.session_index(), 1);
+    assert!(chain.state.pending_candidate(THREAD_CORE).is_none());
+    // The attempt that the session change ended does not count: two are left.
+    for _ in 0..2 {
+        assert_eq!(chain.state.next_up(THREAD_CORE).map(|next| next.para_id), Some(THREAD));
+        chain.skip(1);
+    }
+    assert_eq!(chain.state.next_up(THREAD_CORE), None);
+}

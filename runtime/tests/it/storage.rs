@@ -93,3 +93,37 @@ fn the_root_covers_every_module() {
     roots.dedup();
     assert_eq!(roots.len(), count);
 }
+
+#[test]
+fn the_state_proves_what_parachain_code_reads() {
+    let mut chain = Chain::new(6);
+    chain.skip(2);
+    let storage = chain.state.storage();
+    let absent = keys::para_head(primitives::ParaId(9999));
+    let wanted = [keys::para_head(ONE), keys::active_config().to_vec(), keys::authorities().to_vec(), absent];
+    let proof = chain.state.state_proof(&wanted);
+    for key in &wanted {
+        assert_eq!(proof.read(chain.state.root(), key), Ok(storage.get(key).cloned()));
+    }
+    assert!(proof.read(chain.state.root(), &keys::next_authorities()).is_err(), "nobody asked for that");
+    assert!(proof.read(primitives::Hash::ZERO, &wanted[0]).is_err());
+}
+
+#[test]
+fn the_root_changes_when_and_only_when_the_state_does() {
+    use runtime::{ConfigurationChange, Governance};
+    let chain = Chain::new(6);
+    let changed = |change| chain.state.governed(change).unwrap().root();
+    let roots = [
+        changed(Governance::ConfigureField(ConfigurationChange::MaxPovSize(77))),
+        changed(Governance::ConfigureField(ConfigurationChange::AcceptancePeriod(77))),
+        changed(Governance::Endow([1; 32], 5)),
+        changed(Governance::Endow([1; 32], 6)),
+        changed(Governance::CleanupPara(ONE)),
+        changed(Governance::Validators(chain.state.validators()[1..].to_vec())),
+        chain.state.root(),
+    ];
+    let distinct: std::collections::BTreeSet<_> = roots.iter().collect();
+    assert_eq!(distinct.len(), roots.len());
+    assert_eq!(changed(Governance::Endow([1; 32], 0)), chain.state.root(), "nothing was given");
+}

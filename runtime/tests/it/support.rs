@@ -2,16 +2,17 @@
 
 use codec::Encode;
 use primitives::{
-    AvailabilityBitfield, BackedCandidate, Bits, CandidateCommitments, CandidateDescriptor, CommittedCandidateReceipt,
-    CompactStatement, CompactVote, CoreIndex, GroupIndex, Hash, HeadData, Header, HostConfiguration, InherentData,
-    MisbehaviorReport, OccupiedCoreAssumption, Pair, ParaId, PersistedValidationData, SigningContext, SigningPayload,
-    UncheckedSigned, UncheckedSignedAvailabilityBitfield, ValidationCodeHash, ValidatorId, ValidatorIndex,
-    ValidityAttestation, VrfSignature, blake2_256, crypto::SeedRng, descriptor::DescriptorFields,
-    misbehavior::SignedVote,
+    AvailabilityBitfield, BackedCandidate, Bits, CandidateCommitments, CandidateDescriptor, CandidateHash,
+    CommittedCandidateReceipt, CompactStatement, CompactVote, CoreIndex, DisputeStatement, DisputeStatementSet,
+    GroupIndex, Hash, HeadData, Header, HostConfiguration, InherentData, InvalidDisputeStatementKind,
+    MisbehaviorReport, OccupiedCoreAssumption, Pair, ParaId, PersistedValidationData, SessionIndex, SigningContext,
+    SigningPayload, UncheckedSigned, UncheckedSignedAvailabilityBitfield, ValidDisputeStatementKind,
+    ValidationCodeHash, ValidatorId, ValidatorIndex, ValidityAttestation, VrfSignature, blake2_256, crypto::SeedRng,
+    descriptor::DescriptorFields, misbehavior::SignedVote,
 };
 use runtime::{
-    Block, BlockError, Digest, DirectVerifier, Executed, Extrinsic, Genesis, GenesisPara, SlotClaim, State,
-    build_block, execute_block, genesis,
+    Block, BlockError, Digest, DirectVerifier, Executed, Extrinsic, ExtrinsicError, Genesis, GenesisPara, Governance,
+    SignatureOf, SignedGovernance, SlotClaim, State, build_block, execute_block, genesis, governance_payload,
 };
 
 pub(crate) const ONE: ParaId = ParaId(2000);
@@ -101,6 +102,118 @@ impl Chain {
         let executed = execute_block(&self.state, &block, &DirectVerifier)?;
         assert_eq!(built, executed, "building and executing agree");
         Ok((block, executed))
+    }
+
+    /// The same with any transactions.
+    pub(crate) fn try_extrinsics(
+        &self,
+        inherent: InherentData,
+        transactions: Vec<Extrinsic>,
+    ) -> Result<(Block, Executed), BlockError> {
+        let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(transactions).collect();
+        let (block, built) = build_block(&self.state, &self.header, self.digest(), extrinsics)?;
+        let executed = execute_block(&self.state, &block, &DirectVerifier)?;
+        assert_eq!(built, executed, "building and executing agree");
+        Ok((block, executed))
+    }
+
+    pub(crate) fn push_extrinsics(&mut self, transactions: Vec<Extrinsic>) -> Executed {
+        let (block, executed) = self.try_extrinsics(self.inherent(), transactions).unwrap();
+        self.header = block.header;
+        self.state = executed.state.clone();
+        assert!(self.state.issuance().is_conserved(), "{:?}", self.state.issuance());
+        executed
+    }
+
+    /// Why a block with this transaction is refused.
+    pub(crate) fn refused(&self, transaction: Extrinsic) -> ExtrinsicError {
+        match self.try_extrinsics(self.inherent(), vec![transaction.clone()]).unwrap_err() {
+            BlockError::Extrinsic { position: 1, error } => {
+                let alone = self.state.check_extrinsic(&transaction, &DirectVerifier);
+                assert!(alone.is_err(), "a pool would refuse it as well");
+                error
+            }
+            other => panic!("refused for another reason: {other}"),
+        }
+    }
+
+    /// Whose signature of a transaction is said to be wrong.
+    pub(crate) fn wrong_signature(&self, transaction: Extrinsic) -> SignatureOf {
+        match self.try_extrinsics(self.inherent(), vec![transaction]).unwrap_err() {
+            BlockError::Signature(source) => source,
+            other => panic!("refused for another reason: {other}"),
+        }
+    }
+
+    /// A change with these validators behind it.
+    pub(crate) fn governance(&self, change: Governance, signers: &[u32]) -> SignedGovernance {
+        let nonce = self.state.governance_nonce();
+        let payload = governance_payload(self.state.chain_id(), nonce, &change);
+        let sign =
+            |validator: &u32| (ValidatorIndex(*validator), sign(self.pair_of(ValidatorIndex(*validator)), &payload));
+        SignedGovernance { change, nonce, signatures: signers.iter().map(sign).collect() }
+    }
+
+    /// Makes a change in a block, as all validators want it.
+    pub(crate) fn enact(&mut self, change: Governance) -> Executed {
+        let all: Vec<_> = (0..self.state.validators().len() as u32).collect();
+        let signed = self.governance(change, &all);
+        self.push_extrinsics(vec![Extrinsic::Governed(Box::new(signed))])
+    }
+
+    /// Backs a candidate and includes it with the next block.
+    pub(crate) fn include(&mut self, para: ParaId, core: CoreIndex) -> CandidateHash {
+        self.push(self.backing(&[(para, core)]));
+        let hash = self.state.pending_candidate(core).unwrap().hash;
+        let all = self.state.validators().len() as u32;
+        self.push(self.attesting(all, &[core.0]));
+        assert!(self.state.pending_candidate(core).is_none());
+        hash
+    }
+
+    pub(crate) fn pair_in(&self, session: SessionIndex, validator: u32) -> &Pair {
+        let id = self.state.validators_of(session).unwrap()[validator as usize];
+        self.pairs.iter().find(|pair| pair.public() == id.0).unwrap()
+    }
+
+    /// Explicit votes.
+    pub(crate) fn votes(
+        &self,
+        session: SessionIndex,
+        candidate: CandidateHash,
+        valid: &[u32],
+        invalid: &[u32],
+    ) -> DisputeStatementSet {
+        let vote = |validator: &u32, is_valid| {
+            let statement = if is_valid {
+                DisputeStatement::Valid(ValidDisputeStatementKind::Explicit)
+            } else {
+                DisputeStatement::Invalid(InvalidDisputeStatementKind::Explicit)
+            };
+            let payload = statement.payload(candidate, session).unwrap();
+            let signature = sign(self.pair_in(session, *validator), &payload);
+            (statement, ValidatorIndex(*validator), signature)
+        };
+        let valid = valid.iter().map(|validator| vote(validator, true));
+        let statements = valid.chain(invalid.iter().map(|validator| vote(validator, false))).collect();
+        DisputeStatementSet { candidate_hash: candidate, session, statements }
+    }
+
+    /// An inherent with these votes.
+    pub(crate) fn disputing(&self, sets: Vec<DisputeStatementSet>) -> InherentData {
+        InherentData { disputes: sets, ..self.inherent() }
+    }
+
+    /// Pushes a block with votes; amounts are conserved.
+    pub(crate) fn dispute(&mut self, set: DisputeStatementSet) -> Executed {
+        let executed = self.push(self.disputing(vec![set]));
+        assert!(self.state.issuance().is_conserved(), "{:?}", self.state.issuance());
+        executed
+    }
+
+    /// The members of the group that serves a core on top of the tip.
+    pub(crate) fn members(&self, core: CoreIndex) -> Vec<u32> {
+        self.state.groups()[self.group_of(core).as_usize()].iter().map(|member| member.0).collect()
     }
 
     pub(crate) fn push_with(&mut self, inherent: InherentData, reports: Vec<MisbehaviorReport>) -> Executed {

@@ -13,6 +13,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("crates/erasure-coding", 0),
     ("test-parachains", 0),
     ("overseer", 1),
+    ("overseer-core", 1),
     ("crates/deterministic", 1),
     ("messages", 2),
     ("jobs", 2),
@@ -38,7 +39,7 @@ const ADAPTER_LAYER: u8 = 4;
 /// What nothing depends on.
 const TOP_LAYER: u8 = 7;
 /// The crates of ours that the framework may use.
-const OVERSEER_MAY_USE: &[&str] = &["deterministic"];
+const OVERSEER_MAY_USE: &[&str] = &["deterministic", "overseer-core"];
 /// Crates that bring an executor, I/O or global state: nothing for a state machine that every node replays.
 const NOT_IN_RUNTIME: &[&str] = &[
     "async-trait",

@@ -1,0 +1,290 @@
+//! The set of scopes and their running tasks.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use deterministic::Environment;
+use futures::FutureExt as _;
+use futures::future::AbortHandle;
+use overseer::Message;
+use tokio::sync::mpsc;
+
+use crate::{Ending, JobEnd, JobRefused, Outcome, SCOPES_MAX, ScopeView};
+
+struct Scope {
+    /// Tells this opening from an earlier one under the same key, whose nests are void.
+    opening: u64,
+    ending: Ending,
+    /// When the tasks of a detached scope run out of time.
+    until: Option<Duration>,
+    tasks: BTreeMap<u64, AbortHandle>,
+}
+
+/// Shared with nests: everything that starting a task needs.
+struct Table<K> {
+    scopes: BTreeMap<K, Scope>,
+    running: usize,
+    next_id: u64,
+}
+
+struct Shared<K, T> {
+    environment: Environment,
+    limit: usize,
+    table: Mutex<Table<K>>,
+    ended: mpsc::Sender<(u64, JobEnd<K, T>)>,
+}
+
+impl<K, T> Shared<K, T> {
+    /// No task runs under this lock, so a poisoned one still holds a whole value.
+    fn table(&self) -> MutexGuard<'_, Table<K>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
+    fn spawn(
+        self: &Arc<Self>,
+        scope: &K,
+        opening: Option<u64>,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<(), JobRefused> {
+        let work = {
+            let mut table = self.table();
+            let table = &mut *table;
+            let entry = table.scopes.get_mut(scope).filter(|entry| opening.is_none_or(|known| known == entry.opening));
+            let Some(entry) = entry else { return Err(JobRefused::NoScope) };
+            if table.running >= self.limit {
+                return Err(JobRefused::TooMany(self.limit));
+            }
+            let id = table.next_id;
+            table.next_id += 1;
+            table.running += 1;
+            let (work, abort) = futures::future::abortable(self.work(id, scope.clone(), name, entry.until, task));
+            entry.tasks.insert(id, abort);
+            work
+        };
+        // Outside the lock: a spawner whose runtime has ended drops the task here, with all that it holds.
+        self.environment.spawner.spawn(name, work.map(|_| ()).boxed());
+        Ok(())
+    }
+
+    fn work(
+        &self,
+        id: u64,
+        scope: K,
+        name: &'static str,
+        until: Option<Duration>,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (environment, ended) = (self.environment.clone(), self.ended.clone());
+        async move {
+            // A block of its own, so that what the task holds is dropped within reach of `catch_unwind` as well.
+            let task = AssertUnwindSafe(async move { task.await }).catch_unwind();
+            let finished = match until {
+                Some(until) => {
+                    let left = until.saturating_sub(environment.clock.now());
+                    deterministic::timeout(&*environment.clock, left, task).await
+                }
+                None => Some(task.await),
+            };
+            let outcome = match finished {
+                Some(Ok(result)) => Outcome::Done(result),
+                Some(Err(panic)) => Outcome::Panicked(panic_message(&*panic)),
+                None => Outcome::TimedOut,
+            };
+            // The set may be gone; then nobody wants the result.
+            let _ = ended.send((id, JobEnd { scope, name, outcome })).await;
+        }
+    }
+}
+
+/// A subsystem's scopes and their running tasks. `T` is what tasks bring back to the loop.
+pub struct Jobs<K, T> {
+    shared: Arc<Shared<K, T>>,
+    ends: mpsc::Receiver<(u64, JobEnd<K, T>)>,
+    late: BTreeMap<&'static str, u64>,
+}
+
+impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
+    /// An empty set that runs at most `limit` tasks at once.
+    pub fn new(environment: Environment, limit: usize) -> Self {
+        // A place for each task that may run. Results of ended scopes may hold some of them; whoever finds none waits
+        // for the loop's next look, as a task of an open scope, or is cancelled with its scope.
+        let (ended, ends) = mpsc::channel(limit.max(1));
+        let table = Mutex::new(Table { scopes: BTreeMap::new(), running: 0, next_id: 0 });
+        Self { shared: Arc::new(Shared { environment, limit, table, ended }), ends, late: BTreeMap::new() }
+    }
+
+    /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room.
+    pub fn open(&mut self, scope: K, ending: Ending) -> bool {
+        let until = match ending {
+            Ending::Detached(limit) => Some(self.shared.environment.clock.now().saturating_add(limit)),
+            Ending::UntilStop | Ending::WhileInView(_) | Ending::UntilFinal(_) => None,
+        };
+        let mut table = self.shared.table();
+        let table = &mut *table;
+        if let Some(open) = table.scopes.get_mut(&scope) {
+            (open.ending, open.until) = (ending, until);
+            return true;
+        }
+        if table.scopes.len() >= SCOPES_MAX {
+            return false;
+        }
+        let opening = table.next_id;
+        table.next_id += 1;
+        table.scopes.insert(scope, Scope { opening, ending, until, tasks: BTreeMap::new() });
+        true
+    }
+
+    /// Whether a scope is open.
+    pub fn is_open(&self, scope: &K) -> bool {
+        self.shared.table().scopes.contains_key(scope)
+    }
+
+    /// The open scopes, in order.
+    pub fn scopes(&self) -> Vec<K> {
+        self.shared.table().scopes.keys().cloned().collect()
+    }
+
+    /// Tasks that run now, nested ones among them.
+    pub fn running(&self) -> usize {
+        self.shared.table().running
+    }
+
+    /// Starts a task in an open scope.
+    ///
+    /// # Errors
+    /// If the scope is not open or too many tasks run; the future is dropped then.
+    pub fn spawn(
+        &mut self,
+        scope: &K,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<(), JobRefused> {
+        self.shared.spawn(scope, None, name, task)
+    }
+
+    /// What a task of an open scope needs to start more tasks in it; `None` if the scope is not open.
+    pub fn nest(&self, scope: &K) -> Option<Nest<K, T>> {
+        let opening = self.shared.table().scopes.get(scope)?.opening;
+        Some(Nest { shared: self.shared.clone(), scope: scope.clone(), opening })
+    }
+
+    /// Ends a scope: its tasks are cancelled and their results dropped.
+    pub fn end(&mut self, scope: &K) {
+        let ended = {
+            let mut table = self.shared.table();
+            let ended = table.scopes.remove(scope);
+            table.running -= ended.as_ref().map_or(0, |scope| scope.tasks.len());
+            ended
+        };
+        if let Some(scope) = ended {
+            scope.tasks.values().for_each(AbortHandle::abort);
+        }
+    }
+
+    /// Ends every scope whose rule says so; returns which. Detached scopes end with their last task.
+    pub fn end_by_view(&mut self, view: &impl ScopeView<K>) -> Vec<K> {
+        let over = |(scope, entry): &(&K, &Scope)| match entry.ending {
+            Ending::UntilStop => !view.is_active(scope),
+            Ending::WhileInView(depth) => !view.is_in_view(scope, depth),
+            Ending::UntilFinal(height) => view.finalized_height() >= height,
+            Ending::Detached(_) => entry.tasks.is_empty(),
+        };
+        let ended: Vec<K> = self.shared.table().scopes.iter().filter(over).map(|(scope, _)| scope.clone()).collect();
+        ended.iter().for_each(|scope| self.end(scope));
+        ended
+    }
+
+    /// The message back if its scope is open; else it is dropped and counted. A question's way back, dropped with it,
+    /// tells the asker so.
+    pub fn admit<M: Message>(&mut self, scope: &K, message: M) -> Option<M> {
+        if self.is_open(scope) {
+            return Some(message);
+        }
+        self.count_late(M::name());
+        None
+    }
+
+    pub(crate) fn count_late(&mut self, message: &'static str) {
+        *self.late.entry(message).or_insert(0) += 1;
+    }
+
+    /// Messages dropped because their scope had ended or was never opened, by name.
+    pub fn late(&self) -> &BTreeMap<&'static str, u64> {
+        &self.late
+    }
+
+    /// The next end of a task of an open scope. Waits for ever while none runs.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub async fn next(&mut self) -> JobEnd<K, T> {
+        loop {
+            let Some((id, end)) = self.ends.recv().await else { return std::future::pending().await };
+            // Results of a scope that has ended meanwhile are dropped.
+            let mut table = self.shared.table();
+            if let Some(scope) = table.scopes.get_mut(&end.scope)
+                && scope.tasks.remove(&id).is_some()
+            {
+                table.running -= 1;
+                return end;
+            }
+        }
+    }
+}
+
+impl<K, T> Drop for Jobs<K, T> {
+    fn drop(&mut self) {
+        // Without its scope no nest starts anything any more.
+        let scopes = {
+            let mut table = self.shared.table();
+            // Not `mem::take`, which asks for an order of the keys.
+            std::mem::replace(&mut table.scopes, BTreeMap::new())
+        };
+        scopes.values().flat_map(|scope| scope.tasks.values()).for_each(AbortHandle::abort);
+    }
+}
+
+/// Starts tasks in one scope from within a task of it. They count against the set's limit, end with the scope, share
+/// the time of a detached one, and report to the loop like any other. Void once the scope has ended, also when another
+/// of the same name is opened.
+pub struct Nest<K, T> {
+    shared: Arc<Shared<K, T>>,
+    scope: K,
+    opening: u64,
+}
+
+impl<K: Clone, T> Clone for Nest<K, T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), scope: self.scope.clone(), opening: self.opening }
+    }
+}
+
+impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Nest<K, T> {
+    /// The scope it starts tasks in.
+    pub fn scope(&self) -> &K {
+        &self.scope
+    }
+
+    /// Starts a task beside the one that calls.
+    ///
+    /// # Errors
+    /// If the scope has ended or too many tasks run; the future is dropped then.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = T> + Send + 'static) -> Result<(), JobRefused> {
+        self.shared.spawn(&self.scope, Some(self.opening), name, task)
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&'static str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,8 @@
+//! The kit tested by itself: what it shows, and what it says when a test fails.
+
+mod chain;
+mod failures;
+mod harness;
+mod readme;
+#[allow(unreachable_pub, reason = "the guide includes this file as a module of its own")]
+mod subject;

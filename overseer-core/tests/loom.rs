@@ -1,0 +1,256 @@
+//! Models: every interleaving of a few steps, with a bounded number of pre-emptions. Run by `cargo xtask loom`.
+#![cfg(loom)]
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use loom::future::block_on;
+use loom::sync::atomic::{AtomicUsize, Ordering};
+use loom::thread;
+use overseer_core::{
+    Cursor, EdgeId, Inbound, Incoming, Lane, Mailbox, MailboxLimits, Reader, RefusedReason, Reserve, Sending,
+    SignalLog, View,
+};
+
+enum Beats {}
+impl View for Beats {
+    type Update = u32;
+    type State = u32;
+    fn apply(state: &mut u32, update: &u32) {
+        *state = *update;
+    }
+    fn catch_up(_: &u32, now: &u32) -> u32 {
+        *now
+    }
+}
+
+type Shared = Arc<Mailbox<u32>>;
+
+struct World {
+    mailbox: Shared,
+    edge: EdgeId,
+    log: Arc<SignalLog<Beats>>,
+    inbound: Inbound<u32, Beats>,
+}
+
+fn world(messages: usize) -> World {
+    let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages, bytes: 100 }, None));
+    let log = Arc::new(SignalLog::new());
+    log.add_reader(mailbox.clone());
+    let inbound = Inbound::new(Reader::new(mailbox.clone()), Cursor::new(log.clone()));
+    World { edge: mailbox.register_edge(), mailbox, log, inbound }
+}
+
+async fn next(inbound: &mut Inbound<u32, Beats>) -> Incoming<u32, u32> {
+    poll_fn(|cx| inbound.poll_next(cx)).await
+}
+
+async fn next_message(inbound: &mut Inbound<u32, Beats>) -> u32 {
+    match next(inbound).await {
+        Incoming::Message(number) => number,
+        Incoming::Signal(_) | Incoming::Conclude => panic!("no signal was published"),
+    }
+}
+
+fn model(preemptions: usize, run: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(run);
+}
+
+fn send(mailbox: Shared, edge: EdgeId, number: u32) -> Sending<u32, Shared> {
+    Sending::new(mailbox, edge, number, 1, Lane::Normal)
+}
+
+/// Polls once, then gives up: the drop falls on every step that the reader and the other sender take.
+fn give_up(future: impl Future) {
+    let mut future = pin!(future);
+    block_on(poll_fn(|cx| {
+        let _ = future.as_mut().poll(cx);
+        Poll::Ready(())
+    }));
+}
+
+#[test]
+fn a_cancelled_send_takes_nobodys_place_and_nobodys_wake() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(1);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let (giving_up, staying) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || give_up(send(giving_up, edge, 2)));
+        let second = thread::spawn(move || block_on(send(staying, edge, 3)).unwrap());
+        block_on(async {
+            // The one that gives up may have sent before it did; the other one's message comes in any case.
+            while next_message(&mut inbound).await != 3 {}
+        });
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cancelled_reservation_and_an_unused_permit_pass_their_place_on() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(1);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let (giving_up, staying) = (mailbox.clone(), mailbox.clone());
+        // Ready at once or not, what comes of it is dropped.
+        let first = thread::spawn(move || give_up(Reserve::new(giving_up, edge, 1)));
+        let second = thread::spawn(move || block_on(send(staying, edge, 3)).unwrap());
+        block_on(async {
+            assert_eq!(next_message(&mut inbound).await, 1);
+            assert_eq!(next_message(&mut inbound).await, 3);
+        });
+        first.join().unwrap();
+        second.join().unwrap();
+        assert!(inbound_is_empty(&mailbox));
+    });
+}
+
+/// All places are free once the reader has looked again.
+fn inbound_is_empty(mailbox: &Shared) -> bool {
+    mailbox.is_empty()
+}
+
+#[test]
+fn a_reader_that_goes_leaves_no_sender_waiting() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(1);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let (waiting, reserving) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || match block_on(send(waiting, edge, 2)) {
+            Ok(()) => {}
+            Err((number, reason)) => assert_eq!((number, reason), (2, RefusedReason::Closed)),
+        });
+        let second = thread::spawn(move || match block_on(Reserve::new(reserving, edge, 1)) {
+            Ok(permit) => drop(permit.send(3, Lane::Normal)),
+            Err(reason) => assert_eq!(reason, RefusedReason::Closed),
+        });
+        assert_eq!(block_on(next_message(&mut inbound)), 1);
+        drop(inbound);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+/// Counts its drops.
+struct Counted(Arc<AtomicUsize>);
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_is_in_a_batch_when_the_reader_goes_is_dropped_once() {
+    model(3, || {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages: 4, bytes: 100 }, None));
+        let edge = mailbox.register_edge();
+        for _ in 0..2 {
+            assert!(mailbox.try_send(edge, Counted(drops.clone()), 1, Lane::Normal).is_ok());
+        }
+        let (sender, third) = (mailbox.clone(), Counted(drops.clone()));
+        let sending = thread::spawn(move || drop(sender.try_send(edge, third, 1, Lane::Normal)));
+        let mut reader = Reader::new(mailbox);
+        drop(reader.pop());
+        drop(reader);
+        sending.join().unwrap();
+        assert_eq!(drops.load(Ordering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn the_high_lanes_flag_is_never_missed() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(4);
+        let (high, normal) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || high.try_send(edge, 1, 1, Lane::High).unwrap());
+        let second = thread::spawn(move || normal.try_send(edge, 2, 1, Lane::Normal).unwrap());
+        let sum = block_on(async { next_message(&mut inbound).await + next_message(&mut inbound).await });
+        assert_eq!(sum, 3);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
+#[test]
+fn a_signal_between_registration_and_sleep_wakes() {
+    model(3, || {
+        let World { log, mut inbound, .. } = world(1);
+        let publisher = log.clone();
+        let heart = thread::spawn(move || {
+            publisher.publish(1);
+            publisher.conclude();
+        });
+        block_on(async {
+            assert!(matches!(next(&mut inbound).await, Incoming::Signal(1)));
+            assert!(matches!(next(&mut inbound).await, Incoming::Conclude));
+        });
+        heart.join().unwrap();
+    });
+}
+
+/// OV-4: fails as soon as the log is looked at before the message is taken out instead of after it.
+#[test]
+fn no_message_overtakes_a_signal_that_its_sender_had_seen() {
+    for lane in [Lane::Normal, Lane::High] {
+        model(3, move || {
+            let World { mailbox, edge, log, mut inbound } = world(2);
+            let (early, publisher) = (mailbox.clone(), log.clone());
+            let other = thread::spawn(move || early.try_send(edge, 0, 1, Lane::Normal).unwrap());
+            let sender = thread::spawn(move || {
+                publisher.publish(1);
+                block_on(Sending::new(mailbox, edge, 1, 1, lane)).unwrap();
+            });
+            block_on(async {
+                let (mut seen, mut messages) = (0, 0);
+                while messages < 2 {
+                    match next(&mut inbound).await {
+                        Incoming::Signal(beat) => seen = beat,
+                        Incoming::Message(number) => {
+                            assert!(number <= seen, "message {number} was delivered before its signal");
+                            messages += 1;
+                        }
+                        Incoming::Conclude => panic!("nobody concluded"),
+                    }
+                }
+            });
+            other.join().unwrap();
+            sender.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn one_that_starts_again_hears_what_is_so_before_any_message_of_it() {
+    model(3, || {
+        let World { mailbox, edge, log, mut inbound } = world(2);
+        let sender = thread::spawn(move || {
+            for beat in 1..=2 {
+                log.publish(beat);
+                mailbox.try_send(edge, beat, 1, Lane::Normal).unwrap();
+            }
+        });
+        block_on(async {
+            let (mut seen, mut messages) = (0, 0);
+            while messages < 2 {
+                match next(&mut inbound).await {
+                    Incoming::Signal(beat) => seen = beat,
+                    Incoming::Message(number) => {
+                        assert!(number <= seen, "message {number} was delivered before its signal");
+                        messages += 1;
+                        if messages == 1 {
+                            inbound.restart();
+                            seen = 0;
+                        }
+                    }
+                    Incoming::Conclude => panic!("nobody concluded"),
+                }
+            }
+        });
+        sender.join().unwrap();
+    });
+}

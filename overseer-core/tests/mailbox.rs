@@ -1,0 +1,250 @@
+//! The mailbox, one step at a time, without an executor.
+#![cfg(not(loom))]
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures::FutureExt as _;
+use futures::task::noop_waker;
+use overseer_core::{EdgeId, Lane, Mailbox, MailboxLimits, Permit, Reader, RefusedReason, Reserve, Sending, WhenFull};
+
+struct Fixture {
+    mailbox: Arc<Mailbox<u32>>,
+    reader: Reader<u32>,
+    edge: EdgeId,
+}
+
+fn fixture(messages: usize) -> Fixture {
+    let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages, bytes: 100 }, None));
+    let edge = mailbox.register_edge();
+    Fixture { reader: Reader::new(mailbox.clone()), mailbox, edge }
+}
+
+impl Fixture {
+    fn put(&self, number: u32, lane: Lane) -> Result<(), RefusedReason> {
+        self.mailbox.try_send(self.edge, number, 1, lane).map_err(|(_, reason)| reason)
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        self.reader.pop().map(|taken| taken.value)
+    }
+
+    fn reserve(&self, bytes: usize) -> Pin<Box<Reserve<u32, Arc<Mailbox<u32>>>>> {
+        Box::pin(Reserve::new(self.mailbox.clone(), self.edge, bytes))
+    }
+
+    fn sending(&self, number: u32, bytes: usize) -> Pin<Box<Sending<u32, Arc<Mailbox<u32>>>>> {
+        Box::pin(Sending::new(self.mailbox.clone(), self.edge, number, bytes, Lane::Normal))
+    }
+
+    fn cast(&self, number: u32, when_full: WhenFull) -> Result<(), RefusedReason> {
+        let merge = |queued: &mut u32, newer: u32| {
+            if *queued % 10 == newer % 10 {
+                *queued = newer;
+                None
+            } else {
+                Some(newer)
+            }
+        };
+        let full = ("number", when_full);
+        self.mailbox.cast(self.edge, number, 1, Lane::Normal, full, merge).map_err(|(_, reason)| reason)
+    }
+}
+
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(&noop_waker()))
+}
+
+fn permit<B: std::ops::Deref<Target = Mailbox<u32>>>(
+    poll: Poll<Result<Permit<u32, B>, RefusedReason>>,
+) -> Permit<u32, B> {
+    match poll {
+        Poll::Ready(Ok(permit)) => permit,
+        Poll::Ready(Err(reason)) => panic!("refused: {reason}"),
+        Poll::Pending => panic!("there is a place"),
+    }
+}
+
+#[test]
+fn full_refuses_and_a_used_batch_frees() {
+    let mut it = fixture(2);
+    it.put(1, Lane::Normal).unwrap();
+    it.put(2, Lane::Normal).unwrap();
+    assert_eq!(it.put(3, Lane::Normal), Err(RefusedReason::Full));
+    assert_eq!(it.pop(), Some(1));
+    assert_eq!(it.put(3, Lane::Normal), Err(RefusedReason::Full), "the batch still counts");
+    assert_eq!(it.pop(), Some(2));
+    assert_eq!(it.pop(), None);
+    it.put(3, Lane::Normal).unwrap();
+}
+
+#[test]
+fn bytes_are_bounded_and_too_large_is_said_at_once() {
+    let it = fixture(10);
+    assert_eq!(it.mailbox.try_send(it.edge, 1, 101, Lane::Normal), Err((1, RefusedReason::TooLarge)));
+    assert_eq!(it.sending(1, 101).now_or_never(), Some(Err((1, RefusedReason::TooLarge))));
+    assert_eq!(it.sending(1, usize::MAX).now_or_never(), Some(Err((1, RefusedReason::TooLarge))));
+    it.mailbox.try_send(it.edge, 1, 60, Lane::Normal).unwrap();
+    assert_eq!(it.mailbox.try_send(it.edge, 2, 60, Lane::Normal), Err((2, RefusedReason::Full)));
+}
+
+#[test]
+fn waiting_senders_are_served_in_order_and_a_dropped_one_passes_its_place_on() {
+    let mut it = fixture(1);
+    it.put(1, Lane::Normal).unwrap();
+    let (mut first, mut second, mut third) = (it.reserve(1), it.sending(2, 1), it.sending(3, 1));
+    assert!(poll(first.as_mut()).is_pending());
+    assert!(poll(second.as_mut()).is_pending());
+    assert!(poll(third.as_mut()).is_pending());
+    assert_eq!(it.mailbox.counts(it.edge).waiting, 3);
+    assert_eq!(it.pop(), Some(1));
+    assert_eq!(it.pop(), None, "the empty batch gives its place back");
+    assert!(poll(second.as_mut()).is_pending(), "the place belongs to the first");
+    assert_eq!(it.put(9, Lane::Normal), Err(RefusedReason::Full), "nobody pushes in");
+    drop(first);
+    assert_eq!(poll(second.as_mut()), Poll::Ready(Ok(())));
+    assert!(poll(third.as_mut()).is_pending());
+    assert_eq!((it.pop(), it.pop()), (Some(2), None));
+    assert_eq!(poll(third.as_mut()), Poll::Ready(Ok(())));
+    assert_eq!(it.pop(), Some(3));
+    assert_eq!(it.mailbox.counts(it.edge).waiting, 0);
+}
+
+#[test]
+fn one_who_gives_up_in_the_middle_leaves_the_order_of_the_others() {
+    let mut it = fixture(1);
+    it.put(1, Lane::Normal).unwrap();
+    let mut waiting: Vec<_> = (2..6).map(|number| it.sending(number, 1)).collect();
+    waiting.iter_mut().for_each(|sending| assert!(poll(sending.as_mut()).is_pending()));
+    drop(waiting.remove(1));
+    let mut order = Vec::new();
+    while let Some(number) = it.pop().or_else(|| it.pop()) {
+        order.push(number);
+        assert_eq!(it.pop(), None);
+        // Also polled from behind, the first is served first.
+        let done = (0..waiting.len()).rev().find(|index| poll(waiting[*index].as_mut()).is_ready());
+        assert!(done.is_none_or(|index| index == 0));
+        done.map(|index| waiting.remove(index));
+    }
+    assert_eq!(order, [1, 2, 4, 5]);
+}
+
+#[test]
+fn a_small_one_behind_a_large_one_that_gives_up_is_let_in() {
+    let it = fixture(10);
+    it.mailbox.try_send(it.edge, 1, 60, Lane::Normal).unwrap();
+    let (mut large, mut small) = (it.sending(2, 60), it.sending(3, 10));
+    assert!(poll(large.as_mut()).is_pending());
+    assert!(poll(small.as_mut()).is_pending(), "nobody overtakes, even where there is room");
+    drop(large);
+    assert!(poll(small.as_mut()).is_ready());
+}
+
+#[test]
+fn an_unused_permit_gives_its_place_back() {
+    let mut it = fixture(1);
+    drop(permit(poll(pin!(it.reserve(1)))));
+    permit(poll(pin!(it.reserve(1)))).send(7, Lane::Normal).unwrap();
+    assert_eq!(it.put(1, Lane::Normal), Err(RefusedReason::Full));
+    assert_eq!(it.pop(), Some(7));
+}
+
+#[test]
+fn the_high_lane_is_first_and_does_not_starve_the_normal_one() {
+    let mut it = fixture(64);
+    for number in 0..20 {
+        it.put(number, Lane::High).unwrap();
+    }
+    it.put(100, Lane::Normal).unwrap();
+    let order: Vec<u32> = std::iter::from_fn(|| it.pop()).collect();
+    assert_eq!(order.iter().position(|number| *number == 100), Some(overseer_core::reader::HIGH_BURST_MAX as usize));
+    assert_eq!(order.len(), 21);
+}
+
+#[test]
+fn a_message_of_the_high_lane_overtakes_a_batch_that_was_taken_out() {
+    let mut it = fixture(64);
+    (0..3).for_each(|number| it.put(number, Lane::Normal).unwrap());
+    assert_eq!(it.pop(), Some(0));
+    it.put(100, Lane::High).unwrap();
+    assert_eq!(std::iter::from_fn(|| it.pop()).collect::<Vec<_>>(), [100, 1, 2]);
+}
+
+#[test]
+fn a_flood_of_the_high_lane_does_not_keep_waiting_senders_waiting() {
+    let mut it = fixture(20);
+    (0..20).for_each(|number| it.put(number, Lane::High).unwrap());
+    let mut waiting = it.sending(100, 1);
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!((it.pop(), it.pop()), (Some(0), Some(1)));
+    assert!(poll(waiting.as_mut()).is_ready(), "the place of the first was given back");
+}
+
+#[test]
+fn a_full_queue_merges_by_key_and_reserves_budgets() {
+    let mut it = fixture(1);
+    it.cast(1, WhenFull::Lossy).unwrap();
+    assert_eq!(it.cast(2, WhenFull::Lossy), Err(RefusedReason::Full));
+    it.cast(11, WhenFull::Merged(1)).unwrap();
+    it.cast(2, WhenFull::Merged(1)).unwrap();
+    assert_eq!(it.cast(3, WhenFull::Merged(1)), Err(RefusedReason::Full));
+    assert_eq!(it.cast(3, WhenFull::Budgeted(1)), Err(RefusedReason::OverBudget(1)));
+    it.cast(3, WhenFull::Budgeted(2)).unwrap();
+    assert_eq!(std::iter::from_fn(|| it.pop()).collect::<Vec<_>>(), [11, 2, 3]);
+    let counts = it.mailbox.counts(it.edge);
+    assert_eq!((counts.sent, counts.refused, counts.merged, counts.waited), (3, 3, 1, 0));
+}
+
+#[test]
+fn a_place_of_a_budget_is_free_again_when_its_message_was_delivered() {
+    let mut it = fixture(1);
+    for number in 1..=5 {
+        it.cast(number, WhenFull::Budgeted(1)).unwrap();
+        it.cast(100 + number, WhenFull::Budgeted(1)).unwrap();
+        assert_eq!(it.cast(9, WhenFull::Budgeted(1)), Err(RefusedReason::OverBudget(1)));
+        assert_eq!((it.pop(), it.pop(), it.pop()), (Some(number), Some(100 + number), None));
+    }
+}
+
+#[test]
+fn dropping_the_reader_tells_senders_and_hands_back() {
+    let it = fixture(1);
+    it.put(1, Lane::Normal).unwrap();
+    let mut waiting = it.sending(2, 1);
+    assert!(poll(waiting.as_mut()).is_pending());
+    let Fixture { mailbox, reader, edge } = it;
+    drop(reader);
+    assert_eq!(poll(waiting.as_mut()), Poll::Ready(Err((2, RefusedReason::Closed))));
+    assert_eq!(mailbox.try_send(edge, 2, 1, Lane::Normal), Err((2, RefusedReason::Closed)));
+}
+
+#[test]
+fn an_idle_queue_holds_no_memory_of_its_last_flood() {
+    let mut it = fixture(1000);
+    for number in 0..90 {
+        it.put(number, Lane::Normal).unwrap();
+    }
+    assert_eq!(std::iter::from_fn(|| it.pop()).count(), 90);
+    assert_eq!(it.mailbox.used(), (0, 0));
+    assert!(it.reader.sleep(&noop_waker()));
+}
+
+struct Counter(AtomicUsize);
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn many_messages_for_a_sleeping_reader_are_one_wake() {
+    let mut it = fixture(10);
+    let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    assert!(it.reader.sleep(&Waker::from(counter.clone())));
+    (0..5).for_each(|number| it.put(number, Lane::Normal).unwrap());
+    assert_eq!(counter.0.load(Ordering::Relaxed), 1);
+    assert!(!it.reader.sleep(&Waker::from(counter)), "there is something to read");
+    assert_eq!(it.pop(), Some(0));
+}

@@ -1,0 +1,161 @@
+//! What is counted on one edge, and who waits on it.
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::mailbox::{EdgeId, EdgeTimes, Mailbox};
+use crate::message::Inbox;
+use crate::wiring::{DeclaredSend, Origin};
+
+/// The counters of one edge at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeSnapshot {
+    /// The sender.
+    pub from: &'static str,
+    /// Which part of it.
+    pub origin: Origin,
+    /// What is sent, to whom, how.
+    pub declared: DeclaredSend,
+    /// Messages put into the queue.
+    pub sent: u64,
+    /// Casts refused.
+    pub refused: u64,
+    /// Casts folded into a message that was queued already.
+    pub merged: u64,
+    /// Sends that found the queue full and waited.
+    pub waited: u64,
+    /// Sends that wait for a place now.
+    pub waiting: u64,
+    /// Questions without an answer yet.
+    pub in_flight: u64,
+    /// Times, one message in 64; `None` while none was timed.
+    pub times: Option<EdgeTimes>,
+}
+
+/// The receiving side of an edge, whatever its type.
+trait Counters: Send + Sync {
+    fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts;
+    fn times(&self, edge: EdgeId) -> Option<EdgeTimes>;
+    fn now(&self) -> u64;
+}
+
+impl<T: Inbox> Counters for Mailbox<T> {
+    fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts {
+        Mailbox::counts(self, edge)
+    }
+    fn times(&self, edge: EdgeId) -> Option<EdgeTimes> {
+        self.meter().edge(edge)
+    }
+    fn now(&self) -> u64 {
+        self.meter().now()
+    }
+}
+
+/// One edge: who sends what to whom, and its counters.
+pub(crate) struct EdgeRecord {
+    pub(crate) from: &'static str,
+    pub(crate) origin: Origin,
+    pub(crate) declared: DeclaredSend,
+    pub(crate) id: EdgeId,
+    counters: Arc<dyn Counters>,
+    flights: Flights,
+}
+
+impl EdgeRecord {
+    pub(crate) fn new<T: Inbox>(
+        from: &'static str,
+        origin: Origin,
+        declared: DeclaredSend,
+        mailbox: Arc<Mailbox<T>>,
+    ) -> Self {
+        let id = mailbox.register_edge();
+        Self { from, origin, declared, id, counters: mailbox, flights: Flights::default() }
+    }
+
+    pub(crate) fn snapshot(&self) -> EdgeSnapshot {
+        let counts = self.counters.counts(self.id);
+        EdgeSnapshot {
+            from: self.from,
+            origin: self.origin,
+            declared: self.declared,
+            sent: counts.sent,
+            refused: counts.refused,
+            merged: counts.merged,
+            waited: counts.waited,
+            waiting: counts.waiting,
+            in_flight: self.flights.count(),
+            times: self.counters.times(self.id),
+        }
+    }
+
+    /// Since how many nanoseconds somebody waits here at least: for a place, for an answer.
+    pub(crate) fn waits(&self) -> (Option<u64>, Option<u64>) {
+        let now = self.counters.now();
+        let counts = self.counters.counts(self.id);
+        let place = (counts.waiting > 0).then(|| now.saturating_sub(counts.waiting_since));
+        (place, self.flights.oldest(now))
+    }
+}
+
+/// Generations of questions that are told apart by age.
+const GENERATIONS: usize = 4;
+/// How long a generation takes in questions, if another is free by then.
+const GENERATION_NANOS: u64 = 1_000_000_000;
+
+/// Questions in flight by generation: their age is known without reading a clock for each.
+#[derive(Default)]
+struct Flights {
+    counts: [AtomicU32; GENERATIONS],
+    current: AtomicUsize,
+    /// When each generation began and when it took its last question, as far as somebody looked.
+    periods: Mutex<[(u64, u64); GENERATIONS]>,
+}
+
+impl Flights {
+    fn count(&self) -> u64 {
+        self.counts.iter().map(|count| u64::from(count.load(Ordering::Relaxed))).sum()
+    }
+
+    /// A lower bound of the age of the oldest question in flight, as precise as somebody looks often. Starts the next
+    /// generation when its time has come.
+    fn oldest(&self, now: u64) -> Option<u64> {
+        let mut periods = self.periods.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.load(Ordering::Relaxed);
+        let is_empty = |index: usize| self.counts[index].load(Ordering::Relaxed) == 0;
+        if periods[current].0 == 0 || is_empty(current) {
+            periods[current].0 = now;
+        }
+        periods[current].1 = now;
+        if now.saturating_sub(periods[current].0) >= GENERATION_NANOS
+            && let Some(next) = (0..GENERATIONS).find(|index| *index != current && is_empty(*index))
+        {
+            periods[next] = (now, now);
+            self.current.store(next, Ordering::Relaxed);
+        }
+        let current = self.current.load(Ordering::Relaxed);
+        (0..GENERATIONS)
+            .filter(|index| *index != current && !is_empty(*index))
+            .map(|index| now.saturating_sub(periods[index].1))
+            .max()
+    }
+}
+
+/// One question in flight.
+pub(crate) struct Flight {
+    edge: Arc<EdgeRecord>,
+    generation: usize,
+}
+
+impl Flight {
+    pub(crate) fn begin(edge: &Arc<EdgeRecord>) -> Self {
+        let generation = edge.flights.current.load(Ordering::Relaxed);
+        edge.flights.counts[generation].fetch_add(1, Ordering::Relaxed);
+        Self { edge: edge.clone(), generation }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.edge.flights.counts[self.generation].fetch_sub(1, Ordering::Relaxed);
+    }
+}

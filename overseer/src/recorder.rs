@@ -1,0 +1,98 @@
+//! The flight recorder: the last events of each subsystem, for the report of how a node ended.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Events that are kept per subsystem.
+pub const RECORDED_EVENTS: usize = 32;
+
+/// One thing that crossed a subsystem's context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It received this message.
+    Received(&'static str),
+    /// It heard a signal.
+    Signal,
+    /// It was told to conclude.
+    Conclude,
+    /// Its loop sent, asked or cast this message.
+    Sent(&'static str),
+}
+
+impl std::fmt::Display for Recorded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Received(message) => write!(f, "received {message}"),
+            Self::Signal => f.write_str("heard a signal"),
+            Self::Conclude => f.write_str("was told to conclude"),
+            Self::Sent(message) => write!(f, "sent {message}"),
+        }
+    }
+}
+
+/// Where a recorder leaves its events when its context ends, be it by a panic.
+#[derive(Default)]
+pub(crate) struct Recording(Mutex<Vec<Recorded>>);
+
+impl Recording {
+    /// The last events, oldest first.
+    pub(crate) fn read(&self) -> Vec<Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A ring of the last events, without a lock while the subsystem runs. Allocated by the first event.
+pub(crate) struct Recorder {
+    events: Vec<Recorded>,
+    next: usize,
+    left_at: Arc<Recording>,
+}
+
+impl Recorder {
+    pub(crate) fn new(left_at: Arc<Recording>) -> Self {
+        Self { events: Vec::new(), next: 0, left_at }
+    }
+
+    #[inline]
+    fn record(&mut self, event: Recorded) {
+        if let Some(place) = self.events.get_mut(self.next) {
+            *place = event;
+        } else {
+            self.events.reserve_exact(RECORDED_EVENTS - self.events.len());
+            self.events.push(event);
+        }
+        self.next = (self.next + 1) % RECORDED_EVENTS;
+    }
+
+    #[inline]
+    pub(crate) fn message(&mut self, name: &'static str) {
+        self.record(Recorded::Received(name));
+    }
+
+    #[inline]
+    pub(crate) fn sends(&mut self, name: &'static str) {
+        self.record(Recorded::Sent(name));
+    }
+
+    pub(crate) fn signal(&mut self) {
+        self.record(Recorded::Signal);
+    }
+
+    pub(crate) fn conclude(&mut self) {
+        self.record(Recorded::Conclude);
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        if events.len() == RECORDED_EVENTS {
+            events.rotate_left(self.next);
+        }
+        *self.left_at.0.lock().unwrap_or_else(PoisonError::into_inner) = events;
+    }
+}
+
+/// Events as one line.
+pub(crate) fn line(events: &[Recorded]) -> String {
+    events.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,103 @@
+//! Starting a subsystem: once, or anew after each failure with the mailbox it had.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use deterministic::{BoxFuture, Environment};
+use futures::FutureExt as _;
+use overseer_core::inbound::Inbound;
+use overseer_core::reader::Reader;
+
+use crate::mailbox::Mailbox;
+use crate::message::Role;
+use crate::node::{BuildError, Connect, Lag, Logs, panic_message};
+use crate::port::Outlet;
+use crate::recorder::Recording;
+use crate::signal::{Cursor, Wakeable};
+use crate::subsystem::{Context, Failure, Parking, Start, Subsystem};
+use crate::wiring::{Origin, SendList, Switchboard};
+
+/// How a subsystem ended: its own result, or the panic that it was unwound by.
+pub(crate) type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
+pub(crate) type Running = BoxFuture<Outcome>;
+
+type MailboxOf<S> = Arc<Mailbox<<<S as Subsystem>::Role as Role>::Inbox>>;
+
+/// Connects ports, log and mailbox of one subsystem.
+fn prepare<S: Subsystem>(
+    mailbox: MailboxOf<S>,
+    switchboard: &mut Switchboard,
+    logs: &mut Logs,
+    environment: &Environment,
+) -> Result<(Start<S>, Lag, Arc<Recording>), BuildError> {
+    let role = <S::Role as Role>::NAME;
+    let log = logs.of::<S::View>();
+    let reader: Arc<dyn Wakeable> = mailbox.clone();
+    log.add_reader(reader);
+    let cursor = Cursor::new(log.clone());
+    let progress = cursor.progress();
+    let lag: Lag =
+        Arc::new(move || log.published().saturating_sub(progress.load(std::sync::atomic::Ordering::Relaxed)));
+    let recording = Arc::new(Recording::default());
+    let start = Start {
+        inbound: Inbound::new(Reader::new(mailbox), cursor),
+        ports: Outlet::new(S::Sends::connect(switchboard, role, Origin::Loop)?),
+        jobs: Outlet::new(S::JobSends::connect(switchboard, role, Origin::Jobs)?),
+        environment: environment.clone(),
+        recording: recording.clone(),
+        parking: None,
+    };
+    Ok((start, lag, recording))
+}
+
+/// Runs it once.
+pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
+    Box::new(move |switchboard, logs, environment| {
+        let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment)?;
+        let running = AssertUnwindSafe(subsystem.run(Context::new(start))).catch_unwind();
+        Ok((Box::pin(running) as Running, lag, recording))
+    })
+}
+
+/// Runs it, and a new one with the same mailbox whenever it ends before it was told to.
+pub(crate) fn restarting<S: Subsystem>(
+    restarts_max: u32,
+    mut make: impl FnMut() -> S + Send + 'static,
+    mailbox: MailboxOf<S>,
+) -> Connect {
+    Box::new(move |switchboard, logs, environment| {
+        let (mut start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment)?;
+        let parking = Arc::new(Parking::new());
+        start.parking = Some(parking.clone());
+        let (ports, jobs, environment) = (start.ports.clone(), start.jobs.clone(), environment.clone());
+        let left_at = recording.clone();
+        let running = async move {
+            let mut context = Context::new(start);
+            for restarts in 1.. {
+                let outcome = AssertUnwindSafe(make().run(context)).catch_unwind().await;
+                let Some(mut inbound) = parking.take() else { return outcome };
+                if inbound.cursor().is_concluded() || restarts > restarts_max {
+                    return outcome;
+                }
+                let cause = match &outcome {
+                    Ok(Ok(())) => "ended without being told to".to_owned(),
+                    Ok(Err(failure)) => failure.to_string(),
+                    Err(panic) => panic_message(&**panic),
+                };
+                tracing::error!(subsystem = <S::Role as Role>::NAME, cause, restarts, restarts_max, "starts again");
+                inbound.restart();
+                context = Context::new(Start {
+                    inbound,
+                    ports: ports.clone(),
+                    jobs: jobs.clone(),
+                    environment: environment.clone(),
+                    recording: left_at.clone(),
+                    parking: Some(parking.clone()),
+                });
+            }
+            unreachable!("the loop above ends by returning")
+        };
+        Ok((Box::pin(running) as Running, lag, recording))
+    })
+}

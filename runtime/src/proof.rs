@@ -1,0 +1,314 @@
+//! Proofs about the state trie (design §9): the nodes on the way from the root to some keys.
+//!
+//! A proof is the encoded nodes and hashed values that somebody needs who has the root only, in no particular order,
+//! as Substrate's storage proofs are. That a key is not there can be proved as well.
+
+use codec::{Compact, Decode, Encode};
+use primitives::{Hash, blake2_256};
+use std::collections::BTreeMap;
+
+use crate::{
+    State,
+    trie::{self, INLINE_NODE_MAX, Slot},
+};
+
+/// Children of a branch.
+const BRANCHING: usize = 16;
+
+/// Nodes and values of the state trie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct StateProof(pub Vec<Vec<u8>>);
+
+/// Why a proof tells nothing about a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// A node or value on the way is not in it.
+    #[error("the proof lacks what hashes to {0}")]
+    Missing(Hash),
+    /// A node on the way is none.
+    #[error("a node of the proof is malformed")]
+    Malformed,
+}
+
+impl State {
+    /// Proof of what stands under `keys` in [`State::storage`], or that nothing does.
+    pub fn state_proof(&self, keys: &[Vec<u8>]) -> StateProof {
+        let storage = self.storage();
+        let entries: Vec<_> = storage.iter().map(|(key, value)| (nibbles(key), Slot::Inline(value))).collect();
+        let wanted: Vec<_> = keys.iter().map(|key| nibbles(key)).collect();
+        let mut builder = Builder { wanted, found: BTreeMap::new() };
+        let root = builder.node(&entries, 0);
+        debug_assert_eq!(blake2_256(&root), self.root());
+        builder.keep(root);
+        StateProof(builder.found.into_values().collect())
+    }
+}
+
+impl StateProof {
+    /// What stands under `key` in the trie with this root.
+    ///
+    /// # Errors
+    /// If the proof is not about that key or that trie.
+    pub fn read(&self, root: Hash, key: &[u8]) -> Result<Option<Vec<u8>>, ProofError> {
+        let parts: BTreeMap<Hash, &[u8]> = self.0.iter().map(|part| (blake2_256(part), &part[..])).collect();
+        let find = |hash: Hash| parts.get(&hash).copied().ok_or(ProofError::Missing(hash));
+        let key = nibbles(key);
+        let mut rest = &key[..];
+        let mut node = find(root)?;
+        loop {
+            let Some(decoded) = Node::decode(node)? else {
+                return Ok(None);
+            };
+            let Some(behind) = rest.strip_prefix(&decoded.partial[..]) else {
+                return Ok(None);
+            };
+            let Some((nibble, behind)) = behind.split_first() else {
+                return match decoded.value {
+                    None => Ok(None),
+                    Some(Slot::Inline(value)) => Ok(Some(value.to_vec())),
+                    Some(Slot::Hashed(hash)) => find(hash).map(|value| Some(value.to_vec())),
+                };
+            };
+            rest = behind;
+            node = match decoded.children.get(usize::from(*nibble)) {
+                None | Some(None) => return Ok(None),
+                Some(Some(Slot::Inline(node))) => node,
+                Some(Some(Slot::Hashed(hash))) => find(*hash)?,
+            };
+        }
+    }
+}
+
+/// The root over `entries`, ascending.
+pub(crate) fn root<'a>(entries: impl Iterator<Item = (&'a [u8], Slot<'a>)>) -> Hash {
+    let entries: Vec<_> = entries.map(|(key, value)| (nibbles(key), value)).collect();
+    blake2_256(&Builder { wanted: Vec::new(), found: BTreeMap::new() }.node(&entries, 0))
+}
+
+fn nibbles(key: &[u8]) -> Vec<u8> {
+    key.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]).collect()
+}
+
+/// Builds the trie and keeps what is on the way to the wanted keys.
+struct Builder {
+    wanted: Vec<Vec<u8>>,
+    /// By hash.
+    found: BTreeMap<Hash, Vec<u8>>,
+}
+
+impl Builder {
+    fn keep(&mut self, part: Vec<u8>) {
+        self.found.insert(blake2_256(&part), part);
+    }
+
+    /// The node over `entries`, ascending, whose keys all agree in the first `from` nibbles. The recursion is as
+    /// deep as keys are long.
+    fn node(&mut self, entries: &[(Vec<u8>, Slot<'_>)], from: usize) -> Vec<u8> {
+        let (Some((first, value)), Some((last, _))) = (entries.first(), entries.last()) else {
+            return trie::empty_node();
+        };
+        let common = first.iter().zip(last).take_while(|(one, other)| one == other).count();
+        let partial = first.get(from..common).unwrap_or_default();
+        // Keys are ascending: the one that ends here is the first.
+        let ends_here = first.len() == common;
+        let value = ends_here.then_some(*value);
+        if let Some(Slot::Inline(value)) = value
+            && trie::is_hashed(value)
+            && self.wanted.contains(first)
+        {
+            self.keep(value.to_vec());
+        }
+        let mut below = entries.get(usize::from(ends_here)..).unwrap_or_default();
+        if below.is_empty() {
+            return trie::leaf(partial, value.unwrap_or(Slot::Inline(&[])));
+        }
+        let mut children: [Option<Vec<u8>>; BRANCHING] = Default::default();
+        for (nibble, child) in (0_u8..).zip(&mut children) {
+            let own = below.iter().take_while(|(key, _)| key.get(common) == Some(&nibble)).count();
+            let (of_child, others) = below.split_at(own);
+            below = others;
+            let Some((key, _)) = of_child.first() else {
+                continue;
+            };
+            let node = self.node(of_child, common.saturating_add(1));
+            let path = key.get(..=common).unwrap_or_default();
+            if node.len() > INLINE_NODE_MAX && self.wanted.iter().any(|wanted| wanted.starts_with(path)) {
+                self.keep(node.clone());
+            }
+            *child = Some(node);
+        }
+        trie::branch(partial, value, &children)
+    }
+}
+
+struct Node<'a> {
+    partial: Vec<u8>,
+    value: Option<Slot<'a>>,
+    children: Vec<Option<Slot<'a>>>,
+}
+
+impl<'a> Node<'a> {
+    /// `None` for the empty node.
+    fn decode(node: &'a [u8]) -> Result<Option<Self>, ProofError> {
+        let mut input = Input(node);
+        let header = input.byte()?;
+        if header == 0 {
+            return Ok(None);
+        }
+        let (prefix_bits, is_branch, has_value, is_hashed) = match header.leading_zeros() {
+            0 if header & 0b0100_0000 == 0 => (2, true, false, false),
+            0 => (2, true, true, false),
+            1 => (2, false, true, false),
+            2 => (3, false, true, true),
+            3 => (4, true, true, true),
+            _ => return Err(ProofError::Malformed),
+        };
+        let partial = input.partial(header, prefix_bits)?;
+        let bits = if is_branch { u16::from_le_bytes([input.byte()?, input.byte()?]) } else { 0 };
+        let value = match (has_value, is_hashed) {
+            (false, _) => None,
+            (true, false) => Some(Slot::Inline(input.sized()?)),
+            (true, true) => Some(Slot::Hashed(input.hash()?)),
+        };
+        let mut children = Vec::new();
+        if is_branch {
+            for child in 0..BRANCHING {
+                let is_there = bits >> child & 1 == 1;
+                children.push(if is_there { Some(child_slot(input.sized()?)) } else { None });
+            }
+        }
+        Ok(Some(Self { partial, value, children }))
+    }
+}
+
+/// A child of 32 bytes is a hash: shorter nodes stand inside, and longer ones never do.
+fn child_slot(bytes: &[u8]) -> Slot<'_> {
+    match <[u8; 32]>::try_from(bytes) {
+        Ok(hash) => Slot::Hashed(Hash(hash)),
+        Err(_) => Slot::Inline(bytes),
+    }
+}
+
+/// What is left of a node.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], ProofError> {
+        let (taken, rest) = self.0.split_at_checked(count).ok_or(ProofError::Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, ProofError> {
+        self.take(1)?.first().copied().ok_or(ProofError::Malformed)
+    }
+
+    fn hash(&mut self) -> Result<Hash, ProofError> {
+        <[u8; 32]>::try_from(self.take(32)?).map(Hash).map_err(|_| ProofError::Malformed)
+    }
+
+    fn sized(&mut self) -> Result<&'a [u8], ProofError> {
+        let len = Compact::<u32>::decode(&mut self.0).map_err(|_| ProofError::Malformed)?.0;
+        self.take(len as usize)
+    }
+
+    /// The nibbles of a node's partial key.
+    fn partial(&mut self, header: u8, prefix_bits: u32) -> Result<Vec<u8>, ProofError> {
+        let in_header = 0xff_u8.checked_shr(prefix_bits).unwrap_or(0);
+        let mut count = usize::from(header & in_header);
+        if header & in_header == in_header {
+            loop {
+                let more = self.byte()?;
+                count = count.saturating_add(usize::from(more));
+                if more != 0xff {
+                    break;
+                }
+            }
+        }
+        let bytes = self.take(count.div_ceil(2))?;
+        let skipped = count % 2;
+        let all = nibbles(bytes);
+        // The high half of the first byte of an odd number of nibbles is filling.
+        Ok(all.get(skipped..).unwrap_or_default().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn proof(entries: &BTreeMap<Vec<u8>, Vec<u8>>, keys: &[Vec<u8>]) -> (Hash, StateProof) {
+        let listed: Vec<_> = entries.iter().map(|(key, value)| (nibbles(key), Slot::Inline(value))).collect();
+        let mut builder = Builder { wanted: keys.iter().map(|key| nibbles(key)).collect(), found: BTreeMap::new() };
+        let root = builder.node(&listed, 0);
+        let hash = blake2_256(&root);
+        builder.keep(root);
+        (hash, StateProof(builder.found.into_values().collect()))
+    }
+
+    fn entries() -> impl Strategy<Value = BTreeMap<Vec<u8>, Vec<u8>>> {
+        // Few different bytes, so that keys share prefixes and end inside each other.
+        let key = prop::collection::vec(prop::sample::select(vec![0_u8, 1, 0x10, 0xff]), 0..40);
+        prop::collection::btree_map(key, prop::collection::vec(any::<u8>(), 0..70), 0..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_root_is_that_of_the_trie_and_every_key_can_be_proved(entries in entries(), other in any::<[u8; 3]>()) {
+            let mut keys: Vec<_> = entries.keys().cloned().collect();
+            keys.push(other.to_vec());
+            keys.push(vec![0]);
+            let (root, all) = proof(&entries, &keys);
+            prop_assert_eq!(root, trie::root(entries.clone()));
+            for key in &keys {
+                prop_assert_eq!(all.read(root, key).unwrap(), entries.get(key).cloned());
+                let (_, one) = proof(&entries, std::slice::from_ref(key));
+                prop_assert_eq!(one.read(root, key).unwrap(), entries.get(key).cloned());
+            }
+        }
+
+        #[test]
+        fn a_mutilated_proof_never_proves_anything_else(
+            entries in entries(),
+            at in any::<prop::sample::Index>(),
+            flip in 1..=255_u8,
+        ) {
+            let keys: Vec<_> = entries.keys().cloned().collect();
+            let (root, mut proof) = proof(&entries, &keys);
+            let part = at.index(proof.0.len());
+            let byte = at.index(proof.0[part].len().max(1));
+            if let Some(byte) = proof.0[part].get_mut(byte) {
+                *byte ^= flip;
+            }
+            for key in &keys {
+                if let Ok(read) = proof.read(root, key) {
+                    prop_assert_eq!(read.as_ref(), entries.get(key));
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..5)) {
+            let proof = StateProof(parts.clone());
+            for part in &parts {
+                let _ = proof.read(blake2_256(part), &[1, 2, 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_proof_holds_no_more_than_the_way_to_its_keys() {
+        let entries: BTreeMap<_, _> = (0..200_u8).map(|byte| (vec![byte; 4], vec![byte; 40])).collect();
+        let key = vec![7; 4];
+        let (root, one) = proof(&entries, std::slice::from_ref(&key));
+        assert_eq!(one.0.len(), 4, "root, branch, leaf, and the hashed value");
+        assert_eq!(one.read(root, &key), Ok(Some(vec![7; 40])));
+        assert!(matches!(one.read(root, &[8; 4]), Err(ProofError::Missing(_))));
+        let (_, empty) = proof(&BTreeMap::new(), &[]);
+        assert_eq!(empty.read(crate::EMPTY_ROOT, &[1]), Ok(None));
+        assert_eq!(StateProof::default().read(root, &key), Err(ProofError::Missing(root)));
+    }
+}

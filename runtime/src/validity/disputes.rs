@@ -1,0 +1,356 @@
+//! Disputes: votes for and against a candidate, until one side has a supermajority or the time is over.
+
+use codec::Encode;
+use primitives::{
+    Bits, BlockNumber, CandidateHash, DisputeStatementSet, Hash, SessionIndex, SignedMessage, ValidatorId,
+    ValidatorIndex, supermajority_threshold,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{DisputeKey, DisputeVote, Verdict, mark, remote::Remote, verdict};
+use crate::{SignatureOf, State, ValidityEvent, limits::MAX_VOTES_PER_SET, outcome::Outcome, verifier::Signatures};
+
+/// Why dispute votes are refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DisputeError {
+    /// The session is too long ago, or has not been.
+    #[error("validators of session {0} are not known")]
+    UnknownSession(SessionIndex),
+    /// There is no such validator in that session.
+    #[error("session {session} has no validator {validator}")]
+    UnknownValidator {
+        /// The session.
+        session: SessionIndex,
+        /// The voter.
+        validator: ValidatorIndex,
+    },
+    /// Neither included here nor disputed, and the votes do not decide it.
+    #[error("candidate is neither included nor disputed here, and the votes do not decide it")]
+    UnknownCandidate,
+    /// Votes for the candidate alone are no dispute, unless they are late backing by its group.
+    #[error("nobody disputes the candidate, and validator {0} is none of its group that backs it")]
+    NoContradiction(ValidatorIndex),
+    /// It is over.
+    #[error("the dispute is over: {0:?}")]
+    Settled(Verdict),
+    /// A validator votes twice for one side in one set.
+    #[error("validator {0} votes twice for one side")]
+    Duplicate(ValidatorIndex),
+    /// All of it is known.
+    #[error("no vote is new")]
+    NothingNew,
+    /// More votes than a set may have.
+    #[error("{found} votes, at most {MAX_VOTES_PER_SET} are allowed")]
+    TooMany {
+        /// How many.
+        found: usize,
+    },
+    /// An approval of several candidates that leaves out this one.
+    #[error("the approval of validator {0} is of other candidates")]
+    OtherCandidates(ValidatorIndex),
+    /// The candidate's receipt has another name than the votes.
+    #[error("the candidate is {found}, the votes are about {expected}")]
+    OtherReceipt {
+        /// Hash of the receipt.
+        found: CandidateHash,
+        /// In the votes.
+        expected: CandidateHash,
+    },
+    /// The candidate is known here: votes are enough.
+    #[error("the candidate is included or disputed here: send votes")]
+    NotRemote,
+    /// A remote dispute needs somebody who disputes.
+    #[error("no vote against the candidate")]
+    NoEscalation,
+    /// A remote dispute needs somebody who stood behind the candidate.
+    #[error("nobody seconded the candidate")]
+    NoBacking,
+    /// The code is not the candidate's, or is not known here.
+    #[error("validation code {0} is needed, it is neither here nor in the transaction")]
+    Code(primitives::ValidationCodeHash),
+    /// Too many of them are open.
+    #[error("{max} remote disputes are open already")]
+    TooManyRemote {
+        /// How many there may be.
+        max: usize,
+    },
+    /// There is no such dispute that waits for availability.
+    #[error("no such dispute waits for availability")]
+    NotAwaiting,
+}
+
+/// How far a dispute is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+pub enum DisputePhase {
+    /// A remote one: its data must become available in this block at the latest.
+    AwaitingAvailability {
+        /// The last block.
+        until: BlockNumber,
+    },
+    /// All validators of the session vote.
+    Voting {
+        /// The last block before the time-out.
+        until: BlockNumber,
+    },
+    /// Timed out with too few votes: not finalizable until enough have voted.
+    Unresolved,
+    /// Decided.
+    Concluded {
+        /// How.
+        verdict: Verdict,
+        /// By n − f votes on one side, with slashes; or else at the time-out, without.
+        by_supermajority: bool,
+        /// In which block.
+        concluded_in: BlockNumber,
+        /// The last block for late votes.
+        open_until: BlockNumber,
+    },
+}
+
+/// Where on this chain the candidate was included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+pub(crate) struct InclusionPlace {
+    pub(crate) number: BlockNumber,
+    pub(crate) parent_hash: Hash,
+}
+
+/// A dispute on one candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub(crate) struct Dispute {
+    pub(crate) session: SessionIndex,
+    pub(crate) candidate: CandidateHash,
+    /// Of that session: kept here, because a dispute may outlive the chain's memory of it. The session covers them.
+    #[codec(skip)]
+    pub(crate) validators: Arc<Vec<ValidatorId>>,
+    pub(crate) phase: DisputePhase,
+    pub(crate) started_in: BlockNumber,
+    pub(crate) place: Option<InclusionPlace>,
+    pub(crate) votes_for: Bits,
+    pub(crate) votes_against: Bits,
+    /// Who was the first to vote against.
+    pub(crate) disputer: Option<ValidatorIndex>,
+    /// Who has paid for being on the wrong side.
+    pub(crate) slashed: Bits,
+    /// All votes, for other forks; covered by `votes_hash`.
+    #[codec(skip)]
+    pub(crate) votes: Vec<DisputeVote>,
+    votes_hash: Hash,
+    pub(crate) remote: Option<Remote>,
+}
+
+impl Dispute {
+    pub(crate) fn new(
+        key: DisputeKey,
+        validators: Arc<Vec<ValidatorId>>,
+        phase: DisputePhase,
+        started_in: BlockNumber,
+    ) -> Self {
+        let nobody = Bits::repeat(false, validators.len());
+        Self {
+            session: key.0,
+            candidate: key.1,
+            validators,
+            phase,
+            started_in,
+            place: None,
+            votes_for: nobody.clone(),
+            votes_against: nobody.clone(),
+            disputer: None,
+            slashed: nobody,
+            votes: Vec::new(),
+            votes_hash: Hash::ZERO,
+            remote: None,
+        }
+    }
+
+    /// Whether this vote's side has it already.
+    fn knows(&self, vote: &DisputeVote) -> bool {
+        let side = if vote.0.indicates_validity() { &self.votes_for } else { &self.votes_against };
+        side.get(vote.1.as_usize()).is_none_or(|bit| *bit)
+    }
+
+    /// Adds a vote and tells whether it is new.
+    pub(crate) fn add(&mut self, vote: &DisputeVote) -> bool {
+        if self.knows(vote) {
+            return false;
+        }
+        if vote.0.indicates_validity() {
+            mark(&mut self.votes_for, vote.1);
+        } else {
+            mark(&mut self.votes_against, vote.1);
+            self.disputer.get_or_insert(vote.1);
+        }
+        self.votes_hash = Hash::of(&(self.votes_hash, vote));
+        self.votes.push(vote.clone());
+        true
+    }
+
+    /// Votes that one side needs so that it wins with slashes.
+    pub(crate) fn supermajority(&self) -> usize {
+        supermajority_threshold(self.validators.len())
+    }
+
+    pub(crate) const fn key(&self) -> DisputeKey {
+        (self.session, self.candidate)
+    }
+
+    pub(crate) const fn concluded(&self) -> Option<Verdict> {
+        match self.phase {
+            DisputePhase::Concluded { verdict, .. } => Some(verdict),
+            _ => None,
+        }
+    }
+}
+
+/// A set of votes, checked but for the signatures.
+pub(crate) struct CheckedVotes {
+    pub(crate) votes: Vec<(DisputeVote, SignedMessage)>,
+}
+
+/// Checks a set by itself.
+pub(crate) fn check_votes(set: &DisputeStatementSet, validators: &[ValidatorId]) -> Result<CheckedVotes, DisputeError> {
+    let found = set.statements.len();
+    if found > MAX_VOTES_PER_SET {
+        return Err(DisputeError::TooMany { found });
+    }
+    let mut seen = BTreeSet::new();
+    let mut votes = Vec::with_capacity(found);
+    for vote in &set.statements {
+        let (statement, validator, signature) = vote;
+        let public = validators
+            .get(validator.as_usize())
+            .ok_or(DisputeError::UnknownValidator { session: set.session, validator: *validator })?;
+        if !seen.insert((*validator, statement.indicates_validity())) {
+            return Err(DisputeError::Duplicate(*validator));
+        }
+        let message =
+            statement.payload(set.candidate_hash, set.session).ok_or(DisputeError::OtherCandidates(*validator))?;
+        votes.push((vote.clone(), SignedMessage { public: public.0, message, signature: *signature }));
+    }
+    Ok(CheckedVotes { votes })
+}
+
+/// Takes a set of votes: of a dispute that is open, on a candidate of this chain, as late backing, or as a dispute
+/// of another fork that is decided by these votes.
+pub(crate) fn process_votes(
+    state: &mut State,
+    set: &DisputeStatementSet,
+    signatures: &mut Signatures,
+    outcome: &mut Outcome,
+) -> Result<(), DisputeError> {
+    let key = (set.session, set.candidate_hash);
+    if let Some(verdict @ (Verdict::Valid | Verdict::Invalid)) = state.validity.settled.get(&key) {
+        return Err(DisputeError::Settled(*verdict));
+    }
+    let existing = state.validity.disputes.get(&key).map(|dispute| (**dispute).clone());
+    let is_new = existing.is_none();
+    let validators = match &existing {
+        Some(dispute) => Arc::clone(&dispute.validators),
+        None => {
+            let known = state.session.validators_of(set.session);
+            Arc::clone(known.ok_or(DisputeError::UnknownSession(set.session))?)
+        }
+    };
+    let checked = check_votes(set, &validators)?;
+    let is_disputed = !is_new || checked.votes.iter().any(|(vote, _)| !vote.0.indicates_validity());
+    if !is_disputed {
+        return late_backing(state, key, &checked, signatures);
+    }
+    let mut dispute = existing.unwrap_or_else(|| open(state, key, validators));
+    let mut any_new = false;
+    for (vote, message) in checked.votes {
+        if dispute.add(&vote) {
+            any_new = true;
+            signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message);
+        }
+    }
+    if !any_new {
+        return Err(DisputeError::NothingNew);
+    }
+    if is_new && dispute.place.is_none() && !is_decided_contradiction(&dispute) {
+        return Err(DisputeError::UnknownCandidate);
+    }
+    if is_new {
+        outcome.validity.push(ValidityEvent::Escalated { session: key.0, candidate: key.1 });
+    }
+    Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
+    verdict::evaluate(state, key, outcome);
+    Ok(())
+}
+
+/// Both sides have spoken and one has won: an open-and-shut case.
+fn is_decided_contradiction(dispute: &Dispute) -> bool {
+    let (votes_for, against) = (dispute.votes_for.count_ones(), dispute.votes_against.count_ones());
+    votes_for > 0 && against > 0 && votes_for.max(against) >= dispute.supermajority()
+}
+
+/// A new dispute; on a candidate of this chain, who stood behind it has voted.
+fn open(state: &State, key: DisputeKey, validators: Arc<Vec<ValidatorId>>) -> Dispute {
+    let now = state.number();
+    let until = now.saturating_add(verdict::voting_period(state));
+    let mut dispute = Dispute::new(key, validators, DisputePhase::Voting { until }, now);
+    join_record(state, &mut dispute);
+    dispute
+}
+
+/// Takes over what is recorded of the candidate on this chain.
+fn join_record(state: &State, dispute: &mut Dispute) {
+    let Some((number, position)) = state.validity.find(dispute.key()) else {
+        return;
+    };
+    if let Some(block) = state.validity.blocks.get(&number) {
+        dispute.place = Some(InclusionPlace { number, parent_hash: block.parent_hash });
+        for vote in block.candidates.get(position).iter().flat_map(|candidate| &candidate.votes) {
+            dispute.add(vote);
+        }
+    }
+}
+
+/// A candidate that is disputed elsewhere has been included here: it is available, so all can vote.
+pub(crate) fn became_local(state: &mut State, key: DisputeKey) {
+    let Some(dispute) = state.validity.disputes.get(&key) else {
+        return;
+    };
+    let mut dispute = (**dispute).clone();
+    join_record(state, &mut dispute);
+    if let DisputePhase::AwaitingAvailability { .. } = dispute.phase {
+        let until = state.number().saturating_add(verdict::voting_period(state));
+        dispute.phase = DisputePhase::Voting { until };
+    }
+    Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
+}
+
+/// Members of the group that come after the block that backed the candidate.
+fn late_backing(
+    state: &mut State,
+    key: DisputeKey,
+    checked: &CheckedVotes,
+    signatures: &mut Signatures,
+) -> Result<(), DisputeError> {
+    let Some((block, candidate)) = state.validity.included(key) else {
+        return Err(DisputeError::UnknownCandidate);
+    };
+    // Groups are known of this session only.
+    let is_current = block.session == state.session_index();
+    let members = state.scheduler.group_validators(candidate.group).filter(|_| is_current).unwrap_or_default();
+    let mut new = Vec::new();
+    for (vote, message) in &checked.votes {
+        if !vote.0.is_backing() || !members.contains(&vote.1) {
+            return Err(DisputeError::NoContradiction(vote.1));
+        }
+        if !candidate.votes.iter().any(|known| known.1 == vote.1) {
+            new.push(vote.clone());
+            signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message.clone());
+        }
+    }
+    if new.is_empty() {
+        return Err(DisputeError::NothingNew);
+    }
+    if let Some(candidate) = Arc::make_mut(&mut state.validity).included_mut(key) {
+        for vote in new {
+            mark(&mut candidate.checks, vote.1);
+            candidate.votes.push(vote);
+        }
+    }
+    Ok(())
+}

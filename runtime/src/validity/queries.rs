@@ -1,0 +1,177 @@
+//! What subsystems ask about included candidates and disputes. Finality votes for approved, undisputed ancestors
+//! only (AV-7); block authors prefer forks without disputes.
+
+use primitives::{
+    BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeState, DisputeStatementSet, SessionIndex,
+    ValidationCode,
+};
+
+use super::{
+    Verdict,
+    attestations::needed_checks,
+    disputes::{Dispute, DisputePhase},
+    fishermen::reported_units,
+};
+use crate::{Account, AccountId, Issuance, Penalty, Revert, State};
+
+/// How far a candidate's approval is, as the chain knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalStatus {
+    /// The block that included it.
+    pub included_in: BlockNumber,
+    /// Its core then.
+    pub core: CoreIndex,
+    /// Distinct checks it takes: the group's size, two more, and what reports have added; never more than there
+    /// are validators.
+    pub needed: usize,
+    /// Distinct checks there are, backers included.
+    pub checks: usize,
+    /// Whether a dispute on it is open and has not been decided for it.
+    pub disputed: bool,
+}
+
+impl ApprovalStatus {
+    /// Enough checks and no dispute.
+    pub const fn is_approved(&self) -> bool {
+        self.checks >= self.needed && !self.disputed
+    }
+}
+
+/// A dispute as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisputeStatus {
+    /// The candidate's session.
+    pub session: SessionIndex,
+    /// The candidate.
+    pub candidate: CandidateHash,
+    /// How far it is.
+    pub phase: DisputePhase,
+    /// The block of this chain that included the candidate.
+    pub included_in: Option<BlockNumber>,
+    /// Votes and times.
+    pub votes: DisputeState,
+}
+
+impl DisputeStatus {
+    /// Whether the block that included the candidate may not be finalized.
+    pub const fn forbids_finality(&self) -> bool {
+        !matches!(self.phase, DisputePhase::Concluded { verdict: Verdict::Valid, .. })
+    }
+}
+
+impl State {
+    /// How far a candidate's approval is; `None` if it is not in its acceptance period.
+    pub fn approval_status(&self, session: SessionIndex, candidate: CandidateHash) -> Option<ApprovalStatus> {
+        let key = (session, candidate);
+        let (number, _) = self.validity.find(key)?;
+        let (_, included) = self.validity.included(key)?;
+        let units = reported_units(&included.reports, self.slashing.bond_unit());
+        let dispute = self.validity.disputes.get(&key);
+        let judged_valid = |dispute: &Dispute| dispute.concluded() == Some(Verdict::Valid);
+        let settled = self.validity.settled.get(&key);
+        Some(ApprovalStatus {
+            included_in: number,
+            core: included.core,
+            needed: needed_checks(included.group_len as usize, units, included.checks.len()),
+            checks: included.checks.count_ones(),
+            disputed: dispute.is_some_and(|dispute| !judged_valid(dispute))
+                || settled.is_some_and(|verdict| *verdict != Verdict::Valid),
+        })
+    }
+
+    /// The candidates in their acceptance period, oldest first: block, session, name.
+    pub fn accepting(&self) -> impl Iterator<Item = (BlockNumber, SessionIndex, CandidateHash)> + '_ {
+        self.validity.blocks.iter().flat_map(|(number, block)| {
+            block.candidates.iter().map(|candidate| (*number, block.session, candidate.hash))
+        })
+    }
+
+    /// The receipt of a candidate in its acceptance period or of a remote dispute.
+    pub fn contested_candidate(
+        &self,
+        session: SessionIndex,
+        candidate: CandidateHash,
+    ) -> Option<&CommittedCandidateReceipt> {
+        let key = (session, candidate);
+        if let Some((_, included)) = self.validity.included(key) {
+            return Some(&included.receipt);
+        }
+        self.validity.disputes.get(&key)?.remote.as_ref().map(|remote| &*remote.candidate)
+    }
+
+    /// The code of a remote dispute's candidate: that of this chain, or what the dispute brought along.
+    pub fn remote_dispute_code(&self, session: SessionIndex, candidate: CandidateHash) -> Option<&ValidationCode> {
+        let remote = self.validity.disputes.get(&(session, candidate))?.remote.as_ref()?;
+        let hash = remote.candidate.descriptor.validation_code_hash();
+        remote.validation_code.as_ref().or_else(|| self.validation_code_by_hash(hash))
+    }
+
+    /// The disputes that take votes.
+    pub fn disputes(&self) -> Vec<DisputeStatus> {
+        self.validity.disputes.values().map(|dispute| status(dispute)).collect()
+    }
+
+    /// One of them.
+    pub fn dispute(&self, session: SessionIndex, candidate: CandidateHash) -> Option<DisputeStatus> {
+        self.validity.disputes.get(&(session, candidate)).map(|dispute| status(dispute))
+    }
+
+    /// How a dispute ended that takes no more votes.
+    pub fn settled_dispute(&self, session: SessionIndex, candidate: CandidateHash) -> Option<Verdict> {
+        self.validity.settled.get(&(session, candidate)).copied()
+    }
+
+    /// All votes of a dispute, so that another fork can be told.
+    pub fn dispute_votes(&self, session: SessionIndex, candidate: CandidateHash) -> Option<DisputeStatementSet> {
+        let dispute = self.validity.disputes.get(&(session, candidate))?;
+        Some(DisputeStatementSet { candidate_hash: candidate, session, statements: dispute.votes.clone() })
+    }
+
+    /// Where this fork is to be given up, oldest signal first, of this session and the one before.
+    pub fn reverts(&self) -> &[Revert] {
+        &self.validity.reverts
+    }
+
+    /// The lowest block of this chain that may not be finalized because of a dispute on what it included, as far as
+    /// the chain knows.
+    pub fn first_disputed_block(&self) -> Option<BlockNumber> {
+        let open = self.validity.disputes.values().filter(|dispute| dispute.concluded() != Some(Verdict::Valid));
+        let disputed = open.filter_map(|dispute| dispute.place.map(|place| place.number));
+        let reverted = self.validity.reverts.iter().map(|revert| revert.last_good_number.saturating_add(1));
+        disputed.chain(reverted).min()
+    }
+
+    /// Slashes and fines of verdicts and equivocations in this session and the one before, oldest first.
+    pub fn penalties(&self) -> &[Penalty] {
+        &self.slashing.penalties
+    }
+
+    /// What somebody owns.
+    pub fn account(&self, owner: &AccountId) -> Account {
+        self.balances.account(owner)
+    }
+
+    /// Where all amounts are.
+    pub fn issuance(&self) -> Issuance {
+        self.balances.issuance(self.slashing.total())
+    }
+}
+
+fn status(dispute: &Dispute) -> DisputeStatus {
+    let concluded_at = match dispute.phase {
+        DisputePhase::Concluded { concluded_in, .. } => Some(concluded_in),
+        _ => None,
+    };
+    DisputeStatus {
+        session: dispute.session,
+        candidate: dispute.candidate,
+        phase: dispute.phase,
+        included_in: dispute.place.map(|place| place.number),
+        votes: DisputeState {
+            validators_for: dispute.votes_for.clone(),
+            validators_against: dispute.votes_against.clone(),
+            start: dispute.started_in,
+            concluded_at,
+        },
+    }
+}

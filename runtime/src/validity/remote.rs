@@ -1,0 +1,175 @@
+//! Disputes of other forks that nobody has decided: first the candidate's data must become available here.
+//!
+//! The availability process has no cores and no bitfields: validators of the candidate's session each sign that
+//! they hold their chunk. More than two thirds open the vote; the time-out costs whoever disputed.
+
+use codec::{Decode, Encode};
+use primitives::{
+    Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatement, DisputeStatementSet, SessionIndex,
+    SignedMessage, ValidDisputeStatementKind, ValidationCode, ValidatorIndex, ValidatorSignature,
+    supermajority_threshold,
+};
+use std::sync::Arc;
+
+use super::{
+    Dispute,
+    disputes::{DisputeError, DisputePhase, check_votes},
+    mark, verdict,
+};
+use crate::{SignatureOf, State, ValidityEvent, limits::MAX_REMOTE_DISPUTES, outcome::Outcome, verifier::Signatures};
+
+/// Stands before what validators sign when they hold a chunk of a remote dispute's candidate.
+const AVAILABLE_MAGIC: [u8; 4] = *b"RAVL";
+/// How many times longer than on a core availability may take: here it is not validators' own work that is late,
+/// and somebody is slashed for it.
+const REMOTE_AVAILABILITY_FACTOR: BlockNumber = 4;
+
+/// Begins a dispute on a candidate that is unknown here.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RemoteDispute {
+    /// The candidate.
+    pub candidate: CommittedCandidateReceipt,
+    /// Its code, unless this chain has it.
+    pub validation_code: Option<ValidationCode>,
+    /// Session, backing, checks, and at least one vote against.
+    pub votes: DisputeStatementSet,
+}
+
+/// Validators hold their chunks of a remote dispute's candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RemoteAvailability {
+    /// The candidate's session.
+    pub session: SessionIndex,
+    /// The candidate.
+    pub candidate: CandidateHash,
+    /// Validators of that session, each over [`remote_availability_payload`].
+    pub votes: Vec<(ValidatorIndex, ValidatorSignature)>,
+}
+
+/// What a validator signs when it holds its chunk.
+pub fn remote_availability_payload(candidate: CandidateHash, session: SessionIndex) -> Vec<u8> {
+    (AVAILABLE_MAGIC, candidate, session).encode()
+}
+
+/// What a remote dispute has beside its votes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub(crate) struct Remote {
+    /// The dispute's name covers it.
+    #[codec(skip)]
+    pub(crate) candidate: Arc<CommittedCandidateReceipt>,
+    /// The receipt's code hash covers it.
+    #[codec(skip)]
+    pub(crate) validation_code: Option<ValidationCode>,
+    pub(crate) available: Bits,
+}
+
+/// Begins a remote dispute. Signatures are collected, not verified.
+pub(crate) fn open(
+    state: &mut State,
+    remote: &RemoteDispute,
+    signatures: &mut Signatures,
+    outcome: &mut Outcome,
+) -> Result<(), DisputeError> {
+    let votes = &remote.votes;
+    let key = (votes.session, votes.candidate_hash);
+    let found = remote.candidate.hash();
+    if found != key.1 {
+        return Err(DisputeError::OtherReceipt { found, expected: key.1 });
+    }
+    if let Some(verdict) = state.validity.settled.get(&key) {
+        return Err(DisputeError::Settled(*verdict));
+    }
+    if state.validity.disputes.contains_key(&key) || state.validity.find(key).is_some() {
+        return Err(DisputeError::NotRemote);
+    }
+    let open = state.validity.disputes.values().filter(|dispute| dispute.remote.is_some()).count();
+    if open >= MAX_REMOTE_DISPUTES {
+        return Err(DisputeError::TooManyRemote { max: MAX_REMOTE_DISPUTES });
+    }
+    let validators = state.session.validators_of(key.0).ok_or(DisputeError::UnknownSession(key.0))?;
+    let validators = Arc::clone(validators);
+    let checked = check_votes(votes, &validators)?;
+    let says = |wanted: fn(&DisputeStatement) -> bool| votes.statements.iter().any(|(statement, ..)| wanted(statement));
+    if !says(|statement| !statement.indicates_validity()) {
+        return Err(DisputeError::NoEscalation);
+    }
+    if !says(|said| matches!(said, DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(_)))) {
+        return Err(DisputeError::NoBacking);
+    }
+    check_code(state, remote)?;
+    let now = state.number();
+    let until = now.saturating_add(availability_period(state));
+    let available = Bits::repeat(false, validators.len());
+    let mut dispute = Dispute::new(key, validators, DisputePhase::AwaitingAvailability { until }, now);
+    for (vote, message) in checked.votes {
+        dispute.add(&vote);
+        signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message);
+    }
+    dispute.remote = Some(Remote {
+        candidate: Arc::new(remote.candidate.clone()),
+        validation_code: remote.validation_code.clone(),
+        available,
+    });
+    Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
+    outcome.validity.push(ValidityEvent::RemoteOpened { session: key.0, candidate: key.1 });
+    verdict::evaluate(state, key, outcome);
+    Ok(())
+}
+
+fn check_code(state: &State, remote: &RemoteDispute) -> Result<(), DisputeError> {
+    let needed = remote.candidate.descriptor.validation_code_hash();
+    let is_there = match &remote.validation_code {
+        None => state.validation_code_by_hash(needed).is_some(),
+        Some(code) => code.0.len() <= state.configuration().max_code_size as usize && code.hash() == needed,
+    };
+    if is_there { Ok(()) } else { Err(DisputeError::Code(needed)) }
+}
+
+/// Blocks in which a remote dispute's candidate must become available.
+fn availability_period(state: &State) -> BlockNumber {
+    let configuration = state.configuration();
+    let longest = configuration.chain_availability_period.max(configuration.thread_availability_period);
+    longest.saturating_mul(REMOTE_AVAILABILITY_FACTOR)
+}
+
+/// Takes the word of validators that they hold their chunks; enough of them open the vote.
+pub(crate) fn note_availability(
+    state: &mut State,
+    said: &RemoteAvailability,
+    signatures: &mut Signatures,
+    outcome: &mut Outcome,
+) -> Result<(), DisputeError> {
+    let key = (said.session, said.candidate);
+    let dispute = state.validity.disputes.get(&key).ok_or(DisputeError::NotAwaiting)?;
+    let mut dispute = (**dispute).clone();
+    let (DisputePhase::AwaitingAvailability { .. }, Some(remote)) = (dispute.phase, &mut dispute.remote) else {
+        return Err(DisputeError::NotAwaiting);
+    };
+    let found = said.votes.len();
+    if found > dispute.validators.len() {
+        return Err(DisputeError::TooMany { found });
+    }
+    let payload = remote_availability_payload(said.candidate, said.session);
+    let mut any_new = false;
+    for (validator, signature) in &said.votes {
+        let public = dispute
+            .validators
+            .get(validator.as_usize())
+            .ok_or(DisputeError::UnknownValidator { session: said.session, validator: *validator })?;
+        if mark(&mut remote.available, *validator) {
+            any_new = true;
+            let message = SignedMessage { public: public.0, message: payload.clone(), signature: *signature };
+            signatures.push(SignatureOf::RemoteAvailability(said.candidate, *validator), message);
+        }
+    }
+    if !any_new {
+        return Err(DisputeError::NothingNew);
+    }
+    if remote.available.count_ones() >= supermajority_threshold(dispute.validators.len()) {
+        let until = state.number().saturating_add(verdict::voting_period(state));
+        dispute.phase = DisputePhase::Voting { until };
+        outcome.validity.push(ValidityEvent::RemoteAvailable { session: key.0, candidate: key.1 });
+    }
+    Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
+    Ok(())
+}

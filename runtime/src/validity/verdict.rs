@@ -1,0 +1,359 @@
+//! Verdicts: who wins, when, what it costs, and what becomes of the chain.
+
+use codec::Encode;
+use primitives::{BlockNumber, CandidateHash, CoreIndex, Hash, SessionIndex, ValidatorIndex};
+use std::sync::Arc;
+
+use super::{
+    Dispute, DisputeKey,
+    disputes::DisputePhase,
+    fishermen::{self, BondedReport, Fate, ReportKind},
+};
+use crate::{AccountId, Balance, PenaltyReason, State, outcome::Outcome};
+
+/// Of what the losers pay, the winners share one part in this many.
+const REWARD_SHARE: Balance = 2;
+/// Of what the losers pay, who proved it gets one part in this many.
+const BOUNTY_SHARE: Balance = 10;
+
+/// What is thought of a candidate in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode)]
+pub enum Verdict {
+    /// Valid.
+    Valid,
+    /// Invalid, or treated so.
+    Invalid,
+    /// A dispute of another fork about what nobody could get hold of.
+    Unavailable,
+    /// A dispute of another fork in which too few voted: whoever brings the missing votes can have it decided.
+    Undecided,
+}
+
+/// This fork is to be abandoned.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub struct Revert {
+    /// Session of the invalid candidate.
+    pub session: SessionIndex,
+    /// The invalid candidate: never backed again.
+    pub candidate: CandidateHash,
+    /// Height of the last good ancestor.
+    pub last_good_number: BlockNumber,
+    /// The last good ancestor: parent of the block that included the candidate.
+    pub last_good_hash: Hash,
+    /// The block that concluded it.
+    pub signalled_in: BlockNumber,
+}
+
+/// What happened in a block between a candidate's inclusion and its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValidityEvent {
+    /// There are votes for and against: all validators of the session check and vote.
+    Escalated {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+    },
+    /// A dispute of another fork waits for the candidate's data.
+    RemoteOpened {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+    },
+    /// The data of a remote dispute's candidate is available: all validators of the session check and vote.
+    RemoteAvailable {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+    },
+    /// A dispute is decided.
+    Concluded {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+        /// How.
+        verdict: Verdict,
+        /// With slashes; or else at the time-out.
+        by_supermajority: bool,
+    },
+    /// A dispute timed out with too few votes; its block cannot be finalized until there are more.
+    Unresolved {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+    },
+    /// A dispute takes no more votes.
+    Closed {
+        /// The candidate's session.
+        session: SessionIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+        /// How it was decided.
+        verdict: Verdict,
+    },
+    /// A candidate judged invalid was pending availability; its core is free.
+    Freed {
+        /// The core.
+        core: CoreIndex,
+        /// The candidate.
+        candidate: CandidateHash,
+    },
+    /// This fork is to be abandoned, or, if the block is finalized already, an alarm is to be raised.
+    Reverted(Revert),
+    /// A report has raised the number of checks.
+    MoreChecks {
+        /// The candidate.
+        candidate: CandidateHash,
+        /// Distinct checks that it takes now.
+        needed: usize,
+    },
+    /// A bond came back, was lost, or earned a bounty.
+    ReportSettled {
+        /// Whose report.
+        reporter: AccountId,
+        /// On which candidate.
+        candidate: CandidateHash,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+/// Blocks that validators of the session have to vote, from the begin of a dispute on.
+pub(super) fn voting_period(state: &State) -> BlockNumber {
+    state.configuration().acceptance_period
+}
+
+/// Looks whether the votes decide a dispute, or add to the losers of one that is decided.
+pub(super) fn evaluate(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
+    let Some(dispute) = state.validity.disputes.get(&key).map(Arc::clone) else {
+        return;
+    };
+    let (votes_for, against) = (dispute.votes_for.count_ones(), dispute.votes_against.count_ones());
+    let needed = dispute.supermajority();
+    match dispute.phase {
+        DisputePhase::Concluded { verdict, by_supermajority: true, .. } => {
+            // Late and on the wrong side: nobody is rewarded for that any more.
+            let taken = slash_losers(state, &dispute, verdict, outcome);
+            state.deposit(taken);
+        }
+        DisputePhase::Concluded { .. } => {}
+        _ if votes_for >= needed => conclude(state, key, Verdict::Valid, true, outcome),
+        _ if against >= needed => conclude(state, key, Verdict::Invalid, true, outcome),
+        DisputePhase::Unresolved => {
+            if let Some(verdict) = by_thirds(&dispute) {
+                conclude(state, key, verdict, false, outcome);
+            }
+        }
+        DisputePhase::AwaitingAvailability { .. } | DisputePhase::Voting { .. } => {}
+    }
+}
+
+/// The outcome at the time-out, if more than two thirds have voted: valid only if more than a third say so and not
+/// more than a third the contrary.
+fn by_thirds(dispute: &Dispute) -> Option<Verdict> {
+    let n = dispute.validators.len();
+    let exceeds = |count: usize, thirds: usize| count.saturating_mul(3) > n.saturating_mul(thirds);
+    let (votes_for, against) = (&dispute.votes_for, &dispute.votes_against);
+    let voters = votes_for.iter().zip(against).filter(|(one, other)| **one || **other).count();
+    if !exceeds(voters, 2) {
+        return None;
+    }
+    let is_valid = exceeds(votes_for.count_ones(), 1) && !exceeds(against.count_ones(), 1);
+    Some(if is_valid { Verdict::Valid } else { Verdict::Invalid })
+}
+
+/// Initialization: disputes whose time is over.
+pub(super) fn time_outs(state: &mut State, outcome: &mut Outcome) {
+    let now = state.number();
+    let disputes: Vec<_> = state.validity.disputes.values().map(Arc::clone).collect();
+    for dispute in disputes {
+        let key = dispute.key();
+        match dispute.phase {
+            DisputePhase::AwaitingAvailability { until } if until < now => unavailable(state, &dispute, outcome),
+            DisputePhase::Voting { until } if until < now => match by_thirds(&dispute) {
+                Some(verdict) => conclude(state, key, verdict, false, outcome),
+                None => unresolved(state, &dispute, outcome),
+            },
+            DisputePhase::Concluded { verdict, by_supermajority, open_until, .. } if open_until < now => {
+                if by_supermajority {
+                    fine_silence(state, &dispute, outcome);
+                }
+                close(state, &dispute, verdict, outcome);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Who disputed what nobody can get hold of pays; any fork to which the dispute is brought finds the same.
+fn unavailable(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
+    let reason = PenaltyReason::Unavailable(dispute.candidate);
+    let mut taken: Balance = 0;
+    for validator in voters(&dispute.votes_against) {
+        taken = taken.saturating_add(state.penalize(dispute, validator, reason, outcome));
+    }
+    state.deposit(taken);
+    close(state, dispute, Verdict::Unavailable, outcome);
+}
+
+fn unresolved(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
+    let reason = PenaltyReason::Distraction(dispute.candidate);
+    let mut taken: Balance = 0;
+    for validator in voters(&dispute.votes_for) {
+        taken = taken.saturating_add(state.penalize(dispute, validator, reason, outcome));
+    }
+    state.deposit(taken);
+    if dispute.place.is_none() {
+        // Nothing here hangs on it.
+        return close(state, dispute, Verdict::Undecided, outcome);
+    }
+    set_phase(state, dispute.key(), DisputePhase::Unresolved);
+    outcome.validity.push(ValidityEvent::Unresolved { session: dispute.session, candidate: dispute.candidate });
+}
+
+/// Who said nothing at all, although a supermajority did.
+fn fine_silence(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
+    let reason = PenaltyReason::Silence(dispute.candidate);
+    let mut taken: Balance = 0;
+    let silent = dispute.votes_for.iter().zip(&dispute.votes_against).zip(0_u32..);
+    for (_, index) in silent.filter(|((one, other), _)| !**one && !**other) {
+        taken = taken.saturating_add(state.penalize(dispute, ValidatorIndex(index), reason, outcome));
+    }
+    state.deposit(taken);
+}
+
+fn close(state: &mut State, dispute: &Dispute, verdict: Verdict, outcome: &mut Outcome) {
+    let validity = Arc::make_mut(&mut state.validity);
+    validity.disputes.remove(&dispute.key());
+    validity.settled.insert(dispute.key(), verdict);
+    let (session, candidate) = dispute.key();
+    outcome.validity.push(ValidityEvent::Closed { session, candidate, verdict });
+}
+
+fn set_phase(state: &mut State, key: DisputeKey, phase: DisputePhase) {
+    if let Some(dispute) = Arc::make_mut(&mut state.validity).disputes.get_mut(&key) {
+        Arc::make_mut(dispute).phase = phase;
+    }
+}
+
+/// Decides a dispute: slashes and rewards if there is a supermajority, and what it means for the chain.
+fn conclude(state: &mut State, key: DisputeKey, verdict: Verdict, by_supermajority: bool, outcome: &mut Outcome) {
+    let Some(dispute) = state.validity.disputes.get(&key).map(Arc::clone) else {
+        return;
+    };
+    let now = state.number();
+    let open_until = now.saturating_add(state.configuration().dispute_post_conclusion_period);
+    set_phase(state, key, DisputePhase::Concluded { verdict, by_supermajority, concluded_in: now, open_until });
+    let (session, candidate) = key;
+    outcome.validity.push(ValidityEvent::Concluded { session, candidate, verdict, by_supermajority });
+    let reports = take_reports(state, key);
+    let mut taken = 0;
+    if by_supermajority {
+        taken = slash_losers(state, &dispute, verdict, outcome);
+    }
+    let left = share(state, &dispute, verdict, taken, &reports);
+    state.deposit(left);
+    let fate = if verdict == Verdict::Valid { Fate::Lost } else { Fate::Returned };
+    fishermen::settle(state, key, &reports, fate, outcome);
+    if verdict == Verdict::Invalid {
+        judged_invalid(state, &dispute, outcome);
+    }
+}
+
+/// Slashes who is on the wrong side and has not paid yet. Returns what was taken.
+fn slash_losers(state: &mut State, dispute: &Dispute, verdict: Verdict, outcome: &mut Outcome) -> Balance {
+    let (losers, reason) = match verdict {
+        Verdict::Valid => (&dispute.votes_against, PenaltyReason::AgainstValid(dispute.candidate)),
+        Verdict::Invalid => (&dispute.votes_for, PenaltyReason::ForInvalid(dispute.candidate)),
+        Verdict::Unavailable | Verdict::Undecided => return 0,
+    };
+    let unpaid: Vec<_> = voters(losers)
+        .filter(|validator| dispute.slashed.get(validator.as_usize()).is_some_and(|paid| !*paid))
+        .collect();
+    let mut taken: Balance = 0;
+    for validator in &unpaid {
+        taken = taken.saturating_add(state.penalize(dispute, *validator, reason, outcome));
+    }
+    if let Some(dispute) = Arc::make_mut(&mut state.validity).disputes.get_mut(&dispute.key()) {
+        for validator in unpaid {
+            super::mark(&mut Arc::make_mut(dispute).slashed, validator);
+        }
+    }
+    taken
+}
+
+/// Gives the winners their reward and who proved an invalid candidate the bounty. Returns what is left.
+fn share(state: &mut State, dispute: &Dispute, verdict: Verdict, taken: Balance, reports: &[BondedReport]) -> Balance {
+    if taken == 0 {
+        return 0;
+    }
+    let (winners, losers) = match verdict {
+        Verdict::Valid => (&dispute.votes_for, &dispute.votes_against),
+        _ => (&dispute.votes_against, &dispute.votes_for),
+    };
+    // Who stood on both sides has won nothing.
+    let winners = voters(winners).filter(|winner| losers.get(winner.as_usize()).is_some_and(|lost| !*lost));
+    let key = |validator: ValidatorIndex| dispute.validators.get(validator.as_usize()).map(|public| public.0);
+    let winners: Vec<AccountId> = winners.filter_map(key).collect();
+    let provers: Vec<AccountId> = match (verdict, dispute.disputer.and_then(key)) {
+        (Verdict::Valid, _) => Vec::new(),
+        _ if reports.iter().any(|report| report.kind == ReportKind::Invalid) => {
+            let first = reports.iter().find(|report| report.kind == ReportKind::Invalid);
+            first.map(|report| report.reporter).into_iter().collect()
+        }
+        (_, disputer) => disputer.into_iter().collect(),
+    };
+    let balances = Arc::make_mut(&mut state.balances);
+    let mut left = taken;
+    for (accounts, part) in [(winners, taken / REWARD_SHARE), (provers, taken / BOUNTY_SHARE)] {
+        let each = part.checked_div(accounts.len() as Balance).unwrap_or(0);
+        for account in accounts {
+            balances.credit(account, each);
+            left = left.saturating_sub(each);
+        }
+    }
+    left
+}
+
+fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
+    let has_any = state.validity.included(key).is_some_and(|(_, candidate)| !candidate.reports.is_empty());
+    if !has_any {
+        return Vec::new();
+    }
+    let candidate = Arc::make_mut(&mut state.validity).included_mut(key);
+    candidate.map(|candidate| std::mem::take(&mut candidate.reports)).unwrap_or_default()
+}
+
+/// The candidate is never backed again, loses its core if it has one, and if it was included, its block and all
+/// that follow are to be abandoned: with all paras and queues (MS-5).
+fn judged_invalid(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
+    let (session, candidate) = dispute.key();
+    let now = state.number();
+    Arc::make_mut(&mut state.validity).blacklist.insert(dispute.key());
+    let pending = state.inclusion.pending.iter().find(|(_, pending)| pending.hash == candidate);
+    if let Some(core) = pending.map(|(core, _)| *core) {
+        Arc::make_mut(&mut state.inclusion).pending.remove(&core);
+        Arc::make_mut(&mut state.scheduler).free(core);
+        outcome.validity.push(ValidityEvent::Freed { core, candidate });
+    }
+    if let Some(place) = dispute.place {
+        let revert = Revert {
+            session,
+            candidate,
+            last_good_number: place.number.saturating_sub(1),
+            last_good_hash: place.parent_hash,
+            signalled_in: now,
+        };
+        Arc::make_mut(&mut state.validity).reverts.push(revert.clone());
+        outcome.validity.push(ValidityEvent::Reverted(revert));
+    }
+}
+
+fn voters(bits: &primitives::Bits) -> impl Iterator<Item = ValidatorIndex> + '_ {
+    // There are at most `MAX_VALIDATORS` bits.
+    bits.iter_ones().map(|index| ValidatorIndex(index as u32))
+}

@@ -1,0 +1,79 @@
+//! Authors of two blocks in one slot.
+
+use crate::support::*;
+use codec::Encode;
+use primitives::{DigestItem, Hash, Header, ValidatorIndex};
+use runtime::{
+    EquivocationError, EquivocationReport, Extrinsic, ExtrinsicError, PenaltyReason, SLOT_ENGINE_ID, SignatureOf,
+};
+
+fn sealed(chain: &Chain, by: u32, slot: u64, salt: u8) -> Header {
+    let mut header = Header {
+        parent_hash: Hash::repeat(salt),
+        number: 9,
+        state_root: Hash::ZERO,
+        extrinsics_root: Hash::ZERO,
+        digest: digest(slot, by),
+    };
+    let seal = sign(chain.pair_of(ValidatorIndex(by)), &header.hash().encode());
+    header.digest.push(DigestItem::Seal(SLOT_ENGINE_ID, seal.encode()));
+    header
+}
+
+fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) -> EquivocationReport {
+    let [first, second] = [0, 1].map(|index| sealed(chain, by, slots[index], salts[index]));
+    EquivocationReport { session: 0, validator: ValidatorIndex(by), first, second }
+}
+
+fn transaction(report: &EquivocationReport) -> Extrinsic {
+    Extrinsic::Equivocation(Box::new(report.clone()))
+}
+
+fn refusal(chain: &Chain, report: &EquivocationReport) -> EquivocationError {
+    match chain.refused(transaction(report)) {
+        ExtrinsicError::Equivocation(error) => error,
+        other => panic!("refused for another reason: {other}"),
+    }
+}
+
+#[test]
+fn two_blocks_in_one_slot_are_slashed_once() {
+    let mut chain = Chain::new(4);
+    let report = report(&chain, 2, [30, 30], [1, 2]);
+    let executed = chain.push_extrinsics(vec![transaction(&report)]);
+    let [penalty] = &executed.penalties[..] else { panic!("one author") };
+    assert_eq!((penalty.reason, penalty.amount), (PenaltyReason::Equivocation(30), 100_000));
+    assert_eq!(penalty.validator, chain.state.validators()[2]);
+    let known = EquivocationError::Known { validator: ValidatorIndex(2), slot: 30 };
+    assert_eq!(refusal(&chain, &report), known);
+    let other = self::report(&chain, 2, [31, 31], [1, 2]);
+    chain.push_extrinsics(vec![transaction(&other)]);
+    assert_eq!(chain.state.penalties().len(), 2);
+    assert_eq!(chain.state.stake_of(&chain.state.validators()[2]), 800_000);
+}
+
+#[test]
+fn what_proves_no_equivocation() {
+    let mut chain = Chain::new(4);
+    let good = report(&chain, 2, [30, 30], [1, 2]);
+    let different = report(&chain, 2, [30, 31], [1, 2]);
+    assert_eq!(refusal(&chain, &different), EquivocationError::DifferentSlots { first: 30, second: 31 });
+    // One block with two seals is one block.
+    let mut same = report(&chain, 2, [30, 30], [1, 1]);
+    same.second.digest[1] = DigestItem::Seal(SLOT_ENGINE_ID, vec![7; 64]);
+    assert_eq!(refusal(&chain, &same), EquivocationError::SameBlock);
+    let mut bare = good.clone();
+    bare.first.digest.pop();
+    assert_eq!(refusal(&chain, &bare), EquivocationError::NotSealed);
+    let mut claimless = good.clone();
+    claimless.second.digest.remove(0);
+    assert_eq!(refusal(&chain, &claimless), EquivocationError::NotSealed);
+    let mut framed = good.clone();
+    framed.validator = ValidatorIndex(1);
+    assert_eq!(chain.wrong_signature(transaction(&framed)), SignatureOf::Seal(1));
+    framed.validator = ValidatorIndex(4);
+    let unknown = EquivocationError::UnknownValidator { session: 0, validator: ValidatorIndex(4) };
+    assert_eq!(refusal(&chain, &framed), unknown);
+    chain.skip_to(79);
+    assert_eq!(refusal(&chain, &good), EquivocationError::UnknownSession(0));
+}

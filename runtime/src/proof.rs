@@ -34,9 +34,9 @@ impl State {
     /// Proof of what stands under `keys` in [`State::storage`], or that nothing does.
     pub fn state_proof(&self, keys: &[Vec<u8>]) -> StateProof {
         let storage = self.storage();
-        let entries: Vec<_> = storage.iter().map(|(key, value)| (nibbles(key), Slot::Inline(value))).collect();
+        let entries: Vec<_> = storage.iter().map(|(key, value)| Item::changing(key, Slot::Inline(value))).collect();
         let wanted: Vec<_> = keys.iter().map(|key| nibbles(key)).collect();
-        let mut builder = Builder { wanted, found: BTreeMap::new() };
+        let mut builder = Builder { wanted, ..Builder::default() };
         let root = builder.node(&entries, 0);
         debug_assert_eq!(blake2_256(&root), self.root());
         builder.keep(root);
@@ -79,10 +79,65 @@ impl StateProof {
     }
 }
 
-/// The root over `entries`, ascending.
-pub(crate) fn root<'a>(entries: impl Iterator<Item = (&'a [u8], Slot<'a>)>) -> Hash {
-    let entries: Vec<_> = entries.map(|(key, value)| (nibbles(key), value)).collect();
-    blake2_256(&Builder { wanted: Vec::new(), found: BTreeMap::new() }.node(&entries, 0))
+/// Nodes over entries that did not change, by the nibbles that lead to them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KnownNodes(BTreeMap<Vec<u8>, Vec<u8>>);
+
+/// The root over both kinds of entries. `known` are nodes over settled entries alone; if there are more such nodes
+/// than known, all of them are returned.
+pub(crate) fn root<'a>(
+    changing: impl Iterator<Item = (&'a [u8], Slot<'a>)>,
+    settled: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    known: &KnownNodes,
+) -> (Hash, Option<KnownNodes>) {
+    let settled = settled.map(|(key, value)| Item { is_settled: true, ..Item::changing(key, Slot::Inline(value)) });
+    let mut items: Vec<_> = settled.chain(changing.map(|(key, value)| Item::changing(key, value))).collect();
+    // Two runs in order: merging them is what this sort does best.
+    items.sort_by(|one, other| one.bytes.cmp(other.bytes));
+    let mut builder = Builder { known: Some(known), ..Builder::default() };
+    let hash = blake2_256(&builder.node(&items, 0));
+    let learned = (!builder.learned.is_empty()).then(|| {
+        let mut all = known.clone();
+        all.0.append(&mut builder.learned);
+        all
+    });
+    (hash, learned)
+}
+
+/// An entry of the trie.
+struct Item<'a> {
+    bytes: &'a [u8],
+    value: Slot<'a>,
+    /// Whether it belongs to the entries that [`KnownNodes`] are over.
+    is_settled: bool,
+}
+
+impl<'a> Item<'a> {
+    const fn changing(bytes: &'a [u8], value: Slot<'a>) -> Self {
+        Self { bytes, value, is_settled: false }
+    }
+
+    const fn len(&self) -> usize {
+        self.bytes.len().saturating_mul(2)
+    }
+
+    /// One of the key's nibbles.
+    fn nibble(&self, at: usize) -> Option<u8> {
+        let byte = self.bytes.get(at / 2)?;
+        Some(if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
+    }
+
+    fn nibbles(&self, range: std::ops::Range<usize>) -> Vec<u8> {
+        range.filter_map(|at| self.nibble(at)).collect()
+    }
+
+    /// How many nibbles two keys have in common.
+    fn common(&self, other: &Self) -> usize {
+        let bytes = self.bytes.iter().zip(other.bytes).take_while(|(one, other)| one == other).count();
+        let nibbles = bytes.saturating_mul(2);
+        let half = self.nibble(nibbles).is_some() && self.nibble(nibbles) == other.nibble(nibbles);
+        nibbles.saturating_add(usize::from(half))
+    }
 }
 
 fn nibbles(key: &[u8]) -> Vec<u8> {
@@ -90,54 +145,74 @@ fn nibbles(key: &[u8]) -> Vec<u8> {
 }
 
 /// Builds the trie and keeps what is on the way to the wanted keys.
-struct Builder {
+#[derive(Default)]
+struct Builder<'a> {
     wanted: Vec<Vec<u8>>,
     /// By hash.
     found: BTreeMap<Hash, Vec<u8>>,
+    /// Nodes that need not be built; `None` inside nodes that are being learned.
+    known: Option<&'a KnownNodes>,
+    learned: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Builder {
+impl Builder<'_> {
     fn keep(&mut self, part: Vec<u8>) {
         self.found.insert(blake2_256(&part), part);
     }
 
-    /// The node over `entries`, ascending, whose keys all agree in the first `from` nibbles. The recursion is as
+    /// The node over `items`, ascending, whose keys all agree in the first `from` nibbles. The recursion is as
     /// deep as keys are long.
-    fn node(&mut self, entries: &[(Vec<u8>, Slot<'_>)], from: usize) -> Vec<u8> {
-        let (Some((first, value)), Some((last, _))) = (entries.first(), entries.last()) else {
+    fn node(&mut self, items: &[Item<'_>], from: usize) -> Vec<u8> {
+        let (Some(first), Some(last)) = (items.first(), items.last()) else {
             return trie::empty_node();
         };
-        let common = first.iter().zip(last).take_while(|(one, other)| one == other).count();
-        let partial = first.get(from..common).unwrap_or_default();
+        let common = if items.len() == 1 { first.len() } else { first.common(last) };
+        let partial = first.nibbles(from..common);
         // Keys are ascending: the one that ends here is the first.
         let ends_here = first.len() == common;
-        let value = ends_here.then_some(*value);
+        let value = ends_here.then_some(first.value);
         if let Some(Slot::Inline(value)) = value
             && trie::is_hashed(value)
-            && self.wanted.contains(first)
+            && self.wanted.contains(&first.nibbles(0..first.len()))
         {
             self.keep(value.to_vec());
         }
-        let mut below = entries.get(usize::from(ends_here)..).unwrap_or_default();
+        let mut below = items.get(usize::from(ends_here)..).unwrap_or_default();
         if below.is_empty() {
-            return trie::leaf(partial, value.unwrap_or(Slot::Inline(&[])));
+            return trie::leaf(&partial, value.unwrap_or(Slot::Inline(&[])));
         }
         let mut children: [Option<Vec<u8>>; BRANCHING] = Default::default();
         for (nibble, child) in (0_u8..).zip(&mut children) {
-            let own = below.iter().take_while(|(key, _)| key.get(common) == Some(&nibble)).count();
+            let own = below.iter().take_while(|item| item.nibble(common) == Some(nibble)).count();
             let (of_child, others) = below.split_at(own);
             below = others;
-            let Some((key, _)) = of_child.first() else {
-                continue;
-            };
-            let node = self.node(of_child, common.saturating_add(1));
-            let path = key.get(..=common).unwrap_or_default();
-            if node.len() > INLINE_NODE_MAX && self.wanted.iter().any(|wanted| wanted.starts_with(path)) {
-                self.keep(node.clone());
+            if !of_child.is_empty() {
+                *child = Some(self.child(of_child, common.saturating_add(1)));
             }
-            *child = Some(node);
         }
-        trie::branch(partial, value, &children)
+        trie::branch(&partial, value, &children)
+    }
+
+    /// The node to which the first `from` nibbles of all `items` lead.
+    fn child(&mut self, items: &[Item<'_>], from: usize) -> Vec<u8> {
+        let path = items.first().map(|item| item.nibbles(0..from)).unwrap_or_default();
+        if let Some(known) = self.known
+            && items.iter().all(|item| item.is_settled)
+        {
+            if let Some(node) = known.0.get(&path) {
+                return node.clone();
+            }
+            self.known = None;
+            let node = self.node(items, from);
+            self.known = Some(known);
+            self.learned.insert(path, node.clone());
+            return node;
+        }
+        let node = self.node(items, from);
+        if node.len() > INLINE_NODE_MAX && self.wanted.iter().any(|wanted| wanted.starts_with(&path)) {
+            self.keep(node.clone());
+        }
+        node
     }
 }
 
@@ -239,8 +314,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn proof(entries: &BTreeMap<Vec<u8>, Vec<u8>>, keys: &[Vec<u8>]) -> (Hash, StateProof) {
-        let listed: Vec<_> = entries.iter().map(|(key, value)| (nibbles(key), Slot::Inline(value))).collect();
-        let mut builder = Builder { wanted: keys.iter().map(|key| nibbles(key)).collect(), found: BTreeMap::new() };
+        let listed: Vec<_> = entries.iter().map(|(key, value)| Item::changing(key, Slot::Inline(value))).collect();
+        let mut builder = Builder { wanted: keys.iter().map(|key| nibbles(key)).collect(), ..Builder::default() };
         let root = builder.node(&listed, 0);
         let hash = blake2_256(&root);
         builder.keep(root);
@@ -271,6 +346,26 @@ mod tests {
         }
 
         #[test]
+        fn nodes_that_are_known_change_no_root(entries in entries(), other in entries(), marks in any::<u64>()) {
+            // Some entries settle; the others change from one root to the next.
+            let settled: Vec<_> =
+                entries.iter().zip(0_u32..).filter(|(_, index)| marks >> (index % 64) & 1 == 1).map(|(entry, _)| entry).collect();
+            let mut known = KnownNodes::default();
+            for changing in [&entries, &other, &BTreeMap::new(), &other] {
+                let changing = changing.iter().filter(|(key, _)| !settled.iter().any(|(taken, _)| taken == key));
+                let changing: Vec<_> = changing.collect();
+                let (root, learned) = super::root(
+                    changing.iter().map(|(key, value)| (&key[..], Slot::Inline(value))),
+                    settled.iter().map(|(key, value)| (&key[..], &value[..])),
+                    &known,
+                );
+                let all = changing.iter().chain(&settled).map(|(key, value)| (key.to_vec(), value.to_vec()));
+                prop_assert_eq!(root, trie::root(all));
+                known = learned.unwrap_or(known);
+            }
+        }
+
+        #[test]
         fn a_mutilated_proof_never_proves_anything_else(
             entries in entries(),
             at in any::<prop::sample::Index>(),
@@ -297,6 +392,17 @@ mod tests {
                 let _ = proof.read(blake2_256(part), &[1, 2, 3]);
             }
         }
+    }
+
+    #[test]
+    fn of_what_did_not_change_the_uppermost_nodes_are_remembered_only() {
+        let entries: Vec<_> = (0..=255_u8).map(|byte| (vec![byte; 4], vec![byte; 40])).collect();
+        let settled = || entries.iter().map(|(key, value)| (&key[..], &value[..]));
+        let (root, learned) = super::root(std::iter::empty(), settled(), &KnownNodes::default());
+        let learned = learned.unwrap();
+        assert_eq!(learned.0.len(), BRANCHING);
+        let (again, more) = super::root(std::iter::empty(), settled(), &learned);
+        assert!(again == root && more.is_none());
     }
 
     #[test]

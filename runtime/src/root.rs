@@ -25,8 +25,8 @@ use crate::{
     validity::Validity,
 };
 
-/// An entry of the state trie.
-pub(crate) enum Entry<'a> {
+/// An entry of the state trie that may change in every block.
+enum Entry<'a> {
     Bytes(Vec<u8>),
     /// Long, with its hash at hand.
     Known(&'a KnownValue),
@@ -56,6 +56,9 @@ macro_rules! sealed {
         #[derive(Clone, Debug)]
         pub(crate) struct Sealed {
             $($module: (Arc<$kind>, Hash),)*
+            /// Over the entries that change only when a para, a message or the configuration does. The entries are
+            /// not kept: of a thousand states they would take much more room than time.
+            settled: Option<Arc<proof::KnownNodes>>,
         }
 
         impl Sealed {
@@ -66,6 +69,7 @@ macro_rules! sealed {
                         Some(before) if Arc::ptr_eq(&before.$module.0, &state.$module) => before.$module.clone(),
                         _ => (Arc::clone(&state.$module), Hash::of(&state.$module)),
                     },)*
+                    settled: None,
                 }
             }
 
@@ -95,11 +99,12 @@ impl State {
     /// The entries of the state trie: the well-known keys that parachain code reads, and one leaf with the
     /// hash of all modules. Heads stand under their well-known keys only; codes are covered by their hashes.
     pub fn storage(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        let entries = self.entries(&Sealed::of(self));
-        entries.into_iter().map(|(key, entry)| (key, entry.into_bytes())).collect()
+        let changing = self.changing_entries(&Sealed::of(self));
+        let changing = changing.into_iter().map(|(key, entry)| (key, entry.into_bytes()));
+        changing.chain(self.settled_entries()).collect()
     }
 
-    fn entries(&self, sealed: &Sealed) -> BTreeMap<Vec<u8>, Entry<'_>> {
+    fn changing_entries(&self, sealed: &Sealed) -> BTreeMap<Vec<u8>, Entry<'_>> {
         let session = &self.session;
         let mut entries = BTreeMap::from([
             (keys::storage_prefix("Parahost", "Modules").to_vec(), Entry::Bytes(sealed.hash().encode())),
@@ -112,14 +117,15 @@ impl State {
             (keys::next_authorities().to_vec(), Entry::Known(&session.next_authorities)),
             (keys::active_config().to_vec(), Entry::Bytes(self.configuration().abridged().encode())),
         ]);
-        for (para, head) in &self.paras.heads {
-            entries.insert(keys::para_head(*para), Entry::Bytes(head.encode()));
-            self.para_entries(*para, &mut entries);
+        let upgrading = self.paras.future_code.keys().chain(self.paras.last_upgrade.keys());
+        for para in upgrading.filter(|para| self.paras.heads.contains_key(para)) {
+            self.upgrade_signals(*para, &mut entries);
         }
         entries
     }
 
-    fn para_entries(&self, para: ParaId, entries: &mut BTreeMap<Vec<u8>, Entry<'_>>) {
+    /// What becomes of a para's upgrade: it depends on the block's number.
+    fn upgrade_signals(&self, para: ParaId, entries: &mut BTreeMap<Vec<u8>, Entry<'_>>) {
         let number = self.number();
         let pending = self.paras.future_code.get(&para);
         if pending.is_some_and(|(expected_at, _)| *expected_at <= number) {
@@ -131,18 +137,78 @@ impl State {
             let key = keys::upgrade_restriction_signal(para);
             entries.insert(key, Entry::Bytes(UpgradeRestriction::Present.encode()));
         }
-        let (count, size) = self.messages.upward_queue(para);
-        let remaining = (
-            self.configuration().max_upward_queue_count.saturating_sub(count),
-            self.configuration().max_upward_queue_size.saturating_sub(size),
-        );
-        let key = keys::relay_dispatch_queue_remaining_capacity(para);
-        entries.insert(key, Entry::Bytes(remaining.encode()));
-        entries.insert(keys::relay_dispatch_queue_size(para), Entry::Bytes((count, size).encode()));
+    }
+
+    /// Of each para its head and its upward queue: they depend on paras, messages and configuration only.
+    fn settled_entries(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut entries = BTreeMap::new();
+        for (para, head) in &self.paras.heads {
+            entries.insert(keys::para_head(*para), head.encode());
+            let (count, size) = self.messages.upward_queue(*para);
+            let remaining = (
+                self.configuration().max_upward_queue_count.saturating_sub(count),
+                self.configuration().max_upward_queue_size.saturating_sub(size),
+            );
+            entries.insert(keys::relay_dispatch_queue_remaining_capacity(*para), remaining.encode());
+            entries.insert(keys::relay_dispatch_queue_size(*para), (count, size).encode());
+        }
+        entries
     }
 }
 
-pub(crate) fn state_root(state: &State, sealed: &Sealed) -> Hash {
-    let entries = state.entries(sealed);
-    proof::root(entries.iter().map(|(key, entry)| (&key[..], entry.value())))
+/// The root, and what makes the next one cheap.
+pub(crate) fn state_root(state: &State, sealed: &mut Sealed) -> Hash {
+    let unchanged = |before: &&Sealed| {
+        Arc::ptr_eq(&before.paras.0, &state.paras)
+            && Arc::ptr_eq(&before.messages.0, &state.messages)
+            && Arc::ptr_eq(&before.configuration.0, &state.configuration)
+    };
+    let kept = state.sealed.as_deref().filter(unchanged).and_then(|before| before.settled.clone());
+    let known = kept.unwrap_or_default();
+    let changing = state.changing_entries(sealed);
+    let changing = changing.iter().map(|(key, entry)| (&key[..], entry.value()));
+    let settled = state.settled_entries();
+    let settled = settled.iter().map(|(key, value)| (&key[..], &value[..]));
+    let (root, learned) = proof::root(changing, settled, &known);
+    sealed.settled = Some(learned.map_or(known, Arc::new));
+    root
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        ConfigurationChange, Extrinsic, Governance, SlotClaim, build_block, genesis::tests::small_genesis, trie,
+    };
+    use primitives::{InherentData, ParaId, ValidatorIndex, VrfSignature};
+
+    /// What is remembered of the last block never changes a root.
+    #[test]
+    fn a_root_is_that_of_the_trie_over_the_storage_whatever_was_there_before() {
+        let mut genesis = small_genesis();
+        for index in 1..40 {
+            let mut para = genesis.paras[0].clone();
+            para.id = ParaId(2000 + index);
+            genesis.paras.push(para);
+        }
+        let (mut state, mut header) = crate::genesis(&genesis).unwrap();
+        for number in 1..30 {
+            assert_eq!(state.root(), trie::root(state.storage()), "block {number}");
+            let governed = match number {
+                3 => Some(Governance::Endow([1; 32], 7)),
+                5 => Some(Governance::ConfigureField(ConfigurationChange::MaxUpwardQueueCount(3))),
+                9 => Some(Governance::CleanupPara(ParaId(2001))),
+                _ => None,
+            };
+            if let Some(change) = governed {
+                state = state.governed(change).unwrap();
+                header.state_root = state.root();
+                assert_eq!(state.root(), trie::root(state.storage()), "governed before block {number}");
+            }
+            let vrf = VrfSignature { pre_output: [number; 32], proof: [0; 64] };
+            let claim = SlotClaim { slot: number.into(), author: ValidatorIndex(0), vrf };
+            let inherent = Extrinsic::Inclusion(InherentData::empty(header.clone()));
+            let (block, executed) = build_block(&state, &header, vec![claim.to_digest_item()], vec![inherent]).unwrap();
+            (state, header) = (executed.state, block.header);
+        }
+    }
 }

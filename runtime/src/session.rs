@@ -166,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn validators_of_all_three_sessions_are_covered() {
+        let with = |previous: u8, current: u8, next: u8| {
+            let mut session = Session::genesis(ids(previous), 10, [9; 32]);
+            session.announced = Some(Arc::new(ids(current)));
+            session.rotate(10);
+            session.announced = Some(Arc::new(ids(next)));
+            session.rotate(20);
+            session.encode()
+        };
+        let encoded = [with(1, 3, 5), with(7, 3, 5), with(1, 7, 5), with(1, 3, 7)];
+        let distinct: std::collections::BTreeSet<_> = encoded.iter().collect();
+        assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
     fn a_session_ends_after_its_length() {
         let mut session = Session::genesis(ids(1), 3, [9; 32]);
         assert!(!session.ends_with(1));

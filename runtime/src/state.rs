@@ -74,8 +74,8 @@ impl State {
 
     /// Computes the root: the last thing that is done to a state.
     pub(crate) fn seal_root(&mut self) {
-        let sealed = Sealed::of(self);
-        self.root = root::state_root(self, &sealed);
+        let mut sealed = Sealed::of(self);
+        self.root = root::state_root(self, &mut sealed);
         self.sealed = Some(Arc::new(sealed));
     }
 

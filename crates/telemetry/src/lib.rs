@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal as _;
+
 use overseer::Handle;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -47,7 +49,10 @@ pub enum TelemetryError {
 pub fn init_logs(filter: &str, format: LogFormat) -> Result<(), TelemetryError> {
     let parsed = EnvFilter::try_new(filter)
         .map_err(|error| TelemetryError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(parsed).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // An error here says that a subscriber is set already: the first one stays.
     let _ = match format {
         LogFormat::Text => builder.with_target(true).try_init(),

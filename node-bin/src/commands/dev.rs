@@ -1,15 +1,14 @@
 //! `parahost dev`: a local network that carries candidates from collator to inclusion.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind, ProgressEvent, Summary};
-use serde_json::json;
+use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::CommandError;
-use super::live_view::LiveView;
+use super::output::Output;
 
 /// Nothing moved for so long: the network is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -125,10 +124,13 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
         NetworkArgument::Libp2p => NetworkKind::Libp2p,
         NetworkArgument::Memory => NetworkKind::Memory,
     };
-    let mut output = Output::new(arguments);
+    let mut output = Output::new(arguments.json, arguments.until_included);
     let mut network = LocalNetwork::start(arguments.config(), kind, arguments.base_path.as_deref()).await.map_err(
         |error| match error {
-            LocalNetworkError::Config(wish) => CommandError::Usage(wish.to_string()),
+            LocalNetworkError::Config(_)
+            | LocalNetworkError::BasePath { .. }
+            | LocalNetworkError::ForeignBasePath { .. }
+            | LocalNetworkError::Store(_) => CommandError::Usage(error.to_string()),
             other => CommandError::failed(other),
         },
     )?;
@@ -139,12 +141,12 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
             result.map_err(CommandError::failed)
         }
     };
-    output.finish();
     let summary = match tokio::time::timeout(STOP_DEADLINE, network.stop()).await {
         Ok(summary) => summary,
         Err(_) => return Err(CommandError::Failed("the network did not stop in time".to_owned())),
     };
     output.summary(&summary);
+    output.check().map_err(|error| CommandError::Failed(format!("standard output: {error}")))?;
     match result? {
         true if summary.ok => Ok(()),
         true => Err(CommandError::Failed("a node did not end in order".to_owned())),
@@ -156,121 +158,17 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
     }
 }
 
-/// Ctrl-C, or the signal by which service managers end a program.
+/// Ctrl-C, the signal by which service managers end a program, or a terminal that was closed.
 async fn interrupted() {
-    let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) else {
-        // Without a handler the signal ends the process, as is its default.
+    let handlers = (signal(SignalKind::terminate()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut hangup)) = handlers else {
+        // Without a handler these signals end the process, as is their default.
         drop(tokio::signal::ctrl_c().await);
         return;
     };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
-    }
-}
-
-/// Where what happens is shown.
-enum Output {
-    Json,
-    Lines,
-    Live(LiveView),
-}
-
-impl Output {
-    fn new(arguments: &DevArguments) -> Self {
-        if arguments.json {
-            Self::Json
-        } else if std::io::stdout().is_terminal() {
-            Self::Live(LiveView::new(arguments.until_included))
-        } else {
-            Self::Lines
-        }
-    }
-
-    fn show(&mut self, event: &ProgressEvent, network: &LocalNetwork) {
-        match self {
-            Self::Json => print_line(&event_json(event).to_string()),
-            Self::Lines => print_line(&event_line(event)),
-            Self::Live(view) => view.draw(network),
-        }
-    }
-
-    fn finish(&mut self) {
-        if let Self::Live(view) = self {
-            view.finish();
-        }
-    }
-
-    fn summary(&self, summary: &Summary) {
-        match self {
-            Self::Json => match serde_json::to_string(summary) {
-                Ok(line) => print_line(&line),
-                Err(error) => eprintln!("error: summary cannot be written: {error}"),
-            },
-            Self::Lines | Self::Live(_) => print_summary(summary),
-        }
-    }
-}
-
-/// A reader that went away (`| head`) is no reason to panic.
-fn print_line(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn event_json(event: &ProgressEvent) -> serde_json::Value {
-    match event {
-        ProgressEvent::Block { number, hash, is_fork } => {
-            json!({"event": "block", "number": number, "hash": format!("{hash:?}"), "fork": is_fork})
-        }
-        ProgressEvent::Finalized { number } => json!({"event": "finalized", "number": number}),
-        ProgressEvent::Backed { para, candidate, number } => {
-            json!({"event": "backed", "para": para.0, "candidate": format!("{candidate:?}"), "number": number})
-        }
-        ProgressEvent::Included { para, candidate, number } => {
-            json!({"event": "included", "para": para.0, "candidate": format!("{candidate:?}"), "number": number})
-        }
-        ProgressEvent::TimedOut { para, candidate, number } => {
-            json!({"event": "timed_out", "para": para.0, "candidate": format!("{candidate:?}"), "number": number})
-        }
-    }
-}
-
-fn event_line(event: &ProgressEvent) -> String {
-    match event {
-        ProgressEvent::Block { number, hash, is_fork } => {
-            format!("block {number} {hash:?}{}", if *is_fork { " (fork)" } else { "" })
-        }
-        ProgressEvent::Finalized { number } => format!("finalized {number}"),
-        ProgressEvent::Backed { para, candidate, number } => {
-            format!("para {} backed in block {number}: {candidate:?}", para.0)
-        }
-        ProgressEvent::Included { para, candidate, number } => {
-            format!("para {} included in block {number}: {candidate:?}", para.0)
-        }
-        ProgressEvent::TimedOut { para, candidate, number } => {
-            format!("para {} not available in time, block {number}: {candidate:?}", para.0)
-        }
-    }
-}
-
-fn print_summary(summary: &Summary) {
-    print_line("");
-    print_line(&format!(
-        "{} blocks, {} forks, finalized {}, in {:.1} s",
-        summary.blocks,
-        summary.forks,
-        summary.finalized,
-        summary.elapsed_ms as f64 / 1000.0
-    ));
-    for para in &summary.paras {
-        print_line(&format!("para {}: {} included, {} skipped", para.para, para.included, para.skipped));
-    }
-    if let Some(slots) = summary.median_slots_to_inclusion {
-        print_line(&format!("median slots from produced to included: {slots}"));
-    }
-    print_line(&format!("bytes on the wire: {}", summary.bytes_on_the_wire));
-    print_line("messages on the bus:");
-    for edge in summary.edges.iter().filter(|edge| edge.count > 0) {
-        print_line(&format!("  {:>9}  {} -> {}: {}", edge.count, edge.from, edge.to, edge.message));
+        _ = hangup.recv() => {}
     }
 }

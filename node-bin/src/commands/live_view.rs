@@ -37,10 +37,6 @@ impl LiveView {
         })();
         self.drawn = u16::try_from(lines.len()).unwrap_or(0);
     }
-
-    pub(crate) fn finish(&mut self) {
-        self.drawn = 0;
-    }
 }
 
 fn lines(goal: u64, network: &LocalNetwork) -> Vec<String> {

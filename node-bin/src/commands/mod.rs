@@ -3,6 +3,7 @@
 mod conformance;
 mod dev;
 mod live_view;
+mod output;
 mod topology;
 
 use clap::{Parser, Subcommand};

@@ -5,6 +5,7 @@ use primitives::{
     BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeState, DisputeStatementSet, SessionIndex,
     ValidationCode,
 };
+use std::collections::BTreeSet;
 
 use super::{
     Verdict,
@@ -132,13 +133,18 @@ impl State {
         &self.validity.reverts
     }
 
-    /// The lowest block of this chain that may not be finalized because of a dispute on what it included, as far as
-    /// the chain knows.
-    pub fn first_disputed_block(&self) -> Option<BlockNumber> {
+    /// The blocks of this chain that may not be finalized because of a dispute on what they included, as far as the
+    /// chain knows, ascending. Of those that are finalized already nothing can be changed: they call for an alarm.
+    pub fn disputed_blocks(&self) -> BTreeSet<BlockNumber> {
         let open = self.validity.disputes.values().filter(|dispute| dispute.concluded() != Some(Verdict::Valid));
         let disputed = open.filter_map(|dispute| dispute.place.map(|place| place.number));
         let reverted = self.validity.reverts.iter().map(|revert| revert.last_good_number.saturating_add(1));
-        disputed.chain(reverted).min()
+        disputed.chain(reverted).collect()
+    }
+
+    /// The lowest of [`State::disputed_blocks`].
+    pub fn first_disputed_block(&self) -> Option<BlockNumber> {
+        self.disputed_blocks().first().copied()
     }
 
     /// Slashes and fines of verdicts and equivocations in this session and the one before, oldest first.

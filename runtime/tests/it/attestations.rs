@@ -216,3 +216,26 @@ fn where_the_author_made_two_blocks_draws_on_the_hash_count_as_well() {
     chain.push_extrinsics(vec![transaction(on_hash)]);
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().checks, 4);
 }
+
+#[test]
+fn the_state_root_covers_who_attested() {
+    let (chain, [candidate, _], vrf) = two_included();
+    let root_with = |checker: u32| {
+        let attestation = transaction(extra(&chain, candidate, checker, &vrf, CORE_0));
+        chain.try_extrinsics(chain.inherent(), vec![attestation]).unwrap().1.state.root()
+    };
+    let checkers = outsiders(&chain, candidate);
+    assert_ne!(root_with(checkers[0]), root_with(checkers[1]));
+}
+
+#[test]
+fn nothing_is_accepted_of_a_session_whose_validators_are_gone() {
+    let mut chain = Chain::with(7, |genesis| genesis.configuration.acceptance_period = 1_000);
+    chain.skip(1);
+    let candidate = chain.include(ONE, CORE_0);
+    chain.skip_to(78);
+    assert!(chain.state.approval_status(0, candidate).is_some());
+    chain.skip_to(79);
+    assert!(chain.state.approval_status(0, candidate).is_none());
+    assert_eq!(chain.state.accepting().count(), 0);
+}

@@ -137,6 +137,10 @@ fn check_step(before: &Chain, after: &Chain, executed: &Executed) {
     assert_eq!(pending(after), occupied);
     assert_eq!(after.state.number(), before.state.number() + 1);
     assert_eq!(after.state.root(), after.header.state_root);
+    // The proof builds the trie anew: what the state remembers of its parent has changed no root.
+    let head = primitives::well_known_keys::para_head(ONE);
+    let proof = after.state.state_proof(std::slice::from_ref(&head));
+    assert_eq!(proof.read(after.state.root(), &head), Ok(after.state.storage().get(&head).cloned()));
 }
 
 proptest! {

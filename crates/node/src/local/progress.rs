@@ -122,7 +122,9 @@ pub struct ParaCount {
     pub backed: u64,
     /// Candidates included.
     pub included: u64,
-    /// Candidates that timed out.
+    /// Candidates that were not available in time.
+    pub timed_out: u64,
+    /// Blocks in which no candidate of the para was backed.
     pub skipped: u64,
 }
 
@@ -162,7 +164,12 @@ impl Progress {
         }
     }
 
-    /// A block was imported, with what it did to candidates. Unknown parents are passed over.
+    /// Whether a block is counted.
+    pub fn knows(&self, hash: &Hash) -> bool {
+        self.blocks.contains_key(hash)
+    }
+
+    /// A block was imported, with what it did to candidates. Counts begin anew on a parent that is not known.
     pub fn import(
         &mut self,
         hash: Hash,
@@ -171,8 +178,11 @@ impl Progress {
         is_best: bool,
         events: &[CandidateEvent],
     ) -> Vec<ProgressEvent> {
-        let Some(parent) = self.blocks.get(&header.parent_hash) else { return Vec::new() };
-        let mut counts = parent.counts.clone();
+        let mut counts = match self.blocks.get(&header.parent_hash) {
+            Some(parent) => parent.counts.clone(),
+            None => self.paras.keys().map(|para| (*para, ParaCount::default())).collect(),
+        };
+        counts.values_mut().for_each(|count| count.skipped += 1);
         let number = header.number;
         let is_fork = self.blocks.values().any(|block| block.number == number);
         self.imported += 1;
@@ -190,6 +200,7 @@ impl Progress {
             shown.push(match event {
                 CandidateEvent::Backed(..) => {
                     count.backed += 1;
+                    count.skipped = count.skipped.saturating_sub(1);
                     ProgressEvent::Backed { para, candidate, number }
                 }
                 CandidateEvent::Included(..) => {
@@ -203,7 +214,7 @@ impl Progress {
                     ProgressEvent::Included { para, candidate, number }
                 }
                 CandidateEvent::TimedOut(..) => {
-                    count.skipped += 1;
+                    count.timed_out += 1;
                     ProgressEvent::TimedOut { para, candidate, number }
                 }
             });
@@ -291,6 +302,29 @@ pub(super) fn stuck_step(before: &MessageCounts, after: &MessageCounts, backed_s
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn header(parent: Hash, number: u32) -> Header {
+        Header { parent_hash: parent, number, state_root: Hash::ZERO, extrinsics_root: Hash::ZERO, digest: Vec::new() }
+    }
+
+    #[test]
+    fn forks_are_counted_and_the_best_one_is_shown() {
+        let hash = |byte| Hash::from([byte; 32]);
+        let mut progress = Progress::new(hash(0), 0, None, [ParaId(7)]);
+        progress.import(hash(1), &header(hash(0), 1), Some(10), true, &[]);
+        progress.import(hash(2), &header(hash(0), 1), Some(11), false, &[]);
+        assert_eq!((progress.best_number(), progress.blocks_and_forks()), (1, (2, 1)));
+        assert!(progress.knows(&hash(2)) && !progress.knows(&hash(3)));
+    }
+
+    #[test]
+    fn a_block_on_an_unknown_parent_is_counted_from_nothing() {
+        let hash = |byte| Hash::from([byte; 32]);
+        let mut progress = Progress::new(hash(0), 0, None, [ParaId(7)]);
+        progress.import(hash(5), &header(hash(4), 5), Some(10), true, &[]);
+        assert_eq!(progress.best_number(), 5);
+        assert_eq!(progress.counts()[&ParaId(7)], ParaCount { skipped: 1, ..ParaCount::default() });
+    }
 
     #[test]
     fn the_first_step_that_stands_still_is_named() {

@@ -8,7 +8,7 @@ use deterministic::Environment;
 use network::{Libp2pConfig, Libp2pNetwork, MemoryConfig, MemoryHub};
 use overseer::Feed;
 use overseer::port::EdgeSnapshot;
-use ports::{Address, ChainEvent, Network, PeerId, RuntimeClient, RuntimeError, ValidationBackend};
+use ports::{Address, ChainEvent, ImportedBlock, Network, PeerId, RuntimeClient, RuntimeError, ValidationBackend};
 use primitives::{Header, blake2_256};
 use store::Store;
 use validation_executor::{WorkerPool, WorkerPoolConfig};
@@ -21,6 +21,8 @@ use crate::node::{Ground, Node, NodeError};
 /// The file that marks a directory as a local network's.
 const BASE_PATH_MARK: &str = "parahost-dev";
 
+/// Blocks that are looked up behind one that was announced.
+const MISSED_BLOCKS_MAX: usize = 4096;
 /// How often counters are compared to see what stands still.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -199,7 +201,7 @@ impl LocalNetwork {
     }
 
     fn stuck_since(&self, then: &MessageCounts) -> &'static str {
-        let pending = self.progress.counts().values().any(|count| count.backed > count.included + count.skipped);
+        let pending = self.progress.counts().values().any(|count| count.backed > count.included + count.timed_out);
         stuck_step(then, &message_counts(&self.edges()), pending).describe()
     }
 
@@ -219,14 +221,47 @@ impl LocalNetwork {
                 return Ok(Vec::new());
             }
         };
-        Ok(match event {
-            ChainEvent::Imported(block) => {
-                let events = client.candidate_events(block.hash).await?;
-                let slot = slot_of(&block.header);
-                self.progress.import(block.hash, &block.header, slot, block.is_best, &events)
+        match event {
+            ChainEvent::Imported(block) => self.import(client, block).await,
+            ChainEvent::Finalized { number, .. } => Ok(vec![self.progress.finalize(number)]),
+        }
+    }
+
+    /// Counts a block, and first those between it and the nearest block that is counted: blocks that were imported
+    /// before anybody watched, or while the feed lagged.
+    async fn import(
+        &mut self,
+        client: &dyn RuntimeClient,
+        block: ImportedBlock,
+    ) -> Result<Vec<ProgressEvent>, LocalNetworkError> {
+        if self.progress.knows(&block.hash) {
+            return Ok(Vec::new());
+        }
+        let mut path = vec![(block.hash, block.header)];
+        while let Some((_, youngest)) = path.last() {
+            let parent = youngest.parent_hash;
+            if self.progress.knows(&parent) || path.len() > MISSED_BLOCKS_MAX {
+                break;
             }
-            ChainEvent::Finalized { number, .. } => vec![self.progress.finalize(number)],
-        })
+            match client.header(parent).await {
+                Ok(header) => path.push((parent, header)),
+                Err(RuntimeError::UnknownBlock(_) | RuntimeError::Pruned(_)) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut shown = Vec::new();
+        while let Some((hash, header)) = path.pop() {
+            let is_best = block.is_best && path.is_empty();
+            match client.candidate_events(hash).await {
+                Ok(events) => shown.extend(self.progress.import(hash, &header, slot_of(&header), is_best, &events)),
+                // What was pruned meanwhile cannot be counted; what comes after it can.
+                Err(RuntimeError::UnknownBlock(_) | RuntimeError::Pruned(_)) => {
+                    shown.extend(self.progress.import(hash, &header, slot_of(&header), is_best, &[]));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(shown)
     }
 
     fn check_nodes(&self) -> Result<(), LocalNetworkError> {

@@ -12,7 +12,7 @@ pub struct ParaSummary {
     pub para: u32,
     /// Candidates included on the best fork.
     pub included: u64,
-    /// Candidates backed there that were not available in time.
+    /// Blocks of that fork in which no candidate of the para was backed.
     pub skipped: u64,
 }
 

@@ -76,3 +76,29 @@ fn every_slot_is_filled_in_the_order_of_the_table() {
         ]
     );
 }
+
+/// A line per sender and kind: `sender (loop) kind: Message → consumer, …`.
+fn rendered() -> String {
+    let mut lines: std::collections::BTreeMap<(usize, &'static str, String), (&'static str, Vec<String>)> =
+        std::collections::BTreeMap::new();
+    let topology = node::topology().expect("the default wiring builds");
+    let order = |name: &str| topology.slots.iter().position(|slot| *slot == name).unwrap_or(topology.slots.len());
+    for edge in &topology.edges {
+        let key = (order(edge.from), edge.origin_name(), edge.kind());
+        let entry = lines.entry(key).or_insert_with(|| (edge.from, Vec::new()));
+        entry.1.push(format!("`{}` → {}", edge.declared.message, edge.declared.to));
+    }
+    let line = |((_, origin, kind), (from, messages)): (&(usize, &str, String), &(&str, Vec<String>))| {
+        format!("- {from}, {origin}, *{kind}*: {}\n", messages.join(", "))
+    };
+    lines.iter().map(line).collect()
+}
+
+#[test]
+fn architecture_names_every_edge_with_its_kind() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ARCHITECTURE.md");
+    let page = std::fs::read_to_string(path).expect("the page is part of the repository");
+    let listed = page.split("<!-- edges -->\n").nth(1).and_then(|rest| rest.split("<!-- /edges -->").next());
+    let rendered = rendered();
+    assert_eq!(listed, Some(rendered.as_str()), "ARCHITECTURE.md between its edge marks should be:\n{rendered}");
+}

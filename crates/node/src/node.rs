@@ -1,6 +1,6 @@
 //! One node: opened, started, ended in order.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use availability_store::StoreConfig;
@@ -96,6 +96,8 @@ pub struct Node {
     chain: Arc<RelayChain>,
     network: Arc<dyn Network>,
     ended: watch::Receiver<Option<Arc<ExitReport>>>,
+    /// Why the heartbeat ended before the node was told to.
+    heart_failure: Arc<OnceLock<String>>,
 }
 
 impl Node {
@@ -175,6 +177,8 @@ impl Node {
             }),
         );
         let (heart, mut until) = (handle.clone(), ended.clone());
+        let heart_failure = Arc::new(OnceLock::new());
+        let failed = heart_failure.clone();
         environment.spawner.spawn(
             "heartbeat",
             Box::pin(async move {
@@ -182,15 +186,18 @@ impl Node {
                     biased;
                     _ = until.wait_for(Option::is_some) => {}
                     result = heartbeat::follow(client, heart.clone()) => {
-                        if let Err(error) = result {
-                            tracing::error!(%error, "the heartbeat ended: the chain does not answer");
-                            heart.stop();
-                        }
+                        let cause = match result {
+                            Ok(()) => "the chain tells no events any more".to_owned(),
+                            Err(error) => error.to_string(),
+                        };
+                        tracing::error!(%cause, "the heartbeat ended, and with it the node");
+                        let _ = failed.set(cause);
+                        heart.stop();
                     }
                 }
             }),
         );
-        Ok(Self { name, handle, chain, network, ended })
+        Ok(Self { name, handle, chain, network, ended, heart_failure })
     }
 
     /// Its name.
@@ -218,9 +225,11 @@ impl Node {
         &self.network
     }
 
-    /// How the overseer ended, if it has.
-    pub fn exit_report(&self) -> Option<Arc<ExitReport>> {
-        self.ended.borrow().clone()
+    /// Why the node ended by itself, if it has.
+    pub fn end_cause(&self) -> Option<String> {
+        let report = self.ended.borrow().clone()?;
+        let heart = self.heart_failure.get().map(|cause| format!("heartbeat: {cause}"));
+        Some(heart.unwrap_or_else(|| report.cause.to_string()))
     }
 
     /// Stops subsystems, then the chain; returns how the overseer ended.

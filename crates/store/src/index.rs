@@ -101,7 +101,8 @@ fn storage_error(operation: &'static str, name: &str, error: sled::Error) -> Sto
     let key = name.to_string();
     match error {
         sled::Error::Io(source) => StorageError::Io { operation, key, source },
-        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) => {
+        // Unsupported: what sled says of a configuration file that is not its own.
+        sled::Error::Corruption { .. } | sled::Error::ReportableBug(_) | sled::Error::Unsupported(_) => {
             StorageError::Corrupt { key, reason: error.to_string() }
         }
         other => StorageError::Io { operation, key, source: io::Error::other(other) },

@@ -75,7 +75,7 @@ impl Store {
     pub fn open(base_path: &Path, compute: Arc<dyn Compute>) -> Result<Self, OpenError> {
         let disk = Arc::new(FileDisk::open(base_path, MARK)?);
         // Under the directory's lock, so that no second process touches it.
-        let index = Arc::new(SledIndex::open(&base_path.join(INDEX))?);
+        let index = Arc::new(open_index(&base_path.join(INDEX))?);
         Ok(Self::over(disk, index, compute)?)
     }
 
@@ -104,6 +104,22 @@ impl Store {
     }
 }
 
+/// Opens the index. A damaged one is moved aside and begun anew: what it held is rebuilt from journals and values.
+fn open_index(path: &Path) -> Result<SledIndex, StorageError> {
+    let damaged = match SledIndex::open(path) {
+        Err(error @ StorageError::Corrupt { .. }) => error,
+        other => return other,
+    };
+    let aside = path.with_extension("damaged");
+    tracing::warn!(error = %damaged, aside = %aside.display(), "the index is damaged; it is moved aside and rebuilt");
+    let failed = |source| StorageError::Io { operation: "moving aside", key: path.display().to_string(), source };
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(failed)?;
+    }
+    std::fs::rename(path, &aside).map_err(failed)?;
+    SledIndex::open(path)
+}
+
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("values", &self.values).finish_non_exhaustive()
@@ -116,6 +132,25 @@ mod tests {
     use bytes::Bytes;
     use deterministic::{Journal, Simulation};
     use ports::{BlobStore, IndexBatch};
+
+    #[test]
+    fn a_damaged_index_is_moved_aside() {
+        let base = tempfile::tempdir().expect("a directory");
+        let path = base.path().join("index");
+        drop(SledIndex::open(&path).expect("a new index"));
+        for entry in std::fs::read_dir(&path).expect("the index is a directory") {
+            let file = entry.expect("a readable entry").path();
+            if file.is_file() {
+                let length = std::fs::metadata(&file).expect("a readable entry").len() as usize;
+                std::fs::write(&file, vec![0xaa; length]).expect("the file can be damaged");
+            }
+        }
+        let damaged = SledIndex::open(&path).map(drop);
+        assert!(matches!(damaged, Err(StorageError::Corrupt { .. })), "{damaged:?}");
+        let index = open_index(&path).expect("begun anew");
+        assert_eq!(index.get(b"anything").expect("readable"), None);
+        assert!(base.path().join("index.damaged").exists());
+    }
 
     #[test]
     fn base_path_is_locked_and_keeps_everything() {

@@ -266,8 +266,8 @@ impl LocalNetwork {
 
     fn check_nodes(&self) -> Result<(), LocalNetworkError> {
         for node in &self.nodes {
-            if let Some(report) = node.exit_report() {
-                let (node, cause) = (node.name().to_owned(), report.cause.to_string());
+            if let Some(cause) = node.end_cause() {
+                let node = node.name().to_owned();
                 return Err(LocalNetworkError::NodeEnded { node, cause });
             }
         }

@@ -20,7 +20,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 /// included (exit code 0), or when nothing moves for a minute (exit code 1, with the step that is stuck).
 #[derive(Debug, Args)]
 pub(crate) struct DevArguments {
-    /// Validators, 1 to 100
+    /// Validators, 1 to 100; two processors carry about 20 with slots of the default length
     #[arg(long, default_value_t = LocalConfig::default().validators)]
     validators: u32,
     /// Parachains, no more than validators

@@ -1,5 +1,7 @@
 //! Peers that send wrong bytes.
 
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +13,7 @@ use network::{Intercepted, InterceptedKind, Verdict};
 use node::local::{FIRST_PARA, LocalConfig, SimulatedNetwork};
 use overseer::port::Tapped;
 use ports::ProtocolId;
-use primitives::{CandidateEvent, ParaId};
+use primitives::{CandidateHash, CoreState, Hash, ParaId};
 use whole_node_tests::{events, included, small, started};
 
 /// Flips the last byte: of a chunk's answer that is its proof, of a PoV's its content.
@@ -74,15 +76,44 @@ fn a_pov_that_does_not_hash_to_its_commitment_is_refused() {
     assert_eq!(events(&network, 1), [], "a candidate was backed on a false PoV");
 }
 
+/// Candidates that were pending availability at the parent of two blocks that stand side by side.
+fn pending_at_forks(network: &SimulatedNetwork) -> BTreeSet<CandidateHash> {
+    let client = network.node(0).client();
+    let look = async {
+        let mut children: BTreeMap<Hash, BTreeSet<Hash>> = BTreeMap::new();
+        for leaf in client.leaves().await.expect("the chain answers") {
+            let mut at = leaf.hash;
+            while let Ok(header) = client.header(at).await
+                && header.number > 0
+                && children.entry(header.parent_hash).or_default().insert(at)
+            {
+                at = header.parent_hash;
+            }
+        }
+        let mut pending = BTreeSet::new();
+        for (parent, _) in children.iter().filter(|(_, siblings)| siblings.len() > 1) {
+            let cores = client.availability_cores(*parent).await.expect("the parent is known");
+            pending.extend(cores.iter().filter_map(|core| match core {
+                CoreState::Occupied(core) => Some(core.candidate_hash),
+                _ => None,
+            }));
+        }
+        pending
+    };
+    network.wait(look).expect("answers come at once")
+}
+
 #[test]
 fn a_fork_in_the_middle_of_availability_is_survived() {
     let network = started(33, LocalConfig { parachains: 1, fork_probability: 0.9, ..small() });
-    let para = ParaId(FIRST_PARA);
-    let forked_while_pending = |network: &SimulatedNetwork| {
-        let status = network.node(0).chain().status();
-        let backed = events(network, 0).iter().any(|event| matches!(event, CandidateEvent::Backed(..)));
-        status.forks > 0 && backed && included(network, 0, para).len() >= 3
+    let (para, seen) = (ParaId(FIRST_PARA), RefCell::new(BTreeSet::new()));
+    let survived = |network: &SimulatedNetwork| {
+        seen.borrow_mut().extend(pending_at_forks(network));
+        let included = included(network, 0, para);
+        included.len() >= 3 && included.iter().any(|candidate| seen.borrow().contains(candidate))
     };
-    assert!(network.run_slots_until(60, forked_while_pending).expect("the simulation runs"), "forks stopped inclusion");
+    let done = network.run_slots_until(60, survived).expect("the simulation runs");
+    assert!(!seen.borrow().is_empty(), "the chain never forked while a candidate was pending availability");
+    assert!(done, "no candidate that was pending at a fork was included");
     whole_node_tests::assert_agreement(&network);
 }

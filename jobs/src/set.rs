@@ -83,7 +83,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
     ) -> impl Future<Output = ()> + Send + 'static {
         let (environment, ended) = (self.environment.clone(), self.ended.clone());
         async move {
-            // A block of its own, so that what the task holds is dropped within reach of `catch_unwind` as well.
+            #[allow(clippy::redundant_async_block, reason = "what the task holds is dropped within `catch_unwind` too")]
             let task = AssertUnwindSafe(async move { task.await }).catch_unwind();
             let finished = match until {
                 Some(until) => {
@@ -244,8 +244,7 @@ impl<K, T> Drop for Jobs<K, T> {
         // Without its scope no nest starts anything any more.
         let scopes = {
             let mut table = self.shared.table();
-            // Not `mem::take`, which asks for an order of the keys.
-            std::mem::replace(&mut table.scopes, BTreeMap::new())
+            std::mem::take(&mut table.scopes)
         };
         scopes.values().flat_map(|scope| scope.tasks.values()).for_each(AbortHandle::abort);
     }

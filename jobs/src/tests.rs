@@ -263,10 +263,12 @@ fn a_panic_is_named_with_its_scope_and_siblings_live_on() {
         bench.start(1, 1, 5);
         bench.jobs.spawn(&1, "told", async { panic!("no such candidate: {}", 3) }).unwrap();
         bench.jobs.spawn(&1, "mute", async { std::panic::panic_any(3_u8) }).unwrap();
-        let exploding = async {
-            let _explosive = Explosive;
-            1
-        };
+        // Dropped with the future, after its last poll.
+        let explosive = Explosive;
+        let exploding = std::future::poll_fn(move |_| {
+            let _held = &explosive;
+            std::task::Poll::Ready(1)
+        });
         bench.jobs.spawn(&1, "holding", exploding).unwrap();
         let mut ends = BTreeMap::new();
         for _ in 0..4 {

@@ -33,8 +33,6 @@ enum Timing {
 pub struct Inbound<T: Send, V: View> {
     reader: Reader<T>,
     cursor: Cursor<V>,
-    /// A message taken out, but not delivered because a signal has appeared.
-    held: Option<T>,
     deliveries: u32,
     sleeps: u32,
     /// Since the last timed message.
@@ -47,7 +45,7 @@ pub struct Inbound<T: Send, V: View> {
 impl<T: Send, V: View> Inbound<T, V> {
     /// From a mailbox and a log.
     pub fn new(reader: Reader<T>, cursor: Cursor<V>) -> Self {
-        Self { reader, cursor, held: None, deliveries: 0, sleeps: 0, slept: false, timing: Timing::Off, handling: None }
+        Self { reader, cursor, deliveries: 0, sleeps: 0, slept: false, timing: Timing::Off, handling: None }
     }
 
     /// The place in the log.
@@ -64,7 +62,7 @@ impl<T: Send, V: View> Inbound<T, V> {
     /// The next thing. Nothing is taken before it is returned, so the caller may stop polling at any time.
     ///
     /// A message is taken out first and the log looked at *after* that: whatever the message's sender had seen is
-    /// visible by then. If there is a signal it goes first and the message is held until the log is read out.
+    /// visible by then. If there is a signal it goes first, and the message stays prepared until the log is read out.
     #[inline]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming<T, V::Update>> {
         if self.handling.is_some() || matches!(self.timing, Timing::IdleSince(_)) {
@@ -75,43 +73,37 @@ impl<T: Send, V: View> Inbound<T, V> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        loop {
-            let message = match self.held.take() {
-                Some(message) => Some(message),
-                None => match self.reader.pop() {
-                    Some(taken) => {
-                        if taken.stamp != 0 {
-                            self.time_message(taken.edge, taken.stamp);
-                        }
-                        Some(taken.value)
-                    }
-                    None => None,
-                },
-            };
-            if self.cursor.is_behind() {
-                self.held = message;
-                match self.cursor.next() {
-                    Next::Update(update) => return self.ready(Incoming::Signal(update)),
-                    Next::Concluded => return self.ready(Incoming::Conclude),
-                    Next::Nothing => continue,
-                }
-            }
-            if let Some(message) = message {
-                return self.ready(Incoming::Message(message));
-            }
-            // A signal published after the look above finds the waker that is left here, or is seen by the second look.
-            if self.reader.sleep(cx.waker()) && !self.cursor.is_behind() {
-                self.deliveries = 0;
-                self.time_sleep();
-                return Poll::Pending;
-            }
+        if self.cursor.is_behind() {
+            return self.signal();
         }
+        if !self.reader.prepare(Some(cx.waker())) {
+            // A signal published after the look above finds the waker that is left now, or is seen here.
+            if self.cursor.is_behind() {
+                return self.signal();
+            }
+            self.deliveries = 0;
+            self.time_sleep();
+            return Poll::Pending;
+        }
+        // The look that the order rests on: the message is ours by now, so whatever its sender had seen is visible.
+        if self.cursor.is_behind() {
+            return self.signal();
+        }
+        let Some(taken) = self.reader.take() else { return Poll::Pending };
+        if taken.stamp != 0 {
+            self.time_message(taken.edge, taken.stamp);
+        }
+        self.deliveries += 1;
+        Poll::Ready(Incoming::Message(taken.value))
     }
 
-    #[inline]
-    fn ready(&mut self, incoming: Incoming<T, V::Update>) -> Poll<Incoming<T, V::Update>> {
+    fn signal(&mut self) -> Poll<Incoming<T, V::Update>> {
         self.deliveries += 1;
-        Poll::Ready(incoming)
+        Poll::Ready(match self.cursor.take_next() {
+            Next::Update(update) => Incoming::Signal(update),
+            // Nothing is left but the end: this is called by who saw that there is something.
+            Next::Concluded | Next::Nothing => Incoming::Conclude,
+        })
     }
 
     #[cold]

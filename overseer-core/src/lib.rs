@@ -11,7 +11,7 @@
 //! reader sleeps only while nothing is there for it. Waiting senders are served first come, first served; one that is
 //! dropped has put nothing in and passes on what it was granted. What is refused is handed back.
 //!
-//! **Limits**: [`MailboxLimits`]; [`SIGNAL_LOG_MAX`]; [`mailbox::BATCH_MAX`].
+//! **Limits**: [`MailboxLimits`]; [`SIGNAL_LOG_MAX`]; [`reader::RELEASE_EVERY`].
 
 #![forbid(unsafe_code)]
 

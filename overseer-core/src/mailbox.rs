@@ -1,7 +1,7 @@
 //! The mailbox: bounded in messages and bytes, two lanes, one reader, one waker.
 //!
-//! One short mutex around two deques. The reader takes out up to [`BATCH_MAX`] messages per lock and counts them
-//! against the limit until it has used them. A waiting sender holds a ticket: tickets are granted in order, and one is
+//! One short mutex around two deques. The reader takes out all that is queued under one lock, by exchanging it for
+//! an empty queue, and counts it against the limit until it has used it. A waiting sender holds a ticket: tickets are granted in order, and one is
 //! granted exactly when it stands no longer in the queue of waiters, so that waiting allocates nothing of its own.
 
 use std::collections::VecDeque;
@@ -12,8 +12,6 @@ use crate::meter::{Meter, NanosClock};
 use crate::signal::Wakeable;
 use crate::sync::{Apart, AtomicBool, Mutex, Ordering, lock};
 
-/// Messages that the reader takes out per lock.
-pub const BATCH_MAX: usize = 64;
 /// Of how many messages one is timed.
 pub const SAMPLE_EVERY: u64 = 64;
 
@@ -107,12 +105,11 @@ pub(crate) struct Item<T> {
     pub(crate) stamp: u64,
 }
 
-/// A message to be put in, with its cost.
-pub(crate) struct Parcel<T> {
-    pub(crate) value: T,
-    pub(crate) bytes: u32,
-    pub(crate) edge: EdgeId,
-    pub(crate) lane: Lane,
+impl<T> Item<T> {
+    #[inline]
+    pub(crate) fn new(value: T, bytes: u32, edge: EdgeId, place: u16) -> Self {
+        Self { value, bytes, edge, place, stamp: 0 }
+    }
 }
 
 struct Waiter {
@@ -244,12 +241,12 @@ impl<T: Send> Mailbox<T> {
 
     /// Puts an item in and returns the reader to wake, if it sleeps.
     #[inline]
-    fn push(&self, state: &mut State<T>, parcel: Parcel<T>, place: u16) -> Option<Waker> {
-        let Parcel { value, bytes, edge, lane } = parcel;
-        state.edges[usize::from(edge.0)].sent += 1;
+    pub(crate) fn push(&self, state: &mut State<T>, lane: Lane, mut item: Item<T>) -> Option<Waker> {
+        state.edges[usize::from(item.edge.0)].sent += 1;
         state.pushed += 1;
-        let stamp = if state.pushed % SAMPLE_EVERY == 1 { self.meter.now() } else { 0 };
-        let item = Item { value, bytes, edge, place, stamp };
+        if state.pushed % SAMPLE_EVERY == 1 {
+            item.stamp = self.meter.now();
+        }
         match lane {
             Lane::Normal => state.normal.push_back(item),
             Lane::High => {
@@ -271,23 +268,17 @@ impl<T: Send> Mailbox<T> {
             Ok(bytes) => bytes,
             Err(reason) => return Err((value, reason)),
         };
-        let parcel = Parcel { value, bytes, edge, lane };
-        self.try_parcel(parcel).map_err(|(parcel, reason)| (parcel.value, reason))
-    }
-
-    #[inline]
-    pub(crate) fn try_parcel(&self, parcel: Parcel<T>) -> Result<(), (Parcel<T>, RefusedReason)> {
         let waker = {
             let mut state = lock(&self.state);
             if state.closed {
-                return Err((parcel, RefusedReason::Closed));
+                return Err((value, RefusedReason::Closed));
             }
-            if !state.waiters.is_empty() || !state.fits(self.limits, parcel.bytes) {
-                return Err((parcel, RefusedReason::Full));
+            if !state.waiters.is_empty() || !state.fits(self.limits, bytes) {
+                return Err((value, RefusedReason::Full));
             }
             state.used += 1;
-            state.used_bytes += parcel.bytes as usize;
-            self.push(&mut state, parcel, 0)
+            state.used_bytes += bytes as usize;
+            self.push(&mut state, lane, Item::new(value, bytes, edge, 0))
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -361,7 +352,7 @@ impl<T: Send> Mailbox<T> {
             return Err((value, over));
         };
         state.extra[index].1 += 1;
-        let waker = self.push(&mut state, Parcel { value, bytes, edge, lane }, place);
+        let waker = self.push(&mut state, lane, Item::new(value, bytes, edge, place));
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -451,11 +442,6 @@ impl<T: Send> Mailbox<T> {
                 Ok(true)
             }
         }
-    }
-
-    /// Puts in a message whose place was taken before.
-    pub(crate) fn push_into_place(&self, state: &mut State<T>, parcel: Parcel<T>) -> Option<Waker> {
-        self.push(state, parcel, 0)
     }
 
     pub(crate) fn is_closed(state: &State<T>) -> bool {

@@ -4,11 +4,18 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::mailbox::{BATCH_MAX, EdgeId, Item, Mailbox, wake_all};
+use crate::mailbox::{EdgeId, Item, Mailbox, wake_all};
 use crate::sync::{Ordering, lock};
 
 /// High-lane deliveries after which one normal message is delivered.
 pub const HIGH_BURST_MAX: u32 = 16;
+
+/// Messages after which their places are given back, while there is more to deliver.
+pub const RELEASE_EVERY: usize = 64;
+/// Places of memory that an idle queue may keep for ever.
+const KEPT_CAPACITY: usize = 64;
+/// Sleeps in a row after which a queue that did not need more gives its memory back.
+const KEPT_SLEEPS: u32 = 16;
 
 /// A message taken out, and when it was sent if it is one of the timed.
 pub struct Taken<T> {
@@ -24,10 +31,14 @@ pub struct Taken<T> {
 pub struct Reader<T: Send> {
     mailbox: Arc<Mailbox<T>>,
     batch: VecDeque<Item<T>>,
+    /// One of the high lane, to be delivered before the batch.
+    urgent: Option<Item<T>>,
     /// Used up, not yet given back.
     spent: usize,
     spent_bytes: usize,
     high_in_a_row: u32,
+    /// Sleeps in a row in which the queues' memory was far too large.
+    oversized: u32,
     /// Senders to wake; kept for its memory.
     wakers: Vec<Waker>,
 }
@@ -35,7 +46,16 @@ pub struct Reader<T: Send> {
 impl<T: Send> Reader<T> {
     /// The reader of a mailbox: there is one.
     pub fn new(mailbox: Arc<Mailbox<T>>) -> Self {
-        Self { mailbox, batch: VecDeque::new(), spent: 0, spent_bytes: 0, high_in_a_row: 0, wakers: Vec::new() }
+        Self {
+            mailbox,
+            batch: VecDeque::new(),
+            urgent: None,
+            spent: 0,
+            spent_bytes: 0,
+            high_in_a_row: 0,
+            oversized: 0,
+            wakers: Vec::new(),
+        }
     }
 
     /// The mailbox it reads.
@@ -43,29 +63,53 @@ impl<T: Send> Reader<T> {
         &self.mailbox
     }
 
-    /// The next message, if there is one. The high lane is looked at before each, whatever was taken out before.
+    /// Takes the next message out of what is shared with the senders, to be [taken](Self::take). The high lane is
+    /// looked at each time, whatever was taken out before. `false`: there is none, and the waker was left for the next.
     #[inline]
+    pub fn prepare(&mut self, waker: Option<&Waker>) -> bool {
+        if self.urgent.is_some() {
+            return true;
+        }
+        if self.mailbox.high_waiting.0.load(Ordering::Acquire) && self.prepare_high() {
+            return true;
+        }
+        !self.batch.is_empty() || self.refill(waker)
+    }
+
+    /// The message that was prepared.
+    #[inline]
+    pub fn take(&mut self) -> Option<Taken<T>> {
+        let item = match self.urgent.take() {
+            Some(item) => item,
+            None => {
+                self.high_in_a_row = 0;
+                self.batch.pop_front()?
+            }
+        };
+        if item.place == 0 {
+            self.spent += 1;
+            self.spent_bytes += item.bytes as usize;
+            if self.spent >= RELEASE_EVERY {
+                self.release();
+            }
+        } else {
+            self.release_extra(item.place);
+        }
+        Some(Taken { value: item.value, edge: item.edge, stamp: item.stamp })
+    }
+
+    /// The next message, if there is one.
     pub fn pop(&mut self) -> Option<Taken<T>> {
-        if self.mailbox.high_waiting.0.load(Ordering::Acquire)
-            && let Some(item) = self.pop_high()
-        {
-            return Some(self.spend(item));
-        }
-        self.high_in_a_row = 0;
-        if self.batch.is_empty() {
-            self.refill();
-        }
-        let item = self.batch.pop_front()?;
-        Some(self.spend(item))
+        if self.prepare(None) { self.take() } else { None }
     }
 
     /// One from the high lane, unless it is the turn of the normal one.
-    fn pop_high(&mut self) -> Option<Item<T>> {
+    fn prepare_high(&mut self) -> bool {
         let mut state = lock(&self.mailbox.state);
         if self.high_in_a_row >= HIGH_BURST_MAX && !(self.batch.is_empty() && state.normal.is_empty()) {
-            return None;
+            return false;
         }
-        let item = state.high.pop_front();
+        self.urgent = state.high.pop_front();
         if state.high.is_empty() {
             self.mailbox.high_waiting.0.store(false, Ordering::Release);
         }
@@ -74,60 +118,65 @@ impl<T: Send> Reader<T> {
         self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
         drop(state);
         wake_all(&mut self.wakers);
-        self.high_in_a_row += u32::from(item.is_some());
-        item
+        self.high_in_a_row += u32::from(self.urgent.is_some());
+        self.urgent.is_some()
     }
 
-    #[inline]
-    fn spend(&mut self, item: Item<T>) -> Taken<T> {
-        if item.place == 0 {
-            self.spent += 1;
-            self.spent_bytes += item.bytes as usize;
-        } else if let Some((_, taken)) = lock(&self.mailbox.state).extra.get_mut(usize::from(item.place) - 1) {
-            // A budget is what is in flight, so its place is free as soon as the message is delivered.
+    /// A budget is what is in flight, so its place is free as soon as the message is delivered.
+    #[cold]
+    fn release_extra(&mut self, place: u16) {
+        if let Some((_, taken)) = lock(&self.mailbox.state).extra.get_mut(usize::from(place) - 1) {
             *taken -= 1;
         }
-        Taken { value: item.value, edge: item.edge, stamp: item.stamp }
     }
 
-    /// Gives back what was used and takes the next batch.
-    fn refill(&mut self) {
-        {
-            let mut state = lock(&self.mailbox.state);
-            let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
-            self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
-            if state.normal.len() <= BATCH_MAX {
-                // The usual case: no message is moved under the lock, the two queues change places.
-                std::mem::swap(&mut state.normal, &mut self.batch);
-            } else {
-                self.batch.extend(state.normal.drain(..BATCH_MAX));
-            }
-        }
+    /// Gives back what was used, while there is more in the batch.
+    fn release(&mut self) {
+        let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
+        self.mailbox.release(&mut lock(&self.mailbox.state), spent, spent_bytes, &mut self.wakers);
         wake_all(&mut self.wakers);
     }
 
-    /// Leaves the waker, unless there is something to read already. Call when [`pop`](Self::pop) found nothing.
-    pub fn sleep(&mut self, waker: &Waker) -> bool {
+    /// Gives back what was used and takes all that is queued: no message is moved under the lock, the two queues change
+    /// places. If nothing is queued the waker is left under the same lock.
+    fn refill(&mut self, waker: Option<&Waker>) -> bool {
+        let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
         let mut state = lock(&self.mailbox.state);
-        if !state.normal.is_empty() || !state.high.is_empty() {
-            return false;
-        }
-        match &mut state.reader {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-        // An idle queue holds no memory of its last flood.
-        if state.normal.capacity() > BATCH_MAX {
-            state.normal = VecDeque::new();
-        }
-        if state.high.capacity() > BATCH_MAX {
-            state.high = VecDeque::new();
-        }
+        self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
+        let found = if !state.normal.is_empty() {
+            std::mem::swap(&mut state.normal, &mut self.batch);
+            true
+        } else if !state.high.is_empty() {
+            // Put in after the flag was looked at.
+            self.urgent = state.high.pop_front();
+            self.high_in_a_row = 1;
+            if state.high.is_empty() {
+                self.mailbox.high_waiting.0.store(false, Ordering::Release);
+            }
+            true
+        } else {
+            match (&mut state.reader, waker) {
+                (Some(known), Some(waker)) => known.clone_from(waker),
+                (none, Some(waker)) => *none = Some(waker.clone()),
+                (_, None) => {}
+            }
+            let largest = state.normal.capacity().max(self.batch.capacity());
+            if largest > KEPT_CAPACITY {
+                self.oversized += 1;
+                if self.oversized >= KEPT_SLEEPS {
+                    self.oversized = 0;
+                    (state.normal, self.batch) = (VecDeque::new(), VecDeque::new());
+                    state.high = VecDeque::new();
+                }
+            }
+            false
+        };
         drop(state);
-        if self.batch.capacity() > BATCH_MAX {
-            self.batch = VecDeque::new();
+        if found && self.batch.len() > KEPT_CAPACITY {
+            self.oversized = 0;
         }
-        true
+        wake_all(&mut self.wakers);
+        found
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::mailbox::{EdgeId, Lane, Mailbox, Parcel, RefusedReason};
+use crate::mailbox::{EdgeId, Item, Lane, Mailbox, RefusedReason};
 use crate::sync::lock;
 
 /// A send that waits while the mailbox is full. Nothing happens before the first poll.
@@ -15,7 +15,8 @@ use crate::sync::lock;
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Sending<T: Send, B: Deref<Target = Mailbox<T>>> {
     mailbox: B,
-    parcel: Option<Parcel<T>>,
+    item: Option<Item<T>>,
+    lane: Lane,
     /// The true size, while it is not known to fit.
     bytes: usize,
     ticket: Option<u64>,
@@ -25,7 +26,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Sending<T, B> {
     /// A send of a message that counts as so many bytes.
     #[inline]
     pub fn new(mailbox: B, edge: EdgeId, value: T, bytes: usize, lane: Lane) -> Self {
-        Self { mailbox, parcel: Some(Parcel { value, bytes: 0, edge, lane }), bytes, ticket: None }
+        Self { mailbox, item: Some(Item::new(value, 0, edge, 0)), lane, bytes, ticket: None }
     }
 }
 
@@ -39,26 +40,29 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let mailbox = &*this.mailbox;
-        let Some(mut parcel) = this.parcel.take() else { return Poll::Pending };
-        parcel.bytes = match mailbox.cost(this.bytes) {
-            Ok(bytes) => bytes,
-            Err(reason) => return Poll::Ready(Err((parcel.value, reason))),
-        };
-        let mut state = lock(&mailbox.state);
-        match mailbox.poll_place(&mut state, &mut this.ticket, (parcel.bytes, parcel.edge), cx.waker()) {
-            Ok(true) => {
-                let waker = mailbox.push_into_place(&mut state, parcel);
-                drop(state);
-                if let Some(waker) = waker {
-                    waker.wake();
+        let Some(item) = &mut this.item else { return Poll::Pending };
+        let refused = match mailbox.cost(this.bytes) {
+            Err(reason) => reason,
+            Ok(bytes) => {
+                item.bytes = bytes;
+                let mut state = lock(&mailbox.state);
+                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge), cx.waker()) {
+                    Ok(false) => return Poll::Pending,
+                    Ok(true) => {
+                        let waker = this.item.take().and_then(|item| mailbox.push(&mut state, this.lane, item));
+                        drop(state);
+                        if let Some(waker) = waker {
+                            waker.wake();
+                        }
+                        return Poll::Ready(Ok(()));
+                    }
+                    Err(reason) => reason,
                 }
-                Poll::Ready(Ok(()))
             }
-            Ok(false) => {
-                this.parcel = Some(parcel);
-                Poll::Pending
-            }
-            Err(reason) => Poll::Ready(Err((parcel.value, reason))),
+        };
+        match this.item.take() {
+            Some(item) => Poll::Ready(Err((item.value, refused))),
+            None => Poll::Pending,
         }
     }
 }
@@ -66,8 +70,8 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
 impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Sending<T, B> {
     #[inline]
     fn drop(&mut self) {
-        if let (Some(ticket), Some(parcel)) = (self.ticket, &self.parcel) {
-            self.mailbox.cancel(ticket, parcel.bytes);
+        if let (Some(ticket), Some(item)) = (self.ticket, &self.item) {
+            self.mailbox.cancel(ticket, item.bytes);
         }
     }
 }
@@ -137,12 +141,11 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
     /// # Errors
     /// Hands the message back if the reader is gone.
     pub fn send(mut self, value: T, lane: Lane) -> Result<(), T> {
-        let parcel = Parcel { value, bytes: self.bytes, edge: self.edge, lane };
         let mut state = lock(&self.mailbox.state);
         if Mailbox::is_closed(&state) {
-            return Err(parcel.value);
+            return Err(value);
         }
-        let waker = self.mailbox.push_into_place(&mut state, parcel);
+        let waker = self.mailbox.push(&mut state, lane, Item::new(value, self.bytes, self.edge, 0));
         drop(state);
         self.used = true;
         if let Some(waker) = waker {

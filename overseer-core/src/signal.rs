@@ -47,7 +47,7 @@ pub trait Wakeable: Send + Sync {
 }
 
 struct Entries<V: View> {
-    entries: VecDeque<Arc<V::Update>>,
+    entries: VecDeque<V::Update>,
     /// Sequence number of the first entry kept.
     first: u64,
     state: V::State,
@@ -99,7 +99,7 @@ impl<V: View> SignalLog<V> {
         let (watchers, dropped) = {
             let mut log = lock(&self.entries);
             V::apply(&mut log.state, &update);
-            log.entries.push_back(Arc::new(update));
+            log.entries.push_back(update);
             let dropped = if log.entries.len() > SIGNAL_LOG_MAX {
                 log.first += 1;
                 log.entries.pop_front()
@@ -177,17 +177,17 @@ impl<V: View> Cursor<V> {
     }
 
     /// Takes the next entry.
-    pub fn next(&mut self) -> Next<V::Update> {
+    pub fn take_next(&mut self) -> Next<V::Update> {
         let head = self.log.head.0.load(Ordering::Acquire);
         let position = self.taken / 2;
         if head / 2 > position {
             let log = lock(&self.log.entries);
             if position >= log.first && !self.restarted {
-                let update = Arc::clone(&log.entries[(position - log.first) as usize]);
+                let update = log.entries[(position - log.first) as usize].clone();
                 drop(log);
                 V::apply(&mut self.seen, &update);
                 self.advance(position + 1);
-                return Next::Update(V::Update::clone(&update));
+                return Next::Update(update);
             }
             let now = log.state.clone();
             let position = log.first + log.entries.len() as u64;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     fn take(cursor: &mut Cursor<Numbers>) -> Option<(Vec<u32>, Vec<u32>)> {
-        match cursor.next() {
+        match cursor.take_next() {
             Next::Update(update) => Some(update),
             Next::Concluded | Next::Nothing => None,
         }
@@ -275,8 +275,8 @@ mod tests {
         log.conclude();
         assert_eq!(take(&mut cursor), Some((vec![], vec![1])));
         assert_eq!(take(&mut cursor), Some((vec![1], vec![2])));
-        assert!(matches!(cursor.next(), Next::Concluded));
-        assert!(matches!(cursor.next(), Next::Nothing));
+        assert!(matches!(cursor.take_next(), Next::Concluded));
+        assert!(matches!(cursor.take_next(), Next::Nothing));
         assert!(!cursor.is_behind());
     }
 

@@ -1,4 +1,5 @@
-//! Models: every interleaving of a few steps, with a bounded number of pre-emptions. Run by `cargo xtask loom`.
+//! Models: every interleaving of a few steps, with a bounded number of pre-emptions. Run by
+//! `cargo xtask ci --only loom`.
 #![cfg(loom)]
 
 use std::future::{Future, poll_fn};
@@ -105,13 +106,8 @@ fn a_cancelled_reservation_and_an_unused_permit_pass_their_place_on() {
         });
         first.join().unwrap();
         second.join().unwrap();
-        assert!(inbound_is_empty(&mailbox));
+        assert!(mailbox.is_empty());
     });
-}
-
-/// All places are free once the reader has looked again.
-fn inbound_is_empty(mailbox: &Shared) -> bool {
-    mailbox.is_empty()
 }
 
 #[test]

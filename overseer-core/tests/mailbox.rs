@@ -221,14 +221,17 @@ fn dropping_the_reader_tells_senders_and_hands_back() {
 }
 
 #[test]
-fn an_idle_queue_holds_no_memory_of_its_last_flood() {
-    let mut it = fixture(1000);
-    for number in 0..90 {
-        it.put(number, Lane::Normal).unwrap();
+fn places_of_a_long_batch_are_given_back_on_the_way() {
+    let mut it = fixture(100);
+    (0..100).for_each(|number| it.put(number, Lane::Normal).unwrap());
+    assert_eq!(it.mailbox.used(), (100, 100));
+    for _ in 0..overseer_core::reader::RELEASE_EVERY {
+        assert_eq!(it.mailbox.used(), (100, 100));
+        assert!(it.pop().is_some());
     }
-    assert_eq!(std::iter::from_fn(|| it.pop()).count(), 90);
+    assert_eq!(it.mailbox.used(), (36, 36));
+    assert_eq!(std::iter::from_fn(|| it.pop()).count(), 36);
     assert_eq!(it.mailbox.used(), (0, 0));
-    assert!(it.reader.sleep(&noop_waker()));
 }
 
 struct Counter(AtomicUsize);
@@ -242,9 +245,65 @@ impl Wake for Counter {
 fn many_messages_for_a_sleeping_reader_are_one_wake() {
     let mut it = fixture(10);
     let counter = Arc::new(Counter(AtomicUsize::new(0)));
-    assert!(it.reader.sleep(&Waker::from(counter.clone())));
+    assert!(!it.reader.prepare(Some(&Waker::from(counter.clone()))));
     (0..5).for_each(|number| it.put(number, Lane::Normal).unwrap());
     assert_eq!(counter.0.load(Ordering::Relaxed), 1);
-    assert!(!it.reader.sleep(&Waker::from(counter)), "there is something to read");
+    assert!(it.reader.prepare(Some(&Waker::from(counter))), "there is something to read");
     assert_eq!(it.pop(), Some(0));
+}
+
+enum Beats {}
+impl overseer_core::View for Beats {
+    type Update = u64;
+    type State = u64;
+    fn apply(state: &mut u64, update: &u64) {
+        *state = *update;
+    }
+    fn catch_up(_: &u64, now: &u64) -> u64 {
+        *now
+    }
+}
+
+/// Counts how often it is asked to wake its reader; passes that on.
+struct Watched(Arc<Mailbox<u32>>, AtomicUsize);
+impl overseer_core::Wakeable for Watched {
+    fn wake(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.wake();
+    }
+}
+
+/// Wakes asked for and wakes that reached a reader, for so many signals to four subsystems.
+fn publish_to_four(signals: u64, stalled: bool) -> (usize, usize) {
+    use overseer_core::{Cursor, Inbound, SignalLog};
+    let log = Arc::new(SignalLog::<Beats>::new());
+    let woken = Arc::new(Counter(AtomicUsize::new(0)));
+    let waker = Waker::from(woken.clone());
+    let (mut inbounds, mut watched) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let it = fixture(4);
+        let wakeable = Arc::new(Watched(it.mailbox.clone(), AtomicUsize::new(0)));
+        log.add_reader(wakeable.clone());
+        watched.push(wakeable);
+        inbounds.push(Inbound::new(it.reader, Cursor::new(log.clone())));
+    }
+    let mut cx = Context::from_waker(&waker);
+    let listening = if stalled { 3 } else { 4 };
+    for signal in 0..=signals {
+        for inbound in &mut inbounds[..listening] {
+            while inbound.poll_next(&mut cx).is_ready() {}
+        }
+        if signal < signals {
+            log.publish(signal);
+        }
+    }
+    (watched.iter().map(|watched| watched.1.load(Ordering::Relaxed)).sum(), woken.0.load(Ordering::Relaxed))
+}
+
+#[test]
+fn publishing_does_the_same_with_one_subsystem_stalled() {
+    assert_eq!(publish_to_four(1_000, false), (4_000, 4_000));
+    let (asked, woken) = publish_to_four(1_000, true);
+    assert_eq!(asked, 4_000, "the stalled one is asked like any other: one short lock");
+    assert_eq!(woken, 3_000, "and nobody is woken for it");
 }

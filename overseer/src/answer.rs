@@ -9,7 +9,6 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{oneshot, watch};
 
 use crate::deadline::Deadline;
-use crate::edge::Flight;
 
 /// Why a question has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,8 +85,6 @@ pub struct Reply<T> {
     receiver: oneshot::Receiver<T>,
     message: &'static str,
     by: &'static str,
-    /// Counts it among the answers on their way.
-    flight: Option<Flight>,
     deadline: Option<Deadline>,
 }
 
@@ -95,11 +92,10 @@ impl<T> Reply<T> {
     /// A pair whose errors name the question and who owes the answer.
     pub fn channel(message: &'static str, by: &'static str) -> (Responder<T>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (Responder { sender }, Self { receiver, message, by, flight: None, deadline: None })
+        (Responder { sender }, Self { receiver, message, by, deadline: None })
     }
 
-    pub(crate) fn counted(mut self, flight: Flight, deadline: Option<Deadline>) -> Self {
-        self.flight = Some(flight);
+    pub(crate) fn until(mut self, deadline: Option<Deadline>) -> Self {
         self.deadline = deadline;
         self
     }

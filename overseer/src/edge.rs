@@ -141,20 +141,20 @@ impl Flights {
 }
 
 /// One question in flight.
-pub(crate) struct Flight {
-    edge: Arc<EdgeRecord>,
+pub(crate) struct Flight<'a> {
+    edge: &'a EdgeRecord,
     generation: usize,
 }
 
-impl Flight {
-    pub(crate) fn begin(edge: &Arc<EdgeRecord>) -> Self {
+impl<'a> Flight<'a> {
+    pub(crate) fn begin(edge: &'a EdgeRecord) -> Self {
         let generation = edge.flights.current.load(Ordering::Relaxed);
         edge.flights.counts[generation].fetch_add(1, Ordering::Relaxed);
-        Self { edge: edge.clone(), generation }
+        Self { edge, generation }
     }
 }
 
-impl Drop for Flight {
+impl Drop for Flight<'_> {
     fn drop(&mut self) {
         self.edge.flights.counts[self.generation].fetch_sub(1, Ordering::Relaxed);
     }

@@ -45,14 +45,20 @@
 //! circle of waiting sends can be built. Publishing a signal never waits for a subsystem. The overseer knows no word of
 //! any blockchain.
 //!
+//! **Slow is not dead.** [`Handle::readiness`] names who lags and who waits for whom; [`Handle::watch`] logs it. Only a
+//! slot's own policy ends or restarts anybody.
+//!
 //! **Limits.** Mailboxes: [`mailbox::MailboxLimits`]; signal log: [`signal::SIGNAL_LOG_MAX`]; shutdown:
-//! [`node::CONCLUDE_DEADLINE`].
+//! [`node::CONCLUDE_DEADLINE`]; waits and lag that are named: [`health::LONG_WAIT`], [`health::LAG_MAX`]; events kept for
+//! the exit report: [`recorder::RECORDED_EVENTS`].
 
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod coverage;
 mod deadline;
 mod edge;
+mod exit;
 pub mod health;
 pub mod mailbox;
 pub mod message;

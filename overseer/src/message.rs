@@ -23,6 +23,8 @@ pub trait Inbox: Sized + Send + 'static {
     fn merge(&mut self, newer: Self) -> Option<Self>;
     /// The name of the message inside.
     fn message_name(&self) -> &'static str;
+    /// The names of all messages that can arrive.
+    fn messages() -> &'static [&'static str];
 }
 
 /// A value that one subsystem says to another. One type per message; its consumer is part of the type.
@@ -133,6 +135,10 @@ macro_rules! inbox {
                     })*)?
                     (_, newer) => ::core::option::Option::Some(newer),
                 }
+            }
+
+            fn messages() -> &'static [&'static str] {
+                &[$($( stringify!($tell), )*)? $($( stringify!($ask), )*)?]
             }
 
             fn message_name(&self) -> &'static str {

@@ -9,16 +9,20 @@ use deterministic::Environment;
 use futures::future::AbortHandle;
 use tokio::sync::{mpsc, watch};
 
+use crate::exit::cause_of;
+use crate::exit::panic_message;
 use crate::health::Health;
 use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
 use crate::message::{Message, Role};
 use crate::port::{EdgeSnapshot, Outlet, Tap, TapSlot};
-use crate::recorder::{self, Recorded, Recording};
+use crate::recorder::{self, Recording};
 use crate::restart::{self, Outcome, Running};
 use crate::signal::{SignalLog, View};
-use crate::subsystem::{Failure, Subsystem};
+use crate::subsystem::Subsystem;
 use crate::topology::{Edge, Topology};
 use crate::wiring::{Origin, SendList, Sender, Switchboard};
+
+pub use crate::exit::{ExitCause, ExitReport};
 
 /// Time that subsystems have to return after the conclude signal.
 pub const CONCLUDE_DEADLINE: Duration = Duration::from_secs(3);
@@ -85,6 +89,7 @@ impl Logs {
 
 /// A queue and its reader, without their types.
 pub(crate) trait Gauge: Send + Sync {
+    fn messages(&self) -> &'static [&'static str];
     fn waiting(&self) -> usize;
     fn used(&self) -> (usize, usize);
     fn limits(&self) -> MailboxLimits;
@@ -92,6 +97,9 @@ pub(crate) trait Gauge: Send + Sync {
 }
 
 impl<T: crate::message::Inbox> Gauge for Mailbox<T> {
+    fn messages(&self) -> &'static [&'static str] {
+        T::messages()
+    }
     fn waiting(&self) -> usize {
         self.len()
     }
@@ -354,48 +362,6 @@ impl Handle {
     }
 }
 
-/// Why a node ended.
-#[derive(Debug)]
-pub enum ExitCause {
-    /// It was asked to.
-    Stopped,
-    /// A subsystem returned without having been told to.
-    Ended(&'static str),
-    /// A subsystem failed.
-    Failed(&'static str, Failure),
-    /// A subsystem panicked, with the message.
-    Panicked(&'static str, String),
-}
-
-impl std::fmt::Display for ExitCause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Stopped => f.write_str("stopped"),
-            Self::Ended(subsystem) => write!(f, "{subsystem} ended without being told to"),
-            Self::Failed(subsystem, failure) => write!(f, "{subsystem} failed: {failure}"),
-            Self::Panicked(subsystem, message) => write!(f, "{subsystem} panicked: {message}"),
-        }
-    }
-}
-
-/// How a node ended.
-#[derive(Debug)]
-pub struct ExitReport {
-    /// The first cause.
-    pub cause: ExitCause,
-    /// Subsystems that had not returned by [`CONCLUDE_DEADLINE`] and were dropped.
-    pub unfinished: Vec<&'static str>,
-    /// What crossed each subsystem's context last, oldest first; empty when the node ended in order.
-    pub last_events: BTreeMap<&'static str, Vec<Recorded>>,
-}
-
-impl ExitReport {
-    /// Whether the node was asked to end and did so in order.
-    pub fn is_clean(&self) -> bool {
-        matches!(self.cause, ExitCause::Stopped) && self.unfinished.is_empty()
-    }
-}
-
 /// A node that was built. [`run`](Self::run) starts it.
 pub struct Overseer {
     environment: Environment,
@@ -479,22 +445,6 @@ impl Overseer {
         }
         report
     }
-}
-
-fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
-    match outcome {
-        Ok(Ok(())) => ExitCause::Ended(name),
-        Ok(Err(failure)) => ExitCause::Failed(name, failure),
-        Err(panic) => ExitCause::Panicked(name, panic_message(&*panic)),
-    }
-}
-
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&'static str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }
 
 /// Declares a node: its slots, one per role, in the order of the wiring. Makes a marker type and its builder with one

@@ -268,7 +268,8 @@ impl<M: Request> Port<M> {
         };
         let bytes = message.bytes();
         let (responder, reply) = Reply::channel(name, to);
-        let reply = reply.counted(Flight::begin(&self.edge), M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
+        let _in_flight = Flight::begin(&self.edge);
+        let reply = reply.until(M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
         let inbox = message.into_inbox(responder);
         let sent = match delay {
             None => self.put(inbox, bytes).await.map_err(|(_, reason)| reason),

@@ -9,9 +9,10 @@ use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
 
+use crate::exit::panic_message;
 use crate::mailbox::Mailbox;
 use crate::message::Role;
-use crate::node::{BuildError, Connect, Lag, Logs, panic_message};
+use crate::node::{BuildError, Connect, Lag, Logs};
 use crate::port::Outlet;
 use crate::recorder::Recording;
 use crate::signal::{Cursor, Wakeable};

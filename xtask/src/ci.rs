@@ -5,7 +5,7 @@
 //! only adds documentation tests. The steps after it run the programs that `build` has left behind: `cargo run -p`
 //! would unify features for one package alone and compile the big dependencies a second time.
 
-use crate::{build_pvf, conformance, graph, house, shell, tidy};
+use crate::{build_pvf, conformance, graph, house, new_subsystem_trial, shell, tidy};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -15,7 +15,8 @@ use std::{
 /// Third-party data beside the checkout; the step is left out where there is none.
 const CONFORMANCE_FOLDER: &str = "../shared";
 /// Examples that are programs: CI runs them, so they never lie.
-const EXAMPLES: &[&str] = &["hello-overseer", "swap-selection"];
+const EXAMPLES: &[&str] =
+    &["adversary", "backpressure", "hello-overseer", "own-subsystem", "swap-selection", "two-views"];
 /// Parachain blocks that the main job carries to inclusion, per para.
 const MAIN_JOB_BLOCKS: &str = "3";
 
@@ -111,6 +112,7 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
         Step::program("doc", doc),
         Step::program("build", cargo(&["build", "--workspace", "--all-targets", "--locked"])),
         Step::program("test", cargo(&["test", "--workspace", "--locked"])),
+        Step::program("loom", loom(root, target)),
         Step::program("main-job", main_job),
     ];
     for example in EXAMPLES {
@@ -129,7 +131,17 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
     } else {
         Step { name: "conformance".to_owned(), work: Work::Skip(format!("no data at {CONFORMANCE_FOLDER}")) }
     });
+    steps.push(Step::chore("new-subsystem", new_subsystem_trial::run_here));
     steps
+}
+
+/// The models of the mailbox and the signal log: every interleaving of a few steps. A target folder of its own, because
+/// the flag changes what everything is compiled to.
+fn loom(root: &Path, target: &Path) -> Command {
+    let mut command = shell::cargo(root);
+    command.args(["test", "--package", "overseer-core", "--test", "loom", "--release", "--locked", "--target-dir"]);
+    command.arg(target.join("loom")).env("RUSTFLAGS", "--cfg loom");
+    command
 }
 
 fn chosen(steps: Vec<Step>, only: &[String]) -> Result<Vec<Step>, String> {
@@ -184,15 +196,22 @@ mod tests {
             "doc",
             "build",
             "test",
+            "loom",
             "main-job",
+            "example-adversary",
+            "example-backpressure",
             "example-hello-overseer",
+            "example-own-subsystem",
             "example-swap-selection",
+            "example-two-views",
             "graph",
             "build-pvf",
             "conformance",
+            "new-subsystem",
         ];
         assert_eq!(names(&steps), expected);
-        assert!(matches!(&steps[11].work, Work::Skip(_)), "there is no data beside a checkout that does not exist");
+        let conformance = steps.iter().find(|step| step.name == "conformance").unwrap();
+        assert!(matches!(&conformance.work, Work::Skip(_)), "there is no data beside a checkout that does not exist");
         let Work::Program(clippy) = &steps[2].work else { panic!("clippy is a program") };
         assert!(shell::line(clippy).ends_with("clippy --workspace --all-targets --locked -- -D warnings"));
     }

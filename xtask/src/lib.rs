@@ -2,7 +2,8 @@
 //!
 //! Role: run what CI runs ([`ci`]), hold the rules of the house ([`tidy`]), draw the topology ([`graph`]), rebuild the
 //! test parachains ([`build_pvf`]), run what needs third-party data ([`conformance`]), begin a subsystem
-//! ([`new_subsystem`]). Chores live here and not in shell scripts, so that they run the same on every machine.
+//! ([`new_subsystem`]), measure beside others ([`bench`]). Chores live here and not in shell scripts, so that they run
+//! the same on every machine.
 //!
 //! Receives: a command line. Sends: text for a person on standard output; exit code 0, 1 when the chore failed, 2 for
 //! wrong usage.
@@ -11,12 +12,14 @@
 //! repository.
 //! Limits: errors are sentences (`String`), because their only reader is the person who typed the command.
 
+pub mod bench;
 pub mod build_pvf;
 pub mod ci;
 pub mod conformance;
 pub mod graph;
 pub mod house;
 pub mod new_subsystem;
+pub mod new_subsystem_trial;
 pub mod shell;
 pub mod source;
 pub mod tidy;

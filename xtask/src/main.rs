@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
-use xtask::{build_pvf, ci, conformance, graph, new_subsystem, tidy};
+use xtask::{bench, build_pvf, ci, conformance, graph, new_subsystem, tidy};
 
 /// Every chore of the repository.
 ///
@@ -67,9 +67,9 @@ enum Chore {
     },
     /// Begin a subsystem: a crate with header, loop, state machine and a test against scripted neighbours.
     ///
-    /// Makes subsystems/NAME and the module of its messages from xtask/templates/subsystem/, adds both to the
-    /// workspace, and prints the lines for crates/node/src/wiring.rs, which are yours to place: the file is in
-    /// life-cycle order, and only you know where in a candidate's life the new one stands.
+    /// Makes subsystems/NAME and the module of its messages from xtask/templates/subsystem/, wires it into the node and
+    /// the test kit, and says what is left to you: the lists are in life-cycle order, the new lines stand at their end,
+    /// and only you know where in a candidate's life the new one belongs.
     ///
     ///   cargo xtask new-subsystem dispute-coordinator
     ///   cargo test -p dispute-coordinator
@@ -88,6 +88,18 @@ enum Chore {
     /// wasm32-unknown-unknown` gives you one.
     #[command(verbatim_doc_comment)]
     BuildPvf,
+    /// Measure the message bus beside its peers.
+    ///
+    /// Runs the workspace bench/, in release, with the newest of each peer that its lock file names. Not a part of CI: a
+    /// machine that does other work meanwhile measures that work.
+    ///
+    ///   cargo xtask bench bus --help          what can be asked
+    ///   cargo xtask bench bus --check         exit code 1 and the missed mark last
+    #[command(verbatim_doc_comment)]
+    Bench {
+        #[command(subcommand)]
+        suite: bench::Suite,
+    },
     /// Run everything that needs third-party data: golden vectors, the network's own validation functions.
     ///
     /// The data is not part of the repository. CI runs this where it finds a folder `../shared`.
@@ -112,6 +124,11 @@ struct Node {
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().chore {
+        Chore::Bench { suite } => match bench::run(&suite) {
+            // The missed mark is the last thing that is printed.
+            Ok(false) => return ExitCode::FAILURE,
+            other => other.map(drop),
+        },
         Chore::Ci { list: true, .. } => ci::list(),
         Chore::Ci { only, .. } => ci::run(&only),
         Chore::Tidy => tidy::run(),

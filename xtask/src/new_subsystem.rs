@@ -17,17 +17,29 @@ const TEMPLATES: &[(&str, &str)] = &[
 const MESSAGES: &str = include_str!("../templates/subsystem/messages.rs.txt");
 /// The file that lists those modules.
 const MESSAGES_LIST: &str = "messages/src/lib.rs";
-/// What is printed: lines whose place only a person knows.
+/// The file that lists the slots which the test kit fills.
+const MOCKED_ROLES: &str = "mocks/src/roles.rs";
+/// The manifest and the file in which everything is wired.
+const NODE_MANIFEST: &str = "crates/node/Cargo.toml";
+const WIRING: &str = "crates/node/src/wiring.rs";
+/// What is printed: what only a person knows.
 const BY_HAND: &str = include_str!("../templates/subsystem/by-hand.txt");
 /// Cargo's own limit is wider; longer names are unreadable in a topology.
 const NAME_LENGTH_MAX: usize = 40;
 
-/// Makes `subsystems/NAME` and the module of its messages, adds both to their lists, and prints what is left to do.
+/// Makes `subsystems/NAME` and the module of its messages, wires it, and prints what is left to do.
 ///
 /// # Errors
 /// When the name is unfit or taken, or a file cannot be read or written. Nothing that exists is overwritten.
 pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
-    let root = root()?;
+    run_in(&root()?, name, dry_run)
+}
+
+/// Like [`run`], in the checkout at `root`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_in(root: &Path, name: &str, dry_run: bool) -> Result<(), String> {
     let name = Name::new(name)?;
     let made = made(&name);
     if let Some((path, _)) = made.iter().find(|(path, _)| root.join(path).exists()) {
@@ -36,6 +48,9 @@ pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
     let changed = [
         ("Cargo.toml", with_member(&read(&root.join("Cargo.toml"))?, &name)?),
         (MESSAGES_LIST, with_module(&read(&root.join(MESSAGES_LIST))?, &name)),
+        (MOCKED_ROLES, with_mock(&read(&root.join(MOCKED_ROLES))?, &name)?),
+        (NODE_MANIFEST, with_dependency(&read(&root.join(NODE_MANIFEST))?, &name)?),
+        (WIRING, with_slot(&read(&root.join(WIRING))?, &name)?),
     ];
     let (making, changing) = if dry_run { ("would make", "would change") } else { ("made", "changed") };
     for (path, text) in &made {
@@ -68,6 +83,35 @@ fn made(name: &Name) -> Vec<(String, String)> {
 fn with_module(list: &str, name: &Name) -> String {
     let line = format!("pub mod {};", name.module());
     after_last(list, |line| line.starts_with("pub mod "), &line).unwrap_or_else(|| format!("{list}\n{line}\n"))
+}
+
+/// The test kit's list of slots with the new one at its end.
+fn with_mock(list: &str, name: &Name) -> Result<String, String> {
+    let line = name.fill("    slots.mock::<messages::{{module}}::{{Type}}>();");
+    after_last(list, |line| line.starts_with("    slots.mock::<messages::"), &line)
+        .ok_or_else(|| format!("{MOCKED_ROLES} lists no slot to put the new one after"))
+}
+
+/// The node's manifest with the new crate behind ours.
+fn with_dependency(manifest: &str, name: &Name) -> Result<String, String> {
+    let others = manifest.lines().position(|line| line == "# Others'.");
+    let index =
+        others.ok_or_else(|| format!("{NODE_MANIFEST} has no line `# Others'.` to put the new crate before"))?;
+    let line = name.fill("{{name}}.workspace = true");
+    let mut lines: Vec<&str> = manifest.lines().collect();
+    lines.insert(index, &line);
+    Ok(lines.join("\n") + "\n")
+}
+
+/// The wiring with a new slot behind the others, and the new subsystem in it.
+fn with_slot(wiring: &str, name: &Name) -> Result<String, String> {
+    let slot = name.fill("        /// What it does, in one line.\n        {{module}}: messages::{{module}}::{{Type}},");
+    let filled = name.fill("        .{{module}}({{module}}::{{Type}}Subsystem::new())");
+    after_last(wiring, |line| line.starts_with("        ") && line.contains(": messages::"), &slot)
+        .and_then(|text| {
+            after_last(&text, |line| line.starts_with("        .") && line.contains("Subsystem::new("), &filled)
+        })
+        .ok_or_else(|| format!("{WIRING} lists no slot to put the new one after"))
 }
 
 /// The root manifest with the new crate as a member and as a dependency that others can name.

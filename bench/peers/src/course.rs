@@ -121,7 +121,7 @@ pub(crate) async fn timed_work(work: impl Future<Output = ()>) -> Duration {
     began.elapsed()
 }
 
-/// Runs a course as a task of a runtime of its own; what is left of it ends with the runtime.
+/// Runs a course as a task of a runtime of its own; what is left of it has ended when this returns.
 pub(crate) fn on_two_workers<T: Send + 'static>(course: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -130,6 +130,7 @@ pub(crate) fn on_two_workers<T: Send + 'static>(course: impl Future<Output = T> 
         .expect("the operating system gives a benchmark its threads");
     // Not on the thread that blocks here: that would be a third one.
     let outcome = runtime.block_on(runtime.spawn(course)).expect("a course does not panic");
-    runtime.shutdown_background();
+    // Waits for its threads: the next course shall be alone on the machine, and nobody else free memory meanwhile.
+    drop(runtime);
     outcome
 }

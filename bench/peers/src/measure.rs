@@ -29,11 +29,16 @@ pub(crate) fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> Results {
     for turn in 0..plan.rounds * TRIES_PER_ROUND {
         for workload in &plan.workloads {
             let rounds = tried.entry(*workload).or_default();
-            if rounds.iter().filter(|round| is_quiet(round)).count() >= plan.rounds {
+            let quiet = rounds.iter().filter(|round| is_quiet(round)).count();
+            if quiet >= plan.rounds {
                 continue;
             }
-            progress(&format!("round {} of {}: {workload}", turn + 1, plan.rounds));
-            rounds.push(round(*workload, plan, turn));
+            progress(&format!("turn {}: {workload}, {quiet} of {} rounds done", turn + 1, plan.rounds));
+            let round = round(*workload, plan, turn);
+            if !is_quiet(&round) {
+                progress(&format!("  others took {:.2} core meanwhile", round.others.unwrap_or_default()));
+            }
+            rounds.push(round);
         }
     }
     for (workload, rounds) in tried {
@@ -102,6 +107,7 @@ mod tests {
 
     #[test]
     fn a_quick_measurement_has_every_row() {
+        let _alone = subjects::tests::alone();
         let plan = Plan { rounds: 1, quick: true, workloads: vec![Workload::Ask], subjects: Subject::ALL.to_vec() };
         let results = measure(&plan, |_| ());
         for subject in Subject::ALL {

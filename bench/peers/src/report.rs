@@ -12,7 +12,7 @@ use crate::workload::{Subject, Workload};
 pub(crate) fn table(results: &Results) -> String {
     let mut out = String::from("speed relative to raw tokio in the same round: median (lowest to highest)\n");
     heading(&mut out);
-    for workload in Workload::ALL {
+    for workload in results.rounds.keys().copied() {
         let ratio = |subject| match results.ratio(workload, subject, Subject::Tokio) {
             Some(ratio) => format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high),
             None => "–".to_owned(),
@@ -21,7 +21,7 @@ pub(crate) fn table(results: &Results) -> String {
     }
     out.push_str("\nnanoseconds per operation: median\n");
     heading(&mut out);
-    for workload in Workload::ALL {
+    for workload in results.rounds.keys().copied() {
         let time = |subject| match results.time(workload, subject) {
             Some(time) => format!("{:.0}", time.median),
             None => "–".to_owned(),
@@ -81,7 +81,7 @@ pub(crate) fn noise(results: &Results) -> Vec<String> {
     }
     if results.disturbed > 0 {
         lines.push(format!(
-            "kept {} disturbed rounds for want of quiet ones: the least disturbed; these numbers prove nothing",
+            "not proven: {} disturbed rounds, the least disturbed ones, were kept for want of quiet ones",
             results.disturbed
         ));
     }

@@ -14,7 +14,7 @@ use std::io::IsTerminal as _;
 use overseer::Handle;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -94,42 +94,105 @@ struct OverseerCollector {
     sent: IntCounterVec,
     refused: IntCounterVec,
     waited: IntCounterVec,
+    merged: IntCounterVec,
+    in_flight: IntGaugeVec,
+    timed: IntCounterVec,
+    queued_nanoseconds: IntCounterVec,
+    handled_nanoseconds: IntCounterVec,
     waiting: IntGaugeVec,
+    bytes: IntGaugeVec,
+    lag: IntGaugeVec,
+    busy: GaugeVec,
+    long_waits: IntGaugeVec,
 }
 
 impl OverseerCollector {
     fn new(handle: Handle) -> Result<Self, prometheus::Error> {
         let edge = ["from", "to", "message"];
         let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &edge);
+        let gauge = |name: &str, help: &str| IntGaugeVec::new(Opts::new(name, help), &["subsystem"]);
         Ok(Self {
             handle,
             sent: counter("messages_sent_total", "Messages put into a subsystem's queue")?,
             refused: counter("messages_refused_total", "Casts refused by a full queue")?,
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
-            waiting: IntGaugeVec::new(Opts::new("queue_messages", "Messages waiting in a queue"), &["subsystem"])?,
+            merged: counter("messages_merged_total", "Casts folded into a queued message")?,
+            in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,
+            timed: counter("messages_timed_total", "Messages whose times were measured, one in 64")?,
+            queued_nanoseconds: counter("timed_queued_nanoseconds_total", "From send to receive, timed messages")?,
+            handled_nanoseconds: counter("timed_handled_nanoseconds_total", "Handling time, timed messages")?,
+            waiting: gauge("queue_messages", "Messages waiting in a queue")?,
+            bytes: gauge("queue_bytes", "Bytes waiting in a queue or being delivered")?,
+            lag: gauge("signals_behind", "Entries of its signal log that a subsystem has not taken")?,
+            busy: GaugeVec::new(Opts::new("busy_share", "Share of its time that a subsystem works"), &["subsystem"])?,
+            long_waits: IntGaugeVec::new(
+                Opts::new("long_waits", "1 while somebody waits for longer than the threshold"),
+                &["from", "to", "message"],
+            )?,
         })
+    }
+}
+
+impl OverseerCollector {
+    fn metrics(&self) -> Vec<&dyn Collector> {
+        vec![
+            &self.sent,
+            &self.refused,
+            &self.waited,
+            &self.merged,
+            &self.in_flight,
+            &self.timed,
+            &self.queued_nanoseconds,
+            &self.handled_nanoseconds,
+            &self.waiting,
+            &self.bytes,
+            &self.lag,
+            &self.busy,
+            &self.long_waits,
+        ]
     }
 }
 
 impl Collector for OverseerCollector {
     fn desc(&self) -> Vec<&Desc> {
-        [self.sent.desc(), self.refused.desc(), self.waited.desc(), self.waiting.desc()].concat()
+        self.metrics().into_iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.sent.reset();
-        self.refused.reset();
-        self.waited.reset();
+        for counter in [&self.sent, &self.refused, &self.waited, &self.merged, &self.timed] {
+            counter.reset();
+        }
+        self.queued_nanoseconds.reset();
+        self.handled_nanoseconds.reset();
+        self.in_flight.reset();
+        self.long_waits.reset();
         for edge in self.handle.edges() {
             let labels = [edge.from, edge.declared.to, edge.declared.message];
+            // A loop and its jobs may both send a message: one series for both.
             self.sent.with_label_values(&labels).inc_by(edge.sent);
             self.refused.with_label_values(&labels).inc_by(edge.refused);
             self.waited.with_label_values(&labels).inc_by(edge.waited);
+            self.merged.with_label_values(&labels).inc_by(edge.merged);
+            self.in_flight.with_label_values(&labels).add(edge.in_flight as i64);
+            if let Some(times) = &edge.times {
+                self.timed.with_label_values(&labels).inc_by(times.queued.count());
+                self.queued_nanoseconds.with_label_values(&labels).inc_by(times.queued.sum_nanos);
+                self.handled_nanoseconds.with_label_values(&labels).inc_by(times.handled.sum_nanos);
+            }
         }
         for queue in self.handle.queues() {
-            self.waiting.with_label_values(&[queue.subsystem]).set(queue.waiting as i64);
+            let label = [queue.subsystem];
+            self.waiting.with_label_values(&label).set(queue.waiting as i64);
+            self.bytes.with_label_values(&label).set(queue.bytes as i64);
+            self.lag.with_label_values(&label).set(queue.lag as i64);
+            if let Some(share) = queue.busy.share() {
+                self.busy.with_label_values(&label).set(share);
+            }
         }
-        [self.sent.collect(), self.refused.collect(), self.waited.collect(), self.waiting.collect()].concat()
+        for wait in self.handle.readiness().long_waits {
+            self.long_waits.with_label_values(&[wait.from, wait.to, wait.message]).set(1);
+        }
+        self.metrics().into_iter().flat_map(Collector::collect).collect()
     }
 }
 

@@ -1,69 +1,20 @@
 //! Replaces candidate selection in one line and shows that the choice changed.
 //!
 //! Two whole networks run in the simulator, from one seed: three validators and one para with two collators. The first
-//! has the candidate selection of this repository, which takes what comes first; the second has [`Loyal`], which takes
-//! blocks of one collator only. A tap on what candidate selection asks for counts whose blocks were chosen.
+//! has the candidate selection of this repository, which takes what comes first; the second has [`Loyal`] of
+//! `examples/own-subsystem`, which takes blocks of one collator only. A tap on what candidate selection asks for counts whose blocks were chosen.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jobs::{Ending, Input, Jobs};
-use messages::candidate_backing::Second;
-use messages::candidate_selection::{CandidateSelection, Inbox};
-use messages::collation_distribution::{FetchCollation, FetchedCollation};
-use messages::{LeavesState, RelayParents};
+use messages::candidate_selection::CandidateSelection;
+use messages::collation_distribution::FetchCollation;
 use network::MemoryHub;
 use node::local::{LocalConfig, SimulatedNetwork};
+use overseer::Failure;
 use overseer::port::Tapped;
-use overseer::{Ask, Context, Event, Failure, Subsystem, Wait};
+use own_subsystem::Loyal;
 use ports::PeerId;
-use primitives::Hash;
-
-/// Seconds the first block of its favourite collator on each leaf, and no other.
-struct Loyal {
-    favourite: PeerId,
-}
-
-impl Subsystem for Loyal {
-    type Role = CandidateSelection;
-    type View = RelayParents;
-    type Sends = (Wait<Second>,);
-    type JobSends = (Ask<FetchCollation>,);
-
-    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
-        let mut leaves = LeavesState::default();
-        let mut jobs = Jobs::<Hash, Option<FetchedCollation>>::new(context.environment().clone(), 64);
-        loop {
-            match jobs::next(&mut context, &mut jobs).await {
-                Input::Event(Event::Signal(update)) => {
-                    leaves.apply(&update);
-                    jobs.end_by_view(&leaves);
-                }
-                Input::Event(Event::Message(Inbox::NewCandidate(offered))) => {
-                    let leaf = offered.relay_parent;
-                    if offered.peer != self.favourite || jobs.is_open(&leaf) || !leaves.leaves.contains_key(&leaf) {
-                        continue;
-                    }
-                    jobs.open(leaf, Ending::UntilStop);
-                    let ask = context.jobs();
-                    let fetch = FetchCollation {
-                        relay_parent: leaf,
-                        peer: offered.peer,
-                        candidate_hash: offered.candidate_hash,
-                    };
-                    jobs.spawn(&leaf, "fetch", async move { ask.ask(fetch).await.ok()?.ok() })?;
-                }
-                Input::Event(Event::Message(Inbox::Invalid(_) | Inbox::Seconded(_))) => {}
-                Input::Event(Event::Conclude) => return Ok(()),
-                Input::Job(end) => {
-                    if let Some((relay_parent, Some(FetchedCollation { receipt, pov }))) = end.into_result() {
-                        context.send(Second { relay_parent, receipt, pov }).await?;
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// Runs a network until a few candidates are included; returns how often each collator was chosen.
 fn chosen(loyal: bool) -> Result<BTreeMap<PeerId, u32>, Failure> {

@@ -17,7 +17,7 @@ use crate::subject::{Picks, offer};
 fn fails(test: impl FnOnce(), says: &Expect) {
     let panic = catch_unwind(AssertUnwindSafe(test)).expect_err("this must fail");
     let message = panic.downcast_ref::<String>().cloned();
-    says.assert_eq(&message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).unwrap());
+    says.assert_eq(&message.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned())).expect("a text"));
 }
 
 fn offered() -> (Harness, NewCandidate) {

@@ -49,11 +49,23 @@ fn a_transcript_tells_all_that_crossed_the_ports_and_begins_anew() {
 
 #[test]
 fn free_order_passes_over_what_others_got() {
-    let (harness, _chain, candidate) = scene(1);
-    harness.tell(offer(&candidate));
+    let (harness, chain, _) = scene(1);
+    let fork = [chain.grow(hash(0), 1).remove(0), chain.grow(hash(0), 1).remove(0)];
+    let [first, second] = fork.map(|grown| {
+        harness.signal(grown.update);
+        let candidate = CandidateBuilder::new(7, 0, grown.hash).build();
+        harness.tell(offer(&candidate));
+        candidate
+    });
+    let Inbox::FetchCollation(question, reply) = harness.expect::<CollationDistribution>() else { panic!() };
+    assert_eq!(question.candidate_hash, first.hash());
     assert!(harness.try_expect::<CandidateBacking>().is_none());
-    let Inbox::FetchCollation(_, reply) = harness.expect_any_order::<CollationDistribution>() else { panic!() };
-    drop(reply);
+    let fetched = messages::collation_distribution::FetchedCollation { receipt: first.receipt(), pov: first.pov };
+    reply.answer(Ok(fetched)).unwrap();
+    assert_eq!(harness.pending(), ["FetchCollation → collation-distribution", "Second → candidate-backing"]);
+    harness.expect_any_order::<CandidateBacking>();
+    let Inbox::FetchCollation(question, _) = harness.expect::<CollationDistribution>() else { panic!() };
+    assert_eq!(question.candidate_hash, second.hash());
     harness.finish();
 }
 

@@ -1,6 +1,8 @@
 //! The framework from outside: ordering, wiring, supervision, taps.
 
+mod answers;
 mod compile_fail;
+mod health;
 mod ordering;
 mod supervision;
 mod wiring;

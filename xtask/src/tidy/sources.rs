@@ -33,7 +33,7 @@ const WIRING_FILE: &str = "crates/node/src/wiring.rs";
 /// The macro that does it.
 const WIRING_MACRO: &str = "node!";
 /// Where the macro is defined, tested and taught, and may thus be called as well.
-const WIRING_ALSO_IN: &[&str] = &["overseer", "mocks", "tests", "examples", "xtask"];
+const WIRING_ALSO_IN: &[&str] = &["overseer", "mocks", "tests", "examples", "xtask", "bench"];
 /// Names that the framework may export at its root: more cannot be learned in an afternoon.
 const OVERSEER_ROOT_TYPES_MAX: usize = 25;
 

@@ -1,7 +1,7 @@
 //! `actix`: actors on two arbiters, the system's own and one more, each a thread with a runtime of its own.
 //!
-//! `do_send` ignores the queue's bound and `send` waits until the message was handled, so that what sends under a bound
-//! tries, and lets the other tasks of its thread run while the queue is full.
+//! `do_send` ignores the queue's bound, and `send` waits until the message was handled: what sends under a bound tries,
+//! and waits only where the queue was full.
 
 use std::hint::black_box;
 use std::marker::PhantomData;
@@ -127,6 +127,7 @@ fn in_system<T>(course: impl AsyncFnOnce(ArbiterHandle, ArbiterHandle) -> T) -> 
         let there = Arbiter::new();
         let outcome = course(Arbiter::current(), there.handle()).await;
         there.stop();
+        there.join().expect("an arbiter ends when it is told to");
         outcome
     });
     System::current().stop();
@@ -159,14 +160,13 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    let mut message = message;
-    loop {
-        match to.try_send(message) {
-            Ok(()) => return,
-            Err(SendError::Full(refused)) => message = refused,
-            Err(SendError::Closed(_)) => unreachable!("an actor lives as long as the course"),
+    match to.try_send(message) {
+        Ok(()) => {}
+        // Waits for a place, and then until the message was handled.
+        Err(SendError::Full(refused)) => {
+            to.send(refused).await.map(drop).expect("an actor lives as long as the course")
         }
-        tokio::task::yield_now().await;
+        Err(SendError::Closed(_)) => unreachable!("an actor lives as long as the course"),
     }
 }
 

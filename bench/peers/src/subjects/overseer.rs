@@ -343,9 +343,8 @@ pub(super) fn run(run: Run) -> Duration {
 async fn one_way(run: Run) -> Duration {
     let (start, finish) = (Start::new(), Finish::after(1));
     let limits = MailboxLimits { messages: run.capacity(), ..MailboxLimits::default() };
-    let mut builder = SmallBuilder::new(environment());
-    builder.inner.mailbox_limits::<Numbers>(limits);
-    let mut builder = builder
+    let mut builder = SmallBuilder::new(environment())
+        .mailbox_limits::<Numbers>(limits)
         .source(Source::<Number, s0::Here>::new(run.operations, &start))
         .sink(Sink::new(run.operations, &finish));
     if run.workload == Workload::Tapped {

@@ -1,0 +1,31 @@
+//! What a test of a whole node should ask at its end: is there a message that is declared and never sent, or consumed
+//! and never declared? Neither is an error of the wiring; each is a line that nobody needs, or a case that no test runs.
+
+use crate::node::{Handle, lock};
+
+impl Handle {
+    /// Declared sends that nobody has used so far, as `from → to: Message`, in the order of the wiring.
+    pub fn never_sent(&self) -> Vec<String> {
+        let edges = lock(&self.shared.switchboard).edges.clone();
+        let unused =
+            edges.iter().map(|edge| edge.snapshot()).filter(|edge| edge.sent + edge.refused + edge.merged == 0);
+        unused.map(|edge| format!("{} → {}: {}", edge.from, edge.declared.to, edge.declared.message)).collect()
+    }
+
+    /// Messages that a slot consumes and nobody declares to send, as `to: Message`, in the order of the wiring.
+    pub fn never_declared(&self) -> Vec<String> {
+        let topology = self.topology();
+        let is_declared = |to: &str, message: &str| {
+            topology.edges.iter().any(|edge| edge.declared.to == to && edge.declared.message == message)
+        };
+        let consumed = self
+            .shared
+            .readers
+            .iter()
+            .flat_map(|reader| reader.gauge.messages().iter().map(move |message| (reader.subsystem, *message)));
+        consumed
+            .filter(|(to, message)| !is_declared(to, message))
+            .map(|(to, message)| format!("{to}: {message}"))
+            .collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! How a node ended, and why.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use crate::recorder::Recorded;
+use crate::restart::Outcome;
+use crate::subsystem::Failure;
+
+/// Why a node ended.
+#[derive(Debug)]
+pub enum ExitCause {
+    /// It was asked to.
+    Stopped,
+    /// A subsystem returned without having been told to.
+    Ended(&'static str),
+    /// A subsystem failed.
+    Failed(&'static str, Failure),
+    /// A subsystem panicked, with the message.
+    Panicked(&'static str, String),
+}
+
+impl std::fmt::Display for ExitCause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Ended(subsystem) => write!(f, "{subsystem} ended without being told to"),
+            Self::Failed(subsystem, failure) => write!(f, "{subsystem} failed: {failure}"),
+            Self::Panicked(subsystem, message) => write!(f, "{subsystem} panicked: {message}"),
+        }
+    }
+}
+
+/// How a node ended.
+#[derive(Debug)]
+pub struct ExitReport {
+    /// The first cause.
+    pub cause: ExitCause,
+    /// Subsystems that had not returned by [`CONCLUDE_DEADLINE`](crate::node::CONCLUDE_DEADLINE) and were dropped.
+    pub unfinished: Vec<&'static str>,
+    /// What crossed each subsystem's context last, oldest first; empty when the node ended in order.
+    pub last_events: BTreeMap<&'static str, Vec<Recorded>>,
+}
+
+impl ExitReport {
+    /// Whether the node was asked to end and did so in order.
+    pub fn is_clean(&self) -> bool {
+        matches!(self.cause, ExitCause::Stopped) && self.unfinished.is_empty()
+    }
+}
+
+pub(crate) fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
+    match outcome {
+        Ok(Ok(())) => ExitCause::Ended(name),
+        Ok(Err(failure)) => ExitCause::Failed(name, failure),
+        Err(panic) => ExitCause::Panicked(name, panic_message(&*panic)),
+    }
+}
+
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&'static str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}

@@ -1,0 +1,149 @@
+//! Deadlines of answers, places reserved ahead, restarts, the flight recorder.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deterministic::Simulation;
+use overseer::mailbox::MailboxLimits;
+use overseer::recorder::Recorded;
+use overseer::{Ask, AskError, Context, Event, Failure, Handle, Outside, Responder, Subsystem, Wait};
+
+use crate::Beats;
+
+pub(crate) struct Note(u32);
+pub(crate) struct Slow;
+overseer::inbox! {
+    /// What the clerk hears.
+    pub(crate) enum Inbox for Clerk as "clerk" {
+        tell { Note }
+        ask { Slow -> u32 { const ANSWER_WITHIN: Option<std::time::Duration> = Some(std::time::Duration::from_secs(2)); } }
+    }
+}
+overseer::node! {
+    /// One slot.
+    pub(crate) struct Office, built by OfficeBuilder { clerk: Clerk }
+}
+
+struct Visitor;
+impl Outside for Visitor {
+    const NAME: &'static str = "visitor";
+    type Sends = (Wait<Note>, Ask<Slow>);
+}
+
+#[derive(Clone, Default)]
+struct Desk {
+    notes: Arc<Mutex<Vec<u32>>>,
+    beats: Arc<Mutex<Vec<u64>>>,
+    started: Arc<AtomicU32>,
+}
+
+/// Keeps every question and never answers; falls over note 13.
+struct Keeps(Desk);
+impl Subsystem for Keeps {
+    type Role = Clerk;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        self.0.started.fetch_add(1, Ordering::Relaxed);
+        let mut kept: Vec<Responder<u32>> = Vec::new();
+        loop {
+            match context.recv().await {
+                Event::Signal(beat) => self.0.beats.lock().expect("one thread").push(beat),
+                Event::Message(Inbox::Note(Note(13))) => panic!("unlucky"),
+                Event::Message(Inbox::Note(Note(number))) => self.0.notes.lock().expect("one thread").push(number),
+                Event::Message(Inbox::Slow(Slow, reply)) => kept.push(reply),
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+fn start(builder: OfficeBuilder, simulation: &Simulation) -> Handle {
+    let overseer = builder.build().expect("one slot");
+    let handle = overseer.handle();
+    simulation.environment("node").spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    handle
+}
+
+#[test]
+fn a_question_without_an_answer_ends_at_its_deadline_and_leaves_no_timer() {
+    let simulation = Simulation::new(1);
+    let desk = Desk::default();
+    let handle = start(OfficeBuilder::new(simulation.environment("node")).clerk(Keeps(desk)), &simulation);
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    let before = simulation.now();
+    let answer = simulation.run_until(visitor.ask(Slow)).expect("the deadline comes");
+    assert_eq!(answer, Err(AskError::TimedOut { message: "Slow", by: "clerk" }));
+    let took = simulation.now().saturating_sub(before);
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_millis(2_100), "{took:?}");
+    handle.stop();
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
+#[test]
+fn a_restarted_subsystem_keeps_its_mailbox_and_hears_what_is_so() {
+    let simulation = Simulation::new(2);
+    let desk = Desk::default();
+    let made = desk.clone();
+    let builder = OfficeBuilder::new(simulation.environment("node")).restarting(2, move || Keeps(made.clone()));
+    let handle = start(builder, &simulation);
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    handle.publish::<Beats>(1);
+    handle.publish::<Beats>(2);
+    simulation.run_until_stalled().expect("no live-lock");
+    for note in [1, 13, 2, 3] {
+        simulation.run_until(visitor.send(Note(note))).expect("there is room").expect("the mailbox stays open");
+    }
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(desk.started.load(Ordering::Relaxed), 2);
+    assert_eq!(*desk.notes.lock().unwrap(), [1, 2, 3]);
+    assert_eq!(*desk.beats.lock().unwrap(), [1, 2, 2], "one catch-up entry after the restart");
+    handle.stop();
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
+#[test]
+fn one_that_fails_too_often_ends_the_node_and_its_last_events_are_in_the_report() {
+    let simulation = Simulation::new(3);
+    let desk = Desk::default();
+    let made = desk.clone();
+    let overseer = OfficeBuilder::new(simulation.environment("node"))
+        .restarting(1, move || Keeps(made.clone()))
+        .build()
+        .expect("one slot");
+    let visitor = overseer.handle().outlet::<Visitor>().expect("there is a clerk");
+    let report = simulation
+        .run_until(async move {
+            for note in [13, 7, 13] {
+                visitor.send(Note(note)).await.expect("the mailbox is open");
+            }
+            overseer.run().await
+        })
+        .expect("it ends");
+    assert_eq!(report.cause.to_string(), "clerk panicked: unlucky");
+    assert_eq!(desk.started.load(Ordering::Relaxed), 2);
+    assert_eq!(report.last_events["clerk"], [Recorded::Received("Note"), Recorded::Received("Note")]);
+}
+
+#[test]
+fn a_place_that_was_reserved_waits_for_its_message() {
+    let simulation = Simulation::new(4);
+    let desk = Desk::default();
+    let builder = OfficeBuilder::new(simulation.environment("node"))
+        .mailbox_limits::<Clerk>(MailboxLimits { messages: 1, bytes: 1024 })
+        .clerk(Keeps(desk.clone()));
+    let handle = start(builder, &simulation);
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    let place = simulation.run_until(visitor.reserve::<Note, _>(4)).expect("there is room").expect("it is open");
+    simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
+    assert!(desk.notes.lock().unwrap().is_empty());
+    place.send(Note(5)).expect("it is open");
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(*desk.notes.lock().unwrap(), [5]);
+}

@@ -1,0 +1,249 @@
+//! Who waits for whom, who lags, what is never used; taps that delay; views.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use deterministic::Simulation;
+use overseer::mailbox::MailboxLimits;
+use overseer::port::Tapped;
+use overseer::{Ask, Cast, Context, Event, Failure, Handle, Nothing, Outside, Subsystem, View, Wait};
+
+use crate::Beats;
+
+pub(crate) struct Job(u32);
+pub(crate) struct Unused;
+pub(crate) struct Forgotten;
+pub(crate) struct Query;
+overseer::inbox! {
+    /// What the front hears.
+    pub(crate) enum FrontInbox for Front as "front" { tell { Job, Forgotten } }
+}
+overseer::inbox! {
+    /// What the back hears.
+    pub(crate) enum BackInbox for Back as "back" { tell { Unused } ask { Query -> u32 } }
+}
+overseer::node! {
+    /// A front that asks a back.
+    pub(crate) struct House, built by HouseBuilder { front: Front, back: Back }
+}
+
+/// Asks the back for each job, in its loop.
+struct Asks;
+impl Subsystem for Asks {
+    type Role = Front;
+    type View = Beats;
+    type Sends = (Ask<Query>, Cast<Unused>);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Message(FrontInbox::Job(_)) => drop(context.ask(Query).await),
+                Event::Message(FrontInbox::Forgotten(_)) | Event::Signal(_) => {}
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Keeps the questions.
+struct Silent;
+impl Subsystem for Silent {
+    type Role = Back;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut kept = Vec::new();
+        loop {
+            match context.recv().await {
+                Event::Signal(never) => match never {},
+                Event::Message(message) => kept.push(message),
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+struct Street;
+impl Outside for Street {
+    const NAME: &'static str = "street";
+    type Sends = (Wait<Job>,);
+}
+
+fn house(simulation: &Simulation, builder: HouseBuilder) -> Handle {
+    let overseer = builder.outside::<Street>().build().expect("no cycle");
+    let handle = overseer.handle();
+    simulation.environment("node").spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    handle
+}
+
+#[test]
+fn a_long_wait_is_named_as_a_chain_and_a_lag_with_its_length() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let builder = HouseBuilder::new(environment.clone())
+        .mailbox_limits::<Front>(MailboxLimits { messages: 1, bytes: 1024 })
+        .front(Asks)
+        .back(Silent);
+    let handle = house(&simulation, builder);
+    let street = handle.outlet::<Street>().expect("there is a front");
+    let sending = async move {
+        for number in 0..3 {
+            drop(street.send(Job(number)).await);
+        }
+    };
+    environment.spawner.spawn("street", Box::pin(sending));
+    let (watching, clock) = (handle.clone(), environment.clone());
+    environment.spawner.spawn("watch", Box::pin(async move { watching.watch(&clock).await }));
+    simulation.run_for(Duration::from_secs(3)).expect("no live-lock");
+    assert!(handle.readiness().is_ready(), "{:?}", handle.readiness());
+    (0..20).for_each(|beat| handle.publish::<Beats>(beat));
+    simulation.run_for(Duration::from_secs(7)).expect("no live-lock");
+    let readiness = handle.readiness();
+    assert_eq!(readiness.lagging, [("front", 20)]);
+    let [chain] = &readiness.chains[..] else { panic!("one chain: {readiness:?}") };
+    let words: String = chain.chars().filter(|letter| !letter.is_ascii_digit()).collect();
+    assert_eq!(words, "street waits . s with Job at front, which waits . s for the answer to Query of back");
+    let edge = handle.edges().into_iter().find(|edge| edge.declared.message == "Query").expect("declared");
+    assert_eq!(edge.in_flight, 1);
+}
+
+#[test]
+fn what_is_never_sent_and_what_is_never_declared_is_found() {
+    let simulation = Simulation::new(2);
+    let handle = house(&simulation, HouseBuilder::new(simulation.environment("node")).front(Asks).back(Silent));
+    let street = handle.outlet::<Street>().expect("there is a front");
+    simulation.run_until(street.send(Job(1))).expect("there is room").expect("the front is there");
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(handle.never_sent(), ["front → back: Unused"]);
+    assert_eq!(handle.never_declared(), ["front: Forgotten"]);
+}
+
+/// Sends one job.
+struct Sends;
+impl Subsystem for Sends {
+    type Role = Back;
+    type View = Nothing;
+    type Sends = (Wait<Job>,);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        context.send(Job(1)).await?;
+        context.send(Job(2)).await?;
+        while !matches!(context.recv().await, Event::Conclude) {}
+        Ok(())
+    }
+}
+
+/// Counts jobs, and how often it is polled.
+struct Counts<V>(Arc<AtomicU64>, Arc<AtomicU64>, std::marker::PhantomData<fn() -> V>);
+impl<V: View> Subsystem for Counts<V> {
+    type Role = Front;
+    type View = V;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            let event = {
+                let mut receiving = std::pin::pin!(context.recv());
+                poll_fn(|cx| {
+                    self.1.fetch_add(1, Ordering::Relaxed);
+                    receiving.as_mut().poll(cx)
+                })
+                .await
+            };
+            match event {
+                Event::Message(_) => drop(self.0.fetch_add(1, Ordering::Relaxed)),
+                Event::Signal(_) => {}
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tap_delays_and_what_it_delays_ends_with_the_node() {
+    let simulation = Simulation::new(3);
+    let jobs = Arc::new(AtomicU64::new(0));
+    let builder = HouseBuilder::new(simulation.environment("node"))
+        .front(Counts::<Nothing>(jobs.clone(), Arc::default(), std::marker::PhantomData))
+        .back(Sends)
+        .tap::<Back, Job>(|job: Job| match job {
+            Job(1) => Tapped::Delay(job, Duration::from_secs(10)),
+            _ => Tapped::Delay(job, Duration::from_secs(1_000)),
+        });
+    let handle = house(&simulation, builder);
+    simulation.run_for(Duration::from_secs(9)).expect("no live-lock");
+    assert_eq!(jobs.load(Ordering::Relaxed), 0);
+    simulation.run_for(Duration::from_secs(2)).expect("no live-lock");
+    assert_eq!(jobs.load(Ordering::Relaxed), 1);
+    handle.stop();
+    drop(handle);
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
+/// A second heartbeat.
+enum Ticks {}
+impl View for Ticks {
+    type Update = u64;
+    type State = u64;
+    fn apply(state: &mut u64, update: &u64) {
+        *state = *update;
+    }
+    fn catch_up(_: &u64, now: &u64) -> u64 {
+        *now
+    }
+}
+
+#[test]
+fn entries_of_a_view_that_is_not_heard_cost_no_wake() {
+    let simulation = Simulation::new(4);
+    let polls = Arc::new(AtomicU64::new(0));
+    let builder = HouseBuilder::new(simulation.environment("node"))
+        .front(Counts::<Beats>(Arc::default(), polls.clone(), std::marker::PhantomData))
+        .back(Silent);
+    let handle = house(&simulation, builder);
+    let polled = |publish: &dyn Fn()| {
+        let before = polls.load(Ordering::Relaxed);
+        publish();
+        simulation.run_until_stalled().expect("no live-lock");
+        polls.load(Ordering::Relaxed) - before
+    };
+    assert_eq!(polled(&|| (0..100).for_each(|tick| handle.publish::<Ticks>(tick))), 0);
+    assert!(polled(&|| handle.publish::<Beats>(1)) > 0);
+}
+
+#[test]
+fn a_wait_until_that_is_polled_often_leaves_one_waker() {
+    let simulation = Simulation::new(5);
+    let handle = house(&simulation, HouseBuilder::new(simulation.environment("node")).front(Asks).back(Silent));
+    let waiting = handle.clone();
+    let seen = simulation.run_until(async move {
+        let mut wait = std::pin::pin!(waiting.wait_until::<Beats>(|beats| beats.contains(&7)));
+        let mut polls = 0;
+        poll_fn(|cx| {
+            polls += 1;
+            match wait.as_mut().poll(cx) {
+                Poll::Pending if polls < 50 => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Poll::Pending => {
+                    waiting.publish::<Beats>(7);
+                    Poll::Pending
+                }
+                Poll::Ready(()) => Poll::Ready(polls),
+            }
+        })
+        .await
+    });
+    assert_eq!(seen.expect("it comes"), 51);
+}

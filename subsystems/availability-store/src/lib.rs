@@ -240,7 +240,7 @@ impl Running {
                     self.state.stored(candidate, part, now);
                 }
                 let _ = reply.answer(result.map_err(|reason| {
-                    tracing::warn!(?candidate, ?part, reason, "part was not stored");
+                    tracing::error!(?candidate, ?part, reason, "part was not stored");
                     StoreError(reason)
                 }));
                 Vec::new()
@@ -362,7 +362,7 @@ impl Running {
                 Ok(Ok(())) => Ok(()),
                 // Nothing is lost by it but what a power cut would lose as well. Tried again at the next tick.
                 failed => {
-                    tracing::warn!(?failed, "records were not committed to the index");
+                    tracing::error!(?failed, "records were not committed to the index");
                     Err(changes.into_iter().map(|(candidate, _)| candidate).collect())
                 }
             })

@@ -3,9 +3,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use overseer::Feed;
 use primitives::{
-    BlockNumber, CandidateEvent, CoreIndex, CoreState, GroupIndex, GroupRotationInfo, Hash, Header, HostConfiguration,
-    MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex, ValidationCode,
-    ValidationCodeHash, ValidatorId, ValidatorIndex,
+    BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, CoreState, DisputeState,
+    GroupIndex, GroupRotationInfo, Hash, HeadData, Header, HostConfiguration, MisbehaviorReport,
+    OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash,
+    ValidatorId, ValidatorIndex,
 };
 
 /// Why a chain question has no answer.
@@ -26,7 +27,7 @@ pub enum RuntimeError {
     /// The chain cannot be reached.
     #[error("chain cannot be reached: {0}")]
     Unreachable(String),
-    /// A submitted report was refused.
+    /// A submitted report or transaction was refused.
     #[error("submission was refused: {0}")]
     Refused(String),
 }
@@ -93,8 +94,16 @@ pub enum ChainEvent {
     },
 }
 
+/// A dispute that takes votes: session and name of the candidate, votes and times.
+pub type OpenDispute = (SessionIndex, CandidateHash, DisputeState);
+
 /// The only door through which subsystems see a chain. Every question names the block at which it is asked; answers
 /// come from immutable snapshots and never wait for import, authoring or voting.
+///
+/// A block that was never seen is [`RuntimeError::UnknownBlock`]; one whose state is kept no more is
+/// [`RuntimeError::Pruned`], and its header is answered still. What a chain does not offer is
+/// [`RuntimeError::NotSupported`], as with the questions that have an answer here: younger than the others, they are
+/// asked by fewer.
 #[async_trait]
 pub trait RuntimeClient: Send + Sync {
     /// Version of the API at a block: at least 1.
@@ -133,6 +142,60 @@ pub trait RuntimeClient: Send + Sync {
     async fn candidate_events(&self, at: Hash) -> Result<Vec<CandidateEvent>, RuntimeError>;
     /// Hands a proof of misbehavior to the next authors. Authenticated by the signatures in it.
     async fn submit_report(&self, report: MisbehaviorReport) -> Result<(), RuntimeError>;
+    /// Hands a transaction, in the chain's own encoding, to the next authors, and returns its hash. It must be
+    /// acceptable on top of the best block.
+    async fn submit_transaction(&self, _encoded: Vec<u8>) -> Result<Hash, RuntimeError> {
+        Err(RuntimeError::NotSupported("submit_transaction"))
+    }
+    /// The validators of a session as `at` remembers them: this session's and those of a few before it.
+    async fn session_validators(
+        &self,
+        _at: Hash,
+        _session: SessionIndex,
+    ) -> Result<Option<Vec<ValidatorId>>, RuntimeError> {
+        Err(RuntimeError::NotSupported("session_validators"))
+    }
+    /// The validators of the next session.
+    async fn next_validators(&self, _at: Hash) -> Result<Vec<ValidatorId>, RuntimeError> {
+        Err(RuntimeError::NotSupported("next_validators"))
+    }
+    /// All registered paras, ascending.
+    async fn paras(&self, _at: Hash) -> Result<Vec<ParaId>, RuntimeError> {
+        Err(RuntimeError::NotSupported("paras"))
+    }
+    /// The head of a para; `None` for an unknown one.
+    async fn para_head(&self, _at: Hash, _para: ParaId) -> Result<Option<HeadData>, RuntimeError> {
+        Err(RuntimeError::NotSupported("para_head"))
+    }
+    /// The candidate of a para that waits for its availability.
+    async fn candidate_pending_availability(
+        &self,
+        _at: Hash,
+        _para: ParaId,
+    ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
+        Err(RuntimeError::NotSupported("candidate_pending_availability"))
+    }
+    /// The code that a para's block with a relay parent of that height was checked with; `None` once it is pruned.
+    async fn historical_validation_code(
+        &self,
+        _at: Hash,
+        _para: ParaId,
+        _relay_parent_number: BlockNumber,
+    ) -> Result<Option<ValidationCode>, RuntimeError> {
+        Err(RuntimeError::NotSupported("historical_validation_code"))
+    }
+    /// The disputes that take votes.
+    async fn disputes(&self, _at: Hash) -> Result<Vec<OpenDispute>, RuntimeError> {
+        Err(RuntimeError::NotSupported("disputes"))
+    }
+    /// Height of the first block of this chain that may not become final because of what it included.
+    async fn first_disputed_block(&self, _at: Hash) -> Result<Option<BlockNumber>, RuntimeError> {
+        Err(RuntimeError::NotSupported("first_disputed_block"))
+    }
+    /// The trie nodes that prove what stands under `keys` in the state of `at`, or that nothing does.
+    async fn state_proof(&self, _at: Hash, _keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RuntimeError> {
+        Err(RuntimeError::NotSupported("state_proof"))
+    }
     /// Imports and finalizations from now on. On `Lagged`, ask [`leaves`](Self::leaves) anew.
     fn subscribe(&self) -> Feed<ChainEvent>;
 }

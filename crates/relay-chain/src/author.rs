@@ -10,9 +10,10 @@ use codec::Encode;
 use deterministic::{ComputeError, ComputeKind, compute, timeout};
 use futures::{FutureExt, pin_mut, select_biased};
 use ports::{Claim, Keystore, KeystoreError};
-use primitives::{BlockNumber, Hash, InherentData, MisbehaviorReport, Slot, ValidatorId, ValidatorIndex};
+use primitives::{BlockNumber, Hash, InherentData, Slot, ValidatorId, ValidatorIndex};
 use runtime::{
-    Block, BlockError, Executed, Extrinsic, SlotClaim, build_block, filter_inherent, limits::MAX_REPORTS_PER_BLOCK,
+    Block, BlockError, Executed, Extrinsic, SlotClaim, build_block, filter_extrinsics, filter_inherent,
+    limits::MAX_REPORTS_PER_BLOCK,
 };
 
 use crate::{
@@ -137,7 +138,7 @@ async fn inherent_data(chain: &Chain, parent: &Snapshot) -> InherentData {
     }
 }
 
-/// Builds with as much as the state machine takes: inherent and reports, else the inherent, else nothing.
+/// Builds with as much as the state machine takes: inherent and transactions, else the inherent, else nothing.
 async fn build(
     chain: &Chain,
     parent: &Snapshot,
@@ -145,18 +146,21 @@ async fn build(
     inherent: InherentData,
 ) -> Result<(Block, Executed), AuthorError> {
     let reports = chain.reports().first(MAX_REPORTS_PER_BLOCK);
+    let mut transactions: Vec<Extrinsic> =
+        reports.into_iter().map(|report| Extrinsic::MisbehaviorReport(Box::new(report))).collect();
+    transactions.extend(chain.transactions().all().cloned());
     let (state, verifier) = (parent.data.state.clone(), chain.settings.verifier.clone());
     let (parent_header, digest) = (parent.header.clone(), vec![claim.to_digest_item()]);
     let bytes = inherent.encoded_size();
     let work = move || {
         let inherent = filter_inherent(&state, &parent_header, inherent, &*verifier);
         let empty = InherentData::empty(parent_header.clone());
-        let attempts: [(InherentData, Vec<MisbehaviorReport>); 3] =
-            [(inherent.clone(), reports), (inherent, Vec::new()), (empty, Vec::new())];
+        let fitting = filter_extrinsics(&state, &parent_header, &inherent, transactions, &*verifier);
+        let attempts: [(InherentData, Vec<Extrinsic>); 3] =
+            [(inherent.clone(), fitting), (inherent, Vec::new()), (empty, Vec::new())];
         let mut last = BlockError::NoInherent;
-        for (inherent, reports) in attempts {
-            let reports = reports.into_iter().map(|report| Extrinsic::MisbehaviorReport(Box::new(report)));
-            let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(reports).collect();
+        for (inherent, transactions) in attempts {
+            let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(transactions).collect();
             match build_block(&state, &parent_header, digest.clone(), extrinsics) {
                 Ok((block, executed)) if block.encoded_size() + SEAL_ROOM <= MAX_BLOCK_BYTES => {
                     return Ok((block, executed));

@@ -19,11 +19,13 @@ use runtime::{Block, State, Verifier};
 use tokio::sync::watch;
 
 use crate::{
+    finality::VotingRule,
     justification::{Justification, JustificationError, voters},
     messages::{BLOCK_PROTOCOL, BlockMessage, Handshake, PROTOCOL_VERSION},
     reports::ReportPool,
     slots::{SlotContext, slot_at},
     storage::{Storage, StoredBlock},
+    transactions::TransactionPool,
     tree::{Entry, Tree, TreeError},
 };
 
@@ -91,6 +93,14 @@ pub enum FinalizeError {
         /// The one in the justification.
         found: u64,
     },
+    /// It jumps over the block whose finalization changes the voters.
+    #[error("justification of block {target:?} passes block {change:?}, which changes the voters")]
+    PassesChange {
+        /// The block of the justification.
+        target: Hash,
+        /// The last block that its voters may finalize.
+        change: Hash,
+    },
     /// It proves nothing.
     #[error(transparent)]
     Justification(#[from] JustificationError),
@@ -102,7 +112,7 @@ pub enum FinalizeError {
 impl FinalizeError {
     /// Whether whoever sent it is to blame.
     pub fn is_offence(&self) -> bool {
-        matches!(self, Self::Justification(_))
+        matches!(self, Self::Justification(_) | Self::PassesChange { .. })
     }
 }
 
@@ -122,6 +132,7 @@ pub(crate) struct Chain {
     pub(crate) keystore: Option<Arc<dyn Keystore>>,
     pub(crate) storage: Storage,
     pub(crate) inherent_source: OnceLock<Arc<dyn InherentSource>>,
+    pub(crate) voting_rule: OnceLock<Arc<dyn VotingRule>>,
     /// One import at a time, first come, first served.
     pub(crate) importing: tokio::sync::Mutex<()>,
     finalizing: tokio::sync::Mutex<()>,
@@ -129,6 +140,7 @@ pub(crate) struct Chain {
     feeds: Mutex<Vec<FeedSender<ChainEvent>>>,
     counters: Mutex<Counters>,
     reports: Mutex<ReportPool>,
+    transactions: Mutex<TransactionPool>,
     peers: Mutex<BTreeMap<ProtocolId, BTreeSet<PeerId>>>,
     offences: Mutex<BTreeMap<PeerId, u32>>,
     /// Counts changes of the tree.
@@ -157,12 +169,14 @@ impl Chain {
             keystore,
             storage,
             inherent_source: OnceLock::new(),
+            voting_rule: OnceLock::new(),
             importing: tokio::sync::Mutex::default(),
             finalizing: tokio::sync::Mutex::default(),
             tree: Mutex::new(tree),
             feeds: Mutex::default(),
             counters: Mutex::default(),
             reports: Mutex::default(),
+            transactions: Mutex::default(),
             peers: Mutex::default(),
             offences: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -176,6 +190,10 @@ impl Chain {
 
     pub(crate) fn reports(&self) -> MutexGuard<'_, ReportPool> {
         lock(&self.reports)
+    }
+
+    pub(crate) fn transactions(&self) -> MutexGuard<'_, TransactionPool> {
+        lock(&self.transactions)
     }
 
     pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
@@ -272,6 +290,9 @@ impl Chain {
             Some(known) if known.header.number == number => {}
             _ => return Err(TreeError::Unknown(hash).into()),
         }
+        if let Some(change) = self.change_between(&finalized.hash, &hash, expected) {
+            return Err(FinalizeError::PassesChange { target: hash, change });
+        }
         let validators = finalized.data.state.validators().to_vec();
         let proof = justification.clone();
         let verify = move || match voters(&validators) {
@@ -300,6 +321,13 @@ impl Chain {
             }
         }
         Ok(true)
+    }
+
+    /// The lowest block between two that ends the work of a set of voters.
+    fn change_between(&self, base: &Hash, target: &Hash, set_id: u64) -> Option<Hash> {
+        let tree = self.tree();
+        let between = tree.ancestry(base, target)?;
+        between.into_iter().rev().find(|hash| tree.get(hash).is_some_and(|entry| entry.data.set_id != set_id))
     }
 
     // ---- peers ------------------------------------------------------------------------------------------------

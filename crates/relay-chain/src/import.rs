@@ -8,14 +8,18 @@ use codec::{Decode, Encode};
 use deterministic::{ComputeError, ComputeKind, compute};
 use ports::{ChainEvent, StorageError};
 use primitives::{DigestItem, Hash, Header, Signature, Slot, ValidatorId};
-use runtime::{Block, BlockError, Executed, SLOT_ENGINE_ID, SlotClaim, State, Verifier, execute_block};
+use runtime::{
+    Block, BlockError, EquivocationReport, Executed, Extrinsic, SLOT_ENGINE_ID, SlotClaim, State, Verifier, VrfDraw,
+    execute_block,
+};
 
 use crate::{
     chain::{BlockData, Chain},
+    gossip_transactions::report_equivocation,
     messages::MAX_BLOCK_BYTES,
     slots::{Right, SlotContext, SlotError},
     storage::StoredBlock,
-    tree::{NewBlock, Tree, TreeError},
+    tree::{Entry, NewBlock, Tree, TreeError},
 };
 
 /// How many slots a block may be ahead of our clock.
@@ -167,7 +171,10 @@ impl Chain {
         }
         let is_best = entered?;
         if is_best {
-            self.forget_settled_reports();
+            self.forget_settled();
+        }
+        if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
+            report_equivocation(self, report).await;
         }
         Ok(Imported { hash, is_best })
     }
@@ -186,12 +193,30 @@ impl Chain {
         compute(&*self.environment.compute, ComputeKind::VerifySignatures, 512, check).await?
     }
 
-    /// Reports that the best chain has, or has no place for any more, wait no longer.
-    fn forget_settled_reports(&self) {
-        if !self.reports().is_empty() {
-            let state = self.best().data.state;
-            self.reports().retain(|report| state.check_report(report).is_ok());
-        }
+    /// Reports and transactions that have no place on the best chain any more wait no longer; transactions not before
+    /// the finalized block refuses them as well, because another fork may need them.
+    fn forget_settled(&self) {
+        let (best, finalized) = (self.best().data.state, self.finalized().data.state);
+        self.reports().retain(|report| best.check_report(report).is_ok());
+        let fits = |state: &State, transaction: &Extrinsic| state.check_extrinsic(transaction, &CheckedBefore).is_ok();
+        self.transactions().retain(|transaction| fits(&best, transaction) || fits(&finalized, transaction));
+    }
+
+    /// The proof that the author of a block in the tree made another one in the same slot. Who sees both in whatever
+    /// order makes the same proof.
+    fn equivocation(&self, hash: Hash, claim: &SlotClaim, parent: &State) -> Option<EquivocationReport> {
+        let session = parent.session_index();
+        let tree = self.tree();
+        let ours = tree.get(&hash)?.header.clone();
+        let is_other = |entry: &&Entry<BlockData>| {
+            entry.slot == claim.slot
+                && entry.data.author == claim.author
+                && entry.header != ours
+                && tree.get(&entry.header.parent_hash).is_some_and(|it| it.data.state.session_index() == session)
+        };
+        let other = tree.entries().find(is_other)?.header.clone();
+        let (first, second) = if ours.hash() < other.hash() { (ours, other) } else { (other, ours) };
+        Some(EquivocationReport { session, validator: claim.author, first, second })
     }
 
     /// The last step: into the tree, and told to all readers.
@@ -199,7 +224,10 @@ impl Chain {
         let mut tree = self.tree();
         let (hash, parent) = (new.hash, new.header.parent_hash);
         let is_fork = tree.has_child(&parent);
-        let is_best = tree.insert(new)?;
+        let mut is_best = tree.insert(new)?;
+        if give_up_reverted(&mut tree, &hash) {
+            is_best = false;
+        }
         {
             let mut counters = self.counters();
             counters.imported += 1;
@@ -210,6 +238,26 @@ impl Chain {
         }
         Ok(is_best)
     }
+}
+
+/// Gives up what the state of a block says is to be given up of its own chain: from the first bad block on. Returns
+/// whether the best block is another one now. What is final stays; then only people can help.
+pub(crate) fn give_up_reverted(tree: &mut Tree<BlockData>, hash: &Hash) -> bool {
+    let Some(entry) = tree.get(hash) else { return false };
+    let (state, finalized) = (entry.data.state.clone(), tree.finalized().1.header.number);
+    let mut changed = false;
+    for revert in state.reverts().iter().filter(|revert| revert.signalled_in == state.number()) {
+        let (last_good, candidate) = (revert.last_good_number, revert.candidate);
+        if last_good < finalized {
+            tracing::error!(last_good, finalized, ?candidate, "a candidate in a finalized block was judged invalid");
+            continue;
+        }
+        if let Some(bad) = tree.ancestor_at(hash, last_good.saturating_add(1)) {
+            tracing::warn!(last_good, ?candidate, "this fork is given up: it includes an invalid candidate");
+            changed |= tree.give_up(&bad);
+        }
+    }
+    changed
 }
 
 fn new_block(
@@ -245,11 +293,16 @@ pub(crate) fn replay(
     Ok(new_block(hash, Arc::new(block), &claim, right, &parent.data, executed))
 }
 
-/// For blocks whose signatures were verified before they were written to our own disk.
+/// For blocks whose signatures were verified before they were written to our own disk, and transactions whose were
+/// before they were kept.
 struct CheckedBefore;
 
 impl Verifier for CheckedBefore {
     fn verify(&self, _set: &runtime::SignatureSet) -> Result<(), usize> {
+        Ok(())
+    }
+
+    fn verify_draws(&self, _draws: &[VrfDraw]) -> Result<(), usize> {
         Ok(())
     }
 }

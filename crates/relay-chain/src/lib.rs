@@ -3,9 +3,9 @@
 //! **Role**: adapter behind [`ports::RuntimeClient`] (steps 8 and 11 of a candidate's way). Every node holds its own copy
 //! and believes nobody: what peers send is executed before it is passed on.
 //!
-//! **Receives**: blocks (`blck`), finality votes and proofs (`fnal`), misbehavior reports (`rprt`) through
-//! [`ports::Network`]; inherents from [`ports::InherentSource`], asked with a time limit. **Sends**: the same three to
-//! peers, and [`ports::ChainEvent`]s to subscribers.
+//! **Receives**: blocks (`blck`), finality votes and proofs (`fnal`), misbehavior reports (`rprt`) and other
+//! transactions (`trxn`) through [`ports::Network`]; inherents from [`ports::InherentSource`], asked with a time limit;
+//! from a [`VotingRule`] what may become final. **Sends**: the same four to peers, and [`ports::ChainEvent`]s to subscribers.
 //!
 //! **Invariants**:
 //! - a block enters the tree only after size, slot, seal, claim and execution were checked and it was synced to disk; a
@@ -13,9 +13,11 @@
 //! - answers to subsystems come from immutable snapshots and never wait for import, authoring or voting;
 //! - all signatures go through [`ports::Keystore`]: one seal per slot, one vote per round and stage, or silence;
 //! - a block is final when `finality-grandpa` holds more than two thirds of the votes for it, and the proof is on disk;
+//! - an author of two blocks in one slot is reported by whoever sees both; a fork that its own state gives up, for an
+//!   invalid candidate in it, is built on no more, and nothing that its state holds to be disputed is voted for;
 //! - a node that is started on its disk continues where it was acknowledged to be.
 //!
-//! **Parts**: [`tree`], [`slots`], [`votes`], [`reports`], [`justification`], [`messages`] are pure; [`import`],
+//! **Parts**: [`tree`], [`slots`], [`votes`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`],
 //! [`author`], [`sync`], [`finality`], [`storage`] do the work around them.
 //!
 //! **Limits** are named constants in these modules.
@@ -27,6 +29,7 @@ mod chain;
 mod client;
 pub mod finality;
 mod gossip_reports;
+mod gossip_transactions;
 pub mod import;
 pub mod justification;
 mod load;
@@ -35,6 +38,7 @@ pub mod reports;
 pub mod slots;
 pub mod storage;
 pub mod sync;
+pub mod transactions;
 pub mod tree;
 pub mod votes;
 
@@ -43,15 +47,17 @@ use std::sync::Arc;
 use deterministic::Environment;
 use ports::{BlobStore, InherentSource, Keystore, Network, NetworkError, RuntimeClient, StorageError};
 use primitives::{BlockNumber, Hash};
-use runtime::{Block, Genesis, GenesisError, State, Verifier};
+use runtime::{Block, Extrinsic, Genesis, GenesisError, State, Verifier};
 
 pub use chain::{FEED_CAPACITY, FEEDS_MAX, FinalizeError, MAX_OFFENCES, OFFENDERS_MAX, REFUSE_PEER_FOR};
 pub use client::API_VERSION;
+pub use finality::VotingRule;
+pub use gossip_transactions::TransactionRefused;
 pub use import::{ImportError, Imported};
 
 use chain::{Chain, Settings};
 use finality::{Finality, NoVoters};
-use messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL};
+use messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL};
 use slots::PARTS_PER_MILLION;
 use storage::Storage;
 use sync::Syncer;
@@ -106,7 +112,7 @@ pub enum Error {
         /// Its height.
         number: BlockNumber,
         /// Why.
-        source: ImportError,
+        source: Box<ImportError>,
     },
     /// A protocol cannot be opened.
     #[error(transparent)]
@@ -135,6 +141,10 @@ pub struct ChainStatus {
     pub refused: u64,
     /// Misbehavior reports that wait for a block.
     pub reports: usize,
+    /// Transactions that wait for a block, or for theirs to become final.
+    pub transactions: usize,
+    /// The set of voters that finalizes the next block.
+    pub set_id: u64,
     /// Peers on the block protocol.
     pub peers: usize,
 }
@@ -183,10 +193,12 @@ impl RelayChain {
         let blocks = chain.network.open(BLOCK_PROTOCOL, chain.handshake())?;
         let votes = chain.network.open(FINALITY_PROTOCOL, chain.handshake())?;
         let reports = chain.network.open(REPORT_PROTOCOL, chain.handshake())?;
+        let transactions = chain.network.open(TRANSACTION_PROTOCOL, chain.handshake())?;
         let spawner = chain.environment.spawner.clone();
         spawner.spawn("chain-blocks", Box::pin(sync::run(chain.clone(), blocks, syncer, synced)));
         spawner.spawn("chain-finality", Box::pin(finality.run(votes)));
         spawner.spawn("chain-reports", Box::pin(gossip_reports::run(chain.clone(), reports)));
+        spawner.spawn("chain-transactions", Box::pin(gossip_transactions::run(chain.clone(), transactions)));
         if let Some(keystore) = keystore.filter(|_| author) {
             spawner.spawn("chain-author", Box::pin(author::run(chain.clone(), keystore)));
         }
@@ -197,6 +209,12 @@ impl RelayChain {
     /// first time: later sources are ignored.
     pub fn set_inherent_source(&self, source: Arc<dyn InherentSource>) -> bool {
         self.chain.inherent_source.set(source).is_ok()
+    }
+
+    /// Says what may become final beside what the chain's own state forbids. Returns whether this was the first time:
+    /// later rules are ignored.
+    pub fn set_voting_rule(&self, rule: Arc<dyn VotingRule>) -> bool {
+        self.chain.voting_rule.set(rule).is_ok()
     }
 
     /// The door for subsystems.
@@ -214,6 +232,7 @@ impl RelayChain {
         let counters = *self.chain.counters();
         let peers = self.chain.peers(BLOCK_PROTOCOL).len();
         let reports = self.chain.reports().len();
+        let transactions = self.chain.transactions().len();
         let tree = self.chain.tree();
         let numbered = |(hash, entry): (Hash, &tree::Entry<chain::BlockData>)| (hash, entry.header.number);
         ChainStatus {
@@ -225,6 +244,8 @@ impl RelayChain {
             authored: counters.authored,
             refused: counters.refused,
             reports,
+            transactions,
+            set_id: tree.finalized().1.data.set_id,
             peers,
         }
     }
@@ -238,6 +259,17 @@ impl RelayChain {
     /// If the future is dropped the block may have been stored without being in the tree; a later start finds it.
     pub async fn import(&self, block: Block) -> Result<Imported, ImportError> {
         self.chain.import(block, None).await
+    }
+
+    /// Checks a transaction on top of the best block, keeps it for the next blocks and tells the peers. Returns its hash.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped the transaction may have been taken or not.
+    pub async fn submit(&self, transaction: Extrinsic) -> Result<Hash, TransactionRefused> {
+        gossip_transactions::submit(&self.chain, transaction, None).await
     }
 
     /// A block in the tree with its state; `None` if it is unknown or was pruned.

@@ -12,7 +12,7 @@ use runtime::{Block, Genesis, State, genesis as first_state};
 use crate::{
     Error,
     chain::BlockData,
-    import::replay,
+    import::{give_up_reverted, replay},
     justification::Justification,
     slots::SlotContext,
     storage::{CompletedRound, OwnVote, Storage, StoredBlock},
@@ -51,7 +51,11 @@ pub(crate) async fn load(
     match storage.genesis().await? {
         Some(found) if found != hash => return Err(Error::ForeignChain { expected: hash, found }),
         Some(_) => {}
-        None => storage.put_genesis(hash).await?,
+        None => {
+            let genesis = tree.finalized().1.data.block.clone();
+            storage.put_block(hash, &genesis).await?;
+            storage.put_genesis(hash).await?;
+        }
     }
     let finalized = storage.finalized().await?;
     let context = Context { genesis: hash, forks_per_million };
@@ -63,10 +67,10 @@ pub(crate) async fn load(
         for stored in path {
             let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
             let replayed = replay(&tree, block, stored.hash, |state, validators| context.at(state, validators));
-            let new = replayed.map_err(|source| Error::Replay { number: stored.number, source })?;
+            let new = replayed.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
             let entered = tree.insert(new).map_err(crate::ImportError::from);
             let finalized = entered.and_then(|_| Ok(tree.finalize(stored.hash)?));
-            finalized.map_err(|source| Error::Replay { number: stored.number, source })?;
+            finalized.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
             if stored.number.is_multiple_of(BLOCKS_PER_STEP) {
                 environment.clock.sleep(std::time::Duration::ZERO).await;
             }
@@ -119,7 +123,9 @@ async fn take_unfinalized(
         let Some(block) = storage.block(stored).await? else { continue };
         let replayed = replay(tree, block, stored.hash, |state, validators| context.at(state, validators));
         match replayed.and_then(|new| Ok(tree.insert(new)?)) {
-            Ok(_) => {}
+            Ok(_) => {
+                give_up_reverted(tree, &stored.hash);
+            }
             Err(error) => {
                 tracing::warn!(number = stored.number, hash = ?stored.hash, %error, "dropping a block on disk");
                 storage.remove_block(stored).await?;

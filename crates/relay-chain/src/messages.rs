@@ -1,4 +1,4 @@
-//! What chains say to each other: three protocols, their messages and the limits of each. Pure.
+//! What chains say to each other: four protocols, their messages and the limits of each. Pure.
 
 use codec::{Decode, Encode};
 use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, ProtocolId};
@@ -13,7 +13,9 @@ pub const BLOCK_PROTOCOL: ProtocolId = ProtocolId(*b"blck");
 pub const FINALITY_PROTOCOL: ProtocolId = ProtocolId(*b"fnal");
 /// Misbehavior reports.
 pub const REPORT_PROTOCOL: ProtocolId = ProtocolId(*b"rprt");
-/// Version of all three.
+/// Transactions.
+pub const TRANSACTION_PROTOCOL: ProtocolId = ProtocolId(*b"trxn");
+/// Version of all four.
 pub const PROTOCOL_VERSION: u32 = 1;
 
 /// Largest encoded block, in bytes; authors keep within it.
@@ -26,6 +28,8 @@ pub const RESPONSE_BLOCKS_BYTES: usize = MAX_BLOCK_BYTES;
 pub const MAX_JUSTIFICATIONS_PER_RESPONSE: usize = 4;
 /// Largest encoded misbehavior report, in bytes: two votes with context and signature.
 pub const MAX_REPORT_BYTES: usize = 512;
+/// Largest encoded transaction, in bytes: one is gossiped whole.
+pub const MAX_TRANSACTION_BYTES: usize = MAX_NOTIFICATION_BYTES;
 /// Largest encoded request, in bytes.
 pub const MAX_CHAIN_REQUEST_BYTES: usize = 64;
 

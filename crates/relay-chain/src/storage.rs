@@ -11,7 +11,7 @@
 //!
 //! States are not stored: a start executes the blocks again.
 //!
-//! **Limits**: [`BLOCKS_PER_BUCKET`]; one proof is kept per voter set and [`JUSTIFICATION_PERIOD`] blocks.
+//! **Limits**: [`BLOCKS_PER_BUCKET`], [`BUCKETS_SEARCHED_MAX`]; one proof is kept per voter set and [`JUSTIFICATION_PERIOD`] blocks.
 
 use std::sync::Arc;
 
@@ -32,6 +32,9 @@ pub const BLOCKS_PER_BUCKET: BlockNumber = 1024;
 /// Of several proofs of one voter set within so many heights the newest is kept: often enough for a node that catches
 /// up to finalize before its tree is full.
 pub const JUSTIFICATION_PERIOD: BlockNumber = 64;
+
+/// Folders in which a block is looked for whose height is not known.
+pub const BUCKETS_SEARCHED_MAX: BlockNumber = 1024;
 
 const _: () = assert!(JUSTIFICATION_PERIOD * 3 <= MAX_UNFINALIZED_DEPTH);
 
@@ -135,6 +138,24 @@ impl Storage {
             }
             other => Ok(other),
         }
+    }
+
+    /// Looks for a block of which only the hash is known, from the folder of height `from` downwards: it costs a listing
+    /// per [`BLOCKS_PER_BUCKET`] heights, at most [`BUCKETS_SEARCHED_MAX`].
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn find_block(&self, from: BlockNumber, hash: &Hash) -> Result<Option<StoredBlock>, StorageError> {
+        let wanted = hash.to_string();
+        let newest = from / BLOCKS_PER_BUCKET;
+        for bucket in (newest.saturating_sub(BUCKETS_SEARCHED_MAX - 1)..=newest).rev() {
+            let keys = self.blobs.list(&folder(BLOCKS, bucket)).await?;
+            let number = keys.iter().filter_map(|key| parse(key)).find(|(_, name)| *name == wanted);
+            if let Some((number, _)) = number {
+                return Ok(Some(StoredBlock { number, hash: *hash }));
+            }
+        }
+        Ok(None)
     }
 
     /// Removes a block.

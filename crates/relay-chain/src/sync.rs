@@ -82,6 +82,15 @@ impl Syncer {
 
     /// Fetches the chain that ends at `head` from a peer, unless that peer is being asked already.
     pub(crate) fn start(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
+        self.start_until(peer, Goal { head, number, is_final: false });
+    }
+
+    /// The same, with the proofs that make `head` final, even if all the blocks are here.
+    pub(crate) fn start_for_finality(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
+        self.start_until(peer, Goal { head, number, is_final: true });
+    }
+
+    fn start_until(self: &Arc<Self>, peer: PeerId, goal: Goal) {
         {
             let mut busy = lock(&self.busy);
             if busy.len() >= SYNC_JOBS_MAX || !busy.insert(peer.clone()) {
@@ -92,7 +101,7 @@ impl Syncer {
         let task = async move {
             {
                 let stopped = syncer.chain.until_stopped().fuse();
-                let work = catch_up(&syncer.chain, &peer, head, number).fuse();
+                let work = catch_up(&syncer.chain, &peer, &goal).fuse();
                 pin_mut!(stopped, work);
                 select_biased! {
                     () = stopped => {}
@@ -101,17 +110,37 @@ impl Syncer {
             }
             lock(&syncer.busy).remove(&peer);
             // The loop that listens ends with the chain.
-            let _loop_ended = syncer.done.unbounded_send(head);
+            let _loop_ended = syncer.done.unbounded_send(goal.head);
         };
         self.chain.environment.spawner.spawn("chain-sync", Box::pin(task));
     }
 }
 
-/// Asks for stretch after stretch until `head` is there or nothing more comes.
-async fn catch_up(chain: &Chain, peer: &PeerId, head: Hash, number: BlockNumber) {
-    let mut first = number.saturating_sub(SMALL_GAP).max(chain.finalized().header.number + 1);
+/// What a catching-up is for.
+struct Goal {
+    head: Hash,
+    number: BlockNumber,
+    /// Whether the head must be final.
+    is_final: bool,
+}
+
+impl Goal {
+    fn is_reached(&self, chain: &Chain) -> bool {
+        let tree = chain.tree();
+        match self.is_final {
+            true => tree.finalized().1.header.number >= self.number,
+            false => tree.contains(&self.head),
+        }
+    }
+}
+
+/// Asks for stretch after stretch until the goal is reached or nothing more comes.
+async fn catch_up(chain: &Chain, peer: &PeerId, goal: &Goal) {
+    let head = goal.head;
+    let lowest = chain.finalized().header.number + 1;
+    let mut first = if goal.is_final { lowest } else { goal.number.saturating_sub(SMALL_GAP).max(lowest) };
     for _ in 0..SYNC_REQUESTS_MAX {
-        if chain.tree().contains(&head) {
+        if goal.is_reached(chain) {
             return;
         }
         let request = BlockRequest { head, first, max: MAX_BLOCKS_PER_RESPONSE as u32 };
@@ -332,7 +361,10 @@ pub(crate) async fn serve(chain: &Chain, request: BlockRequest) -> Result<BlockR
         blocks.push(block);
     }
     let last = request.first.saturating_add(blocks.len().saturating_sub(1) as u32);
-    let justifications = if blocks.is_empty() { Vec::new() } else { proofs(chain, request.first, last).await? };
+    let (justifications, covered) =
+        if blocks.is_empty() { (Vec::new(), last) } else { proofs(chain, request.first, last).await? };
+    // Whoever takes blocks without the proofs between them could not finalize what follows.
+    blocks.truncate((covered - request.first) as usize + 1);
     Ok(BlockResponse {
         blocks: blocks.try_into().unwrap_or_default(),
         justifications: justifications.try_into().unwrap_or_default(),
@@ -371,15 +403,24 @@ async fn path(chain: &Chain, request: BlockRequest, most: usize) -> Result<Vec<S
     Ok(path)
 }
 
-/// The newest proof for the stretch, and before it the newest of each earlier voter set.
-async fn proofs(chain: &Chain, first: BlockNumber, last: BlockNumber) -> Result<Vec<Justification>, StorageError> {
+/// The newest proof for the stretch, and before it the newest of each earlier voter set; and how far the stretch may go,
+/// because only so many proofs go with it.
+async fn proofs(
+    chain: &Chain,
+    first: BlockNumber,
+    last: BlockNumber,
+) -> Result<(Vec<Justification>, BlockNumber), StorageError> {
     let mut newest = BTreeMap::new();
     for (number, set_id) in chain.storage.justifications(first, last).await? {
         newest.insert(set_id, number);
     }
-    let mut proofs = Vec::new();
+    let more = newest.len() > MAX_JUSTIFICATIONS_PER_RESPONSE;
+    let (mut proofs, mut covered) = (Vec::new(), last);
     for (set_id, number) in newest.into_iter().take(MAX_JUSTIFICATIONS_PER_RESPONSE) {
         proofs.extend(chain.storage.justification(number, set_id).await?);
+        if more {
+            covered = number;
+        }
     }
-    Ok(proofs)
+    Ok((proofs, covered))
 }

@@ -2,7 +2,8 @@
 //!
 //! **Fork choice**, among the blocks that descend from the finalized one: the highest number wins; of equal height the
 //! chain with more primary slots since genesis; of those the lowest hash. Every node that knows the same blocks chooses
-//! the same head, in whatever order they came.
+//! the same head, in whatever order they came. A block that was given up ([`Tree::give_up`]), and all that descends from
+//! it, is no head and no leaf, however high it is.
 //!
 //! **Limits**: [`MAX_UNFINALIZED_BLOCKS`], [`MAX_UNFINALIZED_DEPTH`], [`FINALIZED_BLOCKS_KEPT`].
 
@@ -76,6 +77,8 @@ pub struct Entry<D> {
     pub slot: Slot,
     /// Blocks of primary slots on its chain since genesis, with itself.
     pub primaries: u64,
+    /// Whether it, or an ancestor, was given up: nothing is to be built on it.
+    pub is_given_up: bool,
     /// What else is kept with it, such as its state.
     pub data: D,
 }
@@ -121,7 +124,7 @@ impl<D> Tree<D> {
     /// A tree of one finalized block.
     pub fn new(root: NewBlock<D>) -> Self {
         let NewBlock { hash, header, slot, is_primary, data } = root;
-        let entry = Entry { header, slot, primaries: u64::from(is_primary), data };
+        let entry = Entry { header, slot, primaries: u64::from(is_primary), is_given_up: false, data };
         Self {
             blocks: BTreeMap::from([(hash, entry)]),
             children: BTreeMap::new(),
@@ -222,14 +225,34 @@ impl<D> Tree<D> {
         let NewBlock { hash, header, slot, is_primary, data } = block;
         self.check(hash, &header, slot)?;
         let parent = header.parent_hash;
-        let primaries = self.known(&parent).primaries + u64::from(is_primary);
-        self.blocks.insert(hash, Entry { header, slot, primaries, data });
+        let Entry { primaries, is_given_up, .. } = *self.known(&parent);
+        let primaries = primaries + u64::from(is_primary);
+        self.blocks.insert(hash, Entry { header, slot, primaries, is_given_up, data });
         self.children.entry(parent).or_default().insert(hash);
-        let is_best = self.weight(&hash) > self.weight(&self.best);
+        let is_best = !is_given_up && self.weight(&hash) > self.weight(&self.best);
         if is_best {
             self.best = hash;
         }
         Ok(is_best)
+    }
+
+    /// Gives up a block and all that descends from it, now or later: its fork is to be left. Returns whether the best
+    /// block is another one now. A finalized block is never given up, nor one that is not in the tree.
+    pub fn give_up(&mut self, hash: &Hash) -> bool {
+        let floor = self.finalized().1.header.number;
+        if self.get(hash).is_none_or(|entry| entry.header.number <= floor || entry.is_given_up) {
+            return false;
+        }
+        for hash in self.descendants(*hash) {
+            if let Some(entry) = self.blocks.get_mut(&hash) {
+                entry.is_given_up = true;
+            }
+        }
+        let before = self.best;
+        if self.known(&before).is_given_up {
+            self.best = self.leaves().first().copied().unwrap_or(before);
+        }
+        self.best != before
     }
 
     /// Heads of all forks above the finalized block (which is one itself if nothing descends from it), best first.
@@ -239,7 +262,7 @@ impl<D> Tree<D> {
         let mut leaves: Vec<Hash> = self
             .blocks
             .iter()
-            .filter(|(hash, entry)| entry.header.number > floor && !self.children.contains_key(*hash))
+            .filter(|(hash, entry)| entry.header.number > floor && !entry.is_given_up && !self.is_built_on(hash))
             .map(|(hash, _)| *hash)
             .collect();
         if leaves.is_empty() {
@@ -247,6 +270,12 @@ impl<D> Tree<D> {
         }
         leaves.sort_by_key(|hash| Reverse(self.weight(hash)));
         leaves
+    }
+
+    /// Whether something that was not given up is built on a block.
+    fn is_built_on(&self, hash: &Hash) -> bool {
+        let children = self.children.get(hash);
+        children.is_some_and(|children| children.iter().any(|child| !self.known(child).is_given_up))
     }
 
     /// The best head that descends from `base` (or is it); `None` if `base` is unknown or its chain died.

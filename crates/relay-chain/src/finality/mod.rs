@@ -22,8 +22,8 @@ use futures::{FutureExt, StreamExt, pin_mut, select_biased};
 use ports::{Claim, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{BlockNumber, Hash, Header, ValidatorId, decode_limited};
 
-pub use voter::GOSSIP_SHARE_OF_SLOT;
 use voter::{Event, GlobalIn, Running, Start};
+pub use voter::{GOSSIP_SHARE_OF_SLOT, VotingRule};
 
 use crate::{
     chain::{Chain, lock},
@@ -398,8 +398,9 @@ impl Finality {
             return;
         }
         if proof.set_id != self.set_id || !self.chain.tree().contains(&hash) {
-            // The proof itself comes with the blocks; this one is kept for the case that they come by gossip.
-            self.fetch_if_missing(peer, hash, number);
+            // The proof comes with the blocks, and before it those of the sets between ours and its own; this one is
+            // kept for the case that they come by gossip.
+            self.syncer.start_for_finality(peer.clone(), hash, number);
             self.pending = Some(proof);
             return;
         }

@@ -33,6 +33,14 @@ use crate::{
 /// before the second.
 pub const GOSSIP_SHARE_OF_SLOT: u64 = 8;
 
+/// What may become final, beside what the chain's own state forbids: say what is not approved, or whose data is not held.
+///
+/// It is asked often, for one block after the other from the finalized one up; it answers at once, from what is known.
+pub trait VotingRule: Send + Sync {
+    /// Whether a vote may be cast for a block, all of whose ancestors may have it.
+    fn may_vote(&self, hash: &Hash, number: BlockNumber) -> bool;
+}
+
 /// Why the voter ended; it is then started anew from the finalized block.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VoterError {
@@ -172,23 +180,30 @@ impl Surroundings {
         let _loop_ended = self.events.unbounded_send(event);
     }
 
-    /// The best head above `base`, but not beyond the block that changes the voters: what follows that is for the next
-    /// set to finalize.
+    /// The highest block above `base` on the best chain that may be voted for: not beyond the block that changes the
+    /// voters, because what follows it is for the next set to finalize; below the first block that the state of the head
+    /// holds to be disputed; and as far as the voting rule goes. `base` itself if there is none.
     fn target(&self, base: &Hash) -> Option<(Hash, BlockNumber)> {
         let tree = self.chain.tree();
-        let mut hash = tree.best_containing(base)?;
-        let mut target = (hash, tree.get(&hash)?.header.number);
-        loop {
+        let base_number = tree.get(base)?.header.number;
+        let mut target = (*base, base_number);
+        let Some(head) = tree.best_containing(base) else { return Some(target) };
+        let disputed = tree.get(&head)?.data.state.first_disputed_block();
+        let mut path = tree.ancestry(base, &head).unwrap_or_default();
+        path.reverse();
+        path.extend((head != *base).then_some(head));
+        let mut set_id = tree.get(base)?.data.set_id;
+        for hash in path {
             let entry = tree.get(&hash)?;
-            if entry.data.set_id == self.set_id {
-                return Some(target);
+            let number = entry.header.number;
+            let is_allowed = || self.chain.voting_rule.get().is_none_or(|rule| rule.may_vote(&hash, number));
+            if set_id != self.set_id || disputed.is_some_and(|disputed| number >= disputed) || !is_allowed() {
+                break;
             }
-            target = (hash, entry.header.number);
-            if hash == *base {
-                return Some(target);
-            }
-            hash = entry.header.parent_hash;
+            target = (hash, number);
+            set_id = entry.data.set_id;
         }
+        Some(target)
     }
 }
 

@@ -187,3 +187,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_fork_that_is_given_up_is_no_head_and_gets_none() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let good = grow(&mut tree, root.hash, 1, true);
+    let bad = grow(&mut tree, good, 2, true);
+    let worse = grow(&mut tree, bad, 3, true);
+    let other = grow(&mut tree, root.hash, 4, false);
+    assert!(!tree.give_up(&root.hash), "what is final stays");
+    assert!(!tree.give_up(&Hash::from([9; 32])));
+    assert!(tree.give_up(&bad));
+    assert_eq!(tree.best().0, good, "the last good ancestor, for its primary");
+    assert_eq!(tree.leaves(), vec![good, other]);
+    assert_eq!(tree.best_containing(&bad), None);
+    let built_on_bad = grow(&mut tree, worse, 5, true);
+    assert_eq!(tree.best().0, good, "nothing that is built on it counts");
+    assert!(tree.get(&built_on_bad).unwrap().is_given_up);
+    let next = grow(&mut tree, good, 6, false);
+    assert_eq!(tree.best().0, next);
+    assert!(!tree.give_up(&bad), "once is enough");
+    let done = tree.finalize(next).unwrap();
+    assert!(done.stale_heads.contains(&built_on_bad) && done.stale_heads.contains(&other));
+    assert_eq!(tree.leaves(), vec![next]);
+}

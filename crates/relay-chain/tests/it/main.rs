@@ -6,4 +6,5 @@ mod bad_blocks;
 mod disk;
 mod networks;
 mod peers;
+mod sessions;
 mod support;

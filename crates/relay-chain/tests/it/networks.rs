@@ -89,6 +89,46 @@ fn two_of_four_do_not_finalize() {
 }
 
 #[test]
+fn authors_slow_down_when_finality_lags_and_speed_up_when_it_follows() {
+    let mut world = World::new(12, 4, 1.0);
+    for index in 0..2 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(40);
+    let early = world.chain(0).status().best.1;
+    world.run_slots(80);
+    let late = world.chain(0).status().best.1 - early;
+    assert!(early >= 20 && late < early, "{early} blocks in 40 slots, then {late} in 80");
+    world.start(2).unwrap();
+    world.run_slots(10);
+    let before = world.agreed();
+    world.run_slots(20);
+    assert!(world.agreed() >= before + 15, "{:?}", world.statuses());
+}
+
+/// Forbids everything from a height on.
+struct NotBeyond(u32);
+
+impl relay_chain::VotingRule for NotBeyond {
+    fn may_vote(&self, _hash: &Hash, number: u32) -> bool {
+        number <= self.0
+    }
+}
+
+#[test]
+fn nothing_becomes_final_that_the_voting_rule_forbids() {
+    let world = World::started(13, 4, 0.2);
+    for index in 0..2 {
+        assert!(world.chain(index).set_voting_rule(Arc::new(NotBeyond(7))));
+        assert!(!world.chain(index).set_voting_rule(Arc::new(NotBeyond(90))), "the first one stays");
+    }
+    world.run_slots(20);
+    for status in world.statuses() {
+        assert!(status.finalized.1 == 7 && status.best.1 >= 15, "two of four hold it up: {status:?}");
+    }
+}
+
+#[test]
 fn halves_go_apart_and_come_together() {
     let world = World::started(5, 4, 0.2);
     world.run_slots(8);

@@ -8,11 +8,15 @@ use primitives::{
     CandidateHash, CompactVote, Hash, MisbehaviorKind, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
     SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng, misbehavior::SignedVote,
 };
-use relay_chain::messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL};
+use relay_chain::{
+    import::{add_seal, split_seal},
+    messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL, TRANSACTION_PROTOCOL},
+};
+use runtime::{Extrinsic, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
 
 use crate::support::{SLOT_MS, World};
 
-const PROTOCOLS: [ports::ProtocolId; 3] = [BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL];
+const PROTOCOLS: [ports::ProtocolId; 4] = [BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL];
 
 fn handshake(world: &World) -> Bytes {
     let genesis = world.chain(0).genesis_hash();
@@ -55,8 +59,10 @@ fn requests_of_strangers_are_answered_within_limits() {
         let answer = stranger.request(&victim, FINALITY_PROTOCOL, request.encode().into());
         assert!(world.simulation.run_until(answer).unwrap().is_ok());
     }
-    let answer = stranger.request(&victim, REPORT_PROTOCOL, Bytes::new());
-    assert!(world.simulation.run_until(answer).unwrap().is_err());
+    for protocol in [REPORT_PROTOCOL, TRANSACTION_PROTOCOL] {
+        let answer = stranger.request(&victim, protocol, Bytes::new());
+        assert!(world.simulation.run_until(answer).unwrap().is_err());
+    }
     assert_eq!(world.chain(0).status().peers, 2);
 }
 
@@ -128,4 +134,110 @@ fn the_client_answers_from_snapshots() {
             assert!(client.session_context(unknown).await.is_err());
         })
         .unwrap();
+}
+
+#[test]
+fn an_author_of_two_blocks_in_one_slot_is_slashed_once_on_every_node() {
+    let world = World::started(46, 4, 0.0);
+    world.run_slots(6);
+    let chain = world.chain(0);
+    // Until a block has just come, so that nothing of its height is final.
+    let before = chain.status().best;
+    while chain.status().best == before {
+        world.simulation.run_for(std::time::Duration::from_millis(10)).unwrap();
+    }
+    let (best, _) = chain.block(&chain.status().best.0).unwrap();
+    let claim = SlotClaim::from_digest(&best.header.digest).unwrap();
+    let author = &world.nodes[claim.author.0 as usize];
+    let (parent, state) = chain.block(&best.header.parent_hash).unwrap();
+    let inherent = Extrinsic::Inclusion(primitives::InherentData::empty(parent.header.clone()));
+    let gift = world.signed(&state, Governance::Endow([7; 32], 5));
+    let digest = vec![claim.to_digest_item()];
+    let (mut second, _) = build_block(&state, &parent.header, digest, vec![inherent, gift]).unwrap();
+    let seal = author.pair.sign(&second.header.hash().encode(), &mut SeedRng::new([3; 32]));
+    add_seal(&mut second.header, seal);
+    assert!(split_seal(second.header.clone()).is_ok());
+    // Two nodes see it, and both report.
+    for index in 0..2 {
+        world.simulation.run_until(world.chain(index).import(second.clone())).unwrap().unwrap();
+    }
+    world.run_slots(8);
+    let accused = primitives::ValidatorId(author.pair.public());
+    for index in 0..4 {
+        let state = world.best_state(index);
+        let is_it = |reason| matches!(reason, PenaltyReason::Equivocation(slot) if slot == claim.slot);
+        let found: Vec<_> = state.penalties().iter().filter(|penalty| is_it(penalty.reason)).collect();
+        assert_eq!(found.len(), 1, "{:?}", state.penalties());
+        assert!(state.slashes().contains_key(&accused));
+        assert_eq!(world.chain(index).status().transactions, 0, "what is final waits no longer");
+    }
+}
+
+#[test]
+fn transactions_are_checked_before_they_are_kept_and_passed_on() {
+    let world = World::started(47, 4, 0.0);
+    world.run_slots(3);
+    let client = world.client(0);
+    let submit = |encoded: Vec<u8>| world.simulation.run_until(client.submit_transaction(encoded)).unwrap();
+    assert!(matches!(submit(vec![0xff; 7]), Err(RuntimeError::Refused(_))));
+    let best = world.chain(0).block(&world.chain(0).status().best.0).unwrap().0;
+    let inherent = Extrinsic::Inclusion(primitives::InherentData::empty(best.header.clone()));
+    assert!(matches!(submit(inherent.encode()), Err(RuntimeError::Refused(reason)) if reason.contains("inherent")));
+    let unsigned = SignedGovernance { change: Governance::Endow([7; 32], 5), nonce: 0, signatures: Vec::new() };
+    let unsigned = Extrinsic::Governed(Box::new(unsigned));
+    assert!(matches!(submit(unsigned.encode()), Err(RuntimeError::Refused(reason)) if reason.contains("are needed")));
+    assert_eq!(world.chain(0).status().transactions, 0);
+
+    world.govern(0, Governance::Endow([7; 32], 5));
+    assert_eq!(world.chain(0).status().transactions, 1);
+    world.run_slots(8);
+    for index in 0..4 {
+        assert_eq!(world.best_state(index).account(&[7; 32]).free, 5, "once");
+        assert_eq!(world.chain(index).status().transactions, 0);
+    }
+}
+
+#[test]
+fn of_a_block_whose_state_is_gone_the_header_is_known_and_nothing_else() {
+    let world = World::started(48, 1, 0.0);
+    world.run_slots(4);
+    let early = world.chain(0).status().finalized;
+    world.run_slots(relay_chain::tree::FINALIZED_BLOCKS_KEPT as u64 + 4);
+    assert!(world.chain(0).block(&early.0).is_none());
+    let client = world.client(0);
+    let answers = async {
+        assert_eq!(client.header(early.0).await.unwrap().number, early.1);
+        assert_eq!(client.session_context(early.0).await.unwrap_err(), RuntimeError::Pruned(early.0));
+        assert_eq!(client.next_validators(early.0).await.unwrap_err(), RuntimeError::Pruned(early.0));
+        let genesis = world.chain(0).genesis_hash();
+        assert_eq!(client.header(genesis).await.unwrap().number, 0);
+        let never = Hash::repeat(3);
+        assert_eq!(client.session_context(never).await.unwrap_err(), RuntimeError::UnknownBlock(never));
+    };
+    world.simulation.run_until(answers).unwrap();
+}
+
+#[test]
+fn every_question_is_answered_at_the_best_block() {
+    let world = World::started(49, 4, 0.0);
+    world.run_slots(14);
+    let client = world.client(1);
+    let at = world.chain(1).status().best.0;
+    let state = world.best_state(1);
+    let answers = async {
+        assert_eq!(client.next_validators(at).await.unwrap(), state.validators());
+        let session = state.session_index();
+        assert_eq!(client.session_validators(at, session).await.unwrap().unwrap(), state.validators());
+        assert_eq!(client.session_validators(at, session + 1).await.unwrap(), None);
+        assert_eq!(client.paras(at).await.unwrap(), []);
+        assert_eq!(client.para_head(at, ParaId(1)).await.unwrap(), None);
+        assert_eq!(client.candidate_pending_availability(at, ParaId(1)).await.unwrap(), None);
+        assert_eq!(client.historical_validation_code(at, ParaId(1), 1).await.unwrap(), None);
+        assert_eq!(client.disputes(at).await.unwrap(), []);
+        assert_eq!(client.first_disputed_block(at).await.unwrap(), None);
+        let (key, value) = state.storage().into_iter().next().unwrap();
+        let proof = runtime::StateProof(client.state_proof(at, vec![key.clone()]).await.unwrap());
+        assert_eq!(proof.read(state.root(), &key), Ok(Some(value)));
+    };
+    world.simulation.run_until(answers).unwrap();
 }

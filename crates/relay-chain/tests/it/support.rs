@@ -6,9 +6,9 @@ use deterministic::{Crash, MemoryDisk, Simulation, simulation::CostTable};
 use keystore::{JournalledKeystore, Keys};
 use network::{MemoryConfig, MemoryHub, MemoryNetwork};
 use ports::{Network, PeerId, RuntimeClient};
-use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId};
+use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId, ValidatorIndex, crypto::SeedRng};
 use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig};
-use runtime::{DirectVerifier, Genesis};
+use runtime::{DirectVerifier, Extrinsic, Genesis, Governance, SignedGovernance, State, governance_payload};
 use store::Store;
 
 pub(crate) const SLOT_MS: u64 = 1_000;
@@ -118,6 +118,29 @@ impl World {
 
     pub(crate) fn client(&self, index: usize) -> Arc<dyn RuntimeClient> {
         self.chain(index).client()
+    }
+
+    pub(crate) fn best_state(&self, index: usize) -> Arc<State> {
+        let chain = self.chain(index);
+        chain.block(&chain.status().best.0).expect("the best block is in the tree").1
+    }
+
+    /// A change, signed by all of the session's validators that this world has.
+    pub(crate) fn signed(&self, state: &State, change: Governance) -> Extrinsic {
+        let nonce = state.governance_nonce();
+        let payload = governance_payload(state.chain_id(), nonce, &change);
+        let signatures = state.validators().iter().zip(0..).filter_map(|(validator, position)| {
+            let node = self.nodes.iter().find(|node| node.pair.public() == validator.0)?;
+            Some((ValidatorIndex(position), node.pair.sign(&payload, &mut SeedRng::new([9; 32]))))
+        });
+        let signed = SignedGovernance { change, nonce, signatures: signatures.collect() };
+        Extrinsic::Governed(Box::new(signed))
+    }
+
+    /// Hands a signed change to a running node.
+    pub(crate) fn govern(&self, index: usize, change: Governance) {
+        let submitted = self.chain(index).submit(self.signed(&self.best_state(index), change));
+        self.simulation.run_until(submitted).unwrap().unwrap();
     }
 
     pub(crate) fn statuses(&self) -> Vec<ChainStatus> {

@@ -1,0 +1,133 @@
+//! Transactions that wait for a block. Pure.
+//!
+//! They wait in the order in which they came. One that was carried by a block goes on waiting until that block is final:
+//! another fork may need it. An author leaves out what does not fit on top of its parent.
+//!
+//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], and [`crate::messages::MAX_TRANSACTION_BYTES`] each.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use codec::Encode;
+use primitives::Hash;
+use runtime::Extrinsic;
+
+/// Transactions that wait at once.
+pub const TRANSACTIONS_MAX: usize = 1024;
+/// Their encodings together, in bytes: half a block.
+pub const TRANSACTIONS_BYTES_MAX: usize = crate::messages::MAX_BLOCK_BYTES / 2;
+
+/// The name of a transaction: the hash of its encoding.
+pub fn transaction_hash(extrinsic: &Extrinsic) -> Hash {
+    primitives::blake2_256(&extrinsic.encode())
+}
+
+struct Waiting {
+    hash: Hash,
+    extrinsic: Extrinsic,
+    encoded: Bytes,
+}
+
+/// Transactions that wait.
+#[derive(Default)]
+pub struct TransactionPool {
+    by_arrival: BTreeMap<u64, Waiting>,
+    arrivals: BTreeMap<Hash, u64>,
+    next: u64,
+    bytes: usize,
+}
+
+impl TransactionPool {
+    /// Whether a transaction waits.
+    pub fn contains(&self, hash: &Hash) -> bool {
+        self.arrivals.contains_key(hash)
+    }
+
+    /// Keeps a transaction that was checked. Returns `None` if there is no room, else whether it is new.
+    pub fn add(&mut self, extrinsic: Extrinsic) -> Option<bool> {
+        let encoded = Bytes::from(extrinsic.encode());
+        let hash = primitives::blake2_256(&encoded);
+        if self.contains(&hash) {
+            return Some(false);
+        }
+        if self.len() >= TRANSACTIONS_MAX || self.bytes + encoded.len() > TRANSACTIONS_BYTES_MAX {
+            return None;
+        }
+        self.bytes += encoded.len();
+        self.arrivals.insert(hash, self.next);
+        self.by_arrival.insert(self.next, Waiting { hash, extrinsic, encoded });
+        self.next += 1;
+        Some(true)
+    }
+
+    /// Forgets the transactions that are not wanted any more.
+    pub fn retain(&mut self, wanted: impl Fn(&Extrinsic) -> bool) {
+        let Self { by_arrival, arrivals, bytes, .. } = self;
+        by_arrival.retain(|_, waiting| {
+            let stays = wanted(&waiting.extrinsic);
+            if !stays {
+                arrivals.remove(&waiting.hash);
+                *bytes -= waiting.encoded.len();
+            }
+            stays
+        });
+    }
+
+    /// All that wait, in the order in which they came.
+    pub fn all(&self) -> impl Iterator<Item = &Extrinsic> {
+        self.by_arrival.values().map(|waiting| &waiting.extrinsic)
+    }
+
+    /// Their encodings: for a peer that has just come.
+    pub fn encoded(&self) -> impl Iterator<Item = &Bytes> {
+        self.by_arrival.values().map(|waiting| &waiting.encoded)
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.by_arrival.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.by_arrival.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::{Governance, SignedGovernance};
+
+    fn transaction(nonce: u64, bytes: usize) -> Extrinsic {
+        let change = Governance::Validators(vec![primitives::ValidatorId([1; 32]); bytes / 32]);
+        Extrinsic::Governed(Box::new(SignedGovernance { change, nonce, signatures: Vec::new() }))
+    }
+
+    #[test]
+    fn they_wait_once_and_in_order() {
+        let mut pool = TransactionPool::default();
+        for nonce in [2, 1, 3] {
+            assert_eq!(pool.add(transaction(nonce, 0)), Some(true));
+        }
+        assert_eq!(pool.add(transaction(1, 0)), Some(false));
+        assert!(pool.contains(&transaction_hash(&transaction(3, 0))));
+        pool.retain(|extrinsic| *extrinsic != transaction(1, 0));
+        assert!(pool.all().eq([&transaction(2, 0), &transaction(3, 0)]));
+        assert!(!pool.contains(&transaction_hash(&transaction(1, 0))));
+        assert_eq!(pool.add(transaction(1, 0)), Some(true), "forgotten is forgotten");
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_and_no_more() {
+        let mut pool = TransactionPool::default();
+        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, 0)).is_some()).count();
+        assert_eq!(added, TRANSACTIONS_MAX);
+        let mut pool = TransactionPool::default();
+        let large = TRANSACTIONS_BYTES_MAX / 4;
+        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, large)).is_some()).count();
+        assert_eq!(added, 3, "encodings are longer than what they hold");
+        pool.retain(|_| false);
+        assert_eq!(pool.add(transaction(0, large)), Some(true), "room comes back");
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Role: run what CI runs ([`ci`]), hold the rules of the house ([`tidy`]), draw the topology ([`graph`]), rebuild the
 //! test parachains ([`build_pvf`]), run what needs third-party data ([`conformance`]), begin a subsystem
-//! ([`new_subsystem`]), measure beside others ([`bench`]). Chores live here and not in shell scripts, so that they run
+//! ([`new_subsystem`]), measure beside others ([`mod@bench`]). Chores live here and not in shell scripts, so that they run
 //! the same on every machine.
 //!
 //! Receives: a command line. Sends: text for a person on standard output; exit code 0, 1 when the chore failed, 2 for

@@ -210,6 +210,8 @@ fn refused(chain: &Chain, peer: &PeerId, error: &ImportError) {
     if error.is_offence() {
         chain.counters().refused += 1;
         chain.offence(peer, error);
+    } else if matches!(error, ImportError::Storage(_)) {
+        tracing::error!(%error, "block not taken: the disk refuses");
     } else {
         tracing::debug!(%peer, %error, "block not taken");
     }

@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 /// The system's allocator. Counts only while [`held_by`] runs: a counter shared by all threads would be paid for by
 /// those who allocate per message.
@@ -38,8 +39,12 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Time for the threads of what ran before to end and free what they hold.
+const QUIET: Duration = Duration::from_millis(50);
+
 /// Bytes allocated, less bytes freed, while `setup` ran.
 pub(crate) async fn held_by(setup: impl Future<Output = ()>) -> u64 {
+    tokio::time::sleep(QUIET).await;
     BYTES.store(0, Ordering::Relaxed);
     COUNTS.store(true, Ordering::Relaxed);
     setup.await;

@@ -45,6 +45,7 @@ pub(crate) fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> Results {
         let chosen = choose(rounds, plan.rounds);
         results.discarded += chosen.discarded;
         results.disturbed += chosen.rounds.iter().filter(|round| !is_quiet(round)).count();
+        results.unjudged += chosen.rounds.iter().filter(|round| round.others.is_none()).count();
         results.rounds.insert(workload, chosen.rounds);
     }
     results

@@ -67,7 +67,7 @@ pub(crate) fn json(results: &Results) -> Value {
     for (subject, bytes) in &results.idle_bytes {
         rows.push(json!({ "workload": "idle", "subject": subject.name(), "bytes": bytes }));
     }
-    json!({ "rows": rows, "discarded_rounds": results.discarded, "disturbed_rounds": results.disturbed })
+    json!({ "rows": rows, "discarded_rounds": results.discarded, "disturbed_rounds": results.disturbed, "unjudged_rounds": results.unjudged })
 }
 
 /// What has to be known about the rounds to trust the numbers; nothing, if all is well.
@@ -84,6 +84,10 @@ pub(crate) fn noise(results: &Results) -> Vec<String> {
             "not proven: {} disturbed rounds, the least disturbed ones, were kept for want of quiet ones",
             results.disturbed
         ));
+    }
+    if results.unjudged > 0 {
+        lines
+            .push(format!("{} rounds were too short to tell whether other processes disturbed them", results.unjudged));
     }
     lines
 }
@@ -128,8 +132,8 @@ mod tests {
     #[test]
     fn noise_is_told_only_where_there_was_some() {
         assert_eq!(noise(&measured()), Vec::<String>::new());
-        let noisy = Results { discarded: 3, disturbed: 2, ..measured() };
-        assert_eq!(noise(&noisy).len(), 2);
+        let noisy = Results { discarded: 3, disturbed: 2, unjudged: 1, ..measured() };
+        assert_eq!(noise(&noisy).len(), 3);
         assert!(noise(&noisy)[0].starts_with("discarded 3 rounds"));
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Results {
     pub(crate) discarded: usize,
     /// Rounds that were disturbed and count all the same, because there was no better one to be had.
     pub(crate) disturbed: usize,
+    /// Rounds that count and were too short to tell whether others disturbed them.
+    pub(crate) unjudged: usize,
     /// Bytes per idle subsystem.
     pub(crate) idle_bytes: BTreeMap<Subject, u64>,
 }

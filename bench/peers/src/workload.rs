@@ -62,7 +62,7 @@ pub(crate) const FAN_IN_SENDERS: usize = 8;
 /// Bytes of the payload.
 pub(crate) const PAYLOAD_BYTES: usize = 256;
 /// Signals of one run at most; the queue of a bounded peer holds as many, so that a stalled hearer does not end its run.
-pub(crate) const SIGNALS_MAX: usize = 2_048;
+pub(crate) const SIGNALS_MAX: usize = 8_192;
 
 impl Workload {
     pub(crate) const ALL: [Self; 10] = [
@@ -94,15 +94,16 @@ impl Workload {
         }
     }
 
-    /// Operations of one run: some tens of milliseconds of raw tokio, and a multiple of the number of senders.
+    /// Operations of one run: some tens of milliseconds of raw tokio, so that all subjects together take long enough for
+    /// the kernel's clock to tell who else was busy; a multiple of the number of senders.
     fn operations(self) -> u64 {
         match self {
-            Self::OneWay1024 | Self::OneWay64 | Self::OneWayPayload | Self::Tapped => 240_000,
-            Self::FanIn8 => 160_000,
-            Self::Ask => 16_000,
-            Self::Ring1 => 40_000,
-            Self::Ring64 => 192_000,
-            Self::Signal24 | Self::SignalStalled => 2_000,
+            Self::OneWay1024 | Self::OneWay64 | Self::OneWayPayload | Self::Tapped => 480_000,
+            Self::FanIn8 => 320_000,
+            Self::Ask => 32_000,
+            Self::Ring1 => 64_000,
+            Self::Ring64 => 384_000,
+            Self::Signal24 | Self::SignalStalled => 6_000,
         }
     }
 }

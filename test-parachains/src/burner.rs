@@ -10,7 +10,7 @@ use crate::{CollateError, check_size};
 /// The validation function.
 pub const WASM: &[u8] = include_bytes!("../built/burner.wasm");
 
-/// Bytes of a block beside its payload, at most: number, rounds, length of the payload.
+/// Bytes of a block beside its payload and new code, at most: number, rounds, length of the payload.
 pub const BLOCK_OVERHEAD_BYTES: usize = 20;
 
 const NAME: &str = "burner";
@@ -29,7 +29,22 @@ pub fn genesis_head() -> Vec<u8> {
 ///
 /// [`CollateError`] when `parent_head` is no head of this parachain, or the block would be too large.
 pub fn collate(parent_head: &[u8], payload_bytes: usize, iterations: u64) -> Result<(Vec<u8>, Vec<u8>), CollateError> {
-    check_size(payload_bytes.saturating_add(BLOCK_OVERHEAD_BYTES))?;
+    collate_upgrade(parent_head, payload_bytes, iterations, None)
+}
+
+/// [`collate`], with new code for the parachain in the block if there is any.
+///
+/// # Errors
+///
+/// As [`collate`].
+pub fn collate_upgrade(
+    parent_head: &[u8],
+    payload_bytes: usize,
+    iterations: u64,
+    new_code: Option<&[u8]>,
+) -> Result<(Vec<u8>, Vec<u8>), CollateError> {
+    let code_bytes = new_code.map_or(0, |code| code.len().saturating_add(4));
+    check_size(payload_bytes.saturating_add(BLOCK_OVERHEAD_BYTES).saturating_add(code_bytes))?;
     let parent = HeadData::decode(parent_head).ok_or(CollateError::NotAHead {
         parachain: NAME,
         len: parent_head.len(),
@@ -38,7 +53,7 @@ pub fn collate(parent_head: &[u8], payload_bytes: usize, iterations: u64) -> Res
     let last = CollateError::LastHead { parachain: NAME, number: parent.number };
     let number = parent.number.checked_add(1).ok_or(last.clone())?;
     let payload = noise(u64::from_le_bytes(first_eight(&parent.hash())), payload_bytes);
-    let block = BlockData { number, iterations, payload: &payload };
+    let block = BlockData { number, iterations, payload: &payload, new_code };
     let head = execute(&parent, &block).ok_or(last)?;
     Ok((head.encode().to_vec(), block.encode()))
 }

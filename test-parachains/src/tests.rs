@@ -120,3 +120,18 @@ fn collators_refuse_what_they_cannot_build_on() {
     let largest = MAX_BLOCK_BYTES - burner::BLOCK_OVERHEAD_BYTES;
     assert!(burner::collate(&burner::genesis_head(), largest, 0).unwrap().1.len() <= MAX_BLOCK_BYTES);
 }
+
+#[test]
+fn a_burner_block_can_carry_new_code() {
+    let genesis = burner::genesis_head();
+    let code = vec![5; 300];
+    let (head, block) = burner::collate_upgrade(&genesis, 50, 1, Some(&code)).unwrap();
+    let no_messages = (Vec::<Vec<u8>>::new(), Vec::<(u32, Vec<u8>)>::new());
+    let expected = (head.clone(), Some(code), no_messages, 0u32, 7u32).encode();
+    assert_eq!(burner::validate(&params(&genesis, &block)).unwrap(), expected);
+    assert_eq!(burner::collate(&genesis, 50, 1).unwrap().0, head, "the code is no part of the head");
+    let cut = &block[..block.len() - 1];
+    assert_eq!(burner::validate(&params(&genesis, cut)), None);
+    let room = MAX_BLOCK_BYTES - burner::BLOCK_OVERHEAD_BYTES;
+    assert!(matches!(burner::collate_upgrade(&genesis, room, 0, Some(&[1])), Err(CollateError::TooLarge { .. })));
+}

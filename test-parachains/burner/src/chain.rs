@@ -2,7 +2,8 @@
 //!
 //! A block carries a payload, which is hashed, and asks for a number of rounds of computing, which are
 //! done. Both show in the head, so neither can be skipped. How much of either is allowed is not decided
-//! here: that is what the host's limits are tested with.
+//! here: that is what the host's limits are tested with. Behind the payload a block may carry the code that
+//! is to take this one's place: the parachain upgrades itself, whoever's code it is.
 //!
 //! Native code (the collator) uses the same functions as the wasm that validators run.
 
@@ -57,24 +58,35 @@ pub struct BlockData<'a> {
     pub iterations: u64,
     /// Any bytes.
     pub payload: &'a [u8],
+    /// New code for the parachain; not empty.
+    pub new_code: Option<&'a [u8]>,
 }
 
 impl<'a> BlockData<'a> {
     /// SCALE bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.payload.len() + 20);
+        let code_len = self.new_code.map_or(0, |code| code.len() + 4);
+        let mut out = Vec::with_capacity(self.payload.len() + 20 + code_len);
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.iterations.to_le_bytes());
         encode_compact_len(self.payload.len(), &mut out);
         out.extend_from_slice(self.payload);
+        if let Some(code) = self.new_code {
+            encode_compact_len(code.len(), &mut out);
+            out.extend_from_slice(code);
+        }
         out
     }
 
     /// Reads a block; `None` when `bytes` is not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let block = Self { number: input.u64()?, iterations: input.u64()?, payload: input.bytes()? };
-        input.0.is_empty().then_some(block)
+        let (number, iterations, payload) = (input.u64()?, input.u64()?, input.bytes()?);
+        let new_code = if input.0.is_empty() { None } else { Some(input.bytes()?) };
+        if new_code.is_some_and(<[u8]>::is_empty) {
+            return None;
+        }
+        input.0.is_empty().then_some(Self { number, iterations, payload, new_code })
     }
 }
 
@@ -110,9 +122,28 @@ pub fn execute(parent: &HeadData, block: &BlockData<'_>) -> Option<HeadData> {
     })
 }
 
+/// Bytes of an encoded result behind its new code: no upward messages, no horizontal messages, downward
+/// messages processed, watermark.
+const BEHIND_CODE_LEN: usize = 1 + 1 + 4 + 4;
+
+/// Puts new code into an encoded result that has none.
+fn announce(code: &[u8], result: &mut Vec<u8>) {
+    let behind = result.split_off(result.len().saturating_sub(BEHIND_CODE_LEN));
+    result.pop();
+    result.push(1);
+    encode_compact_len(code.len(), result);
+    result.extend_from_slice(code);
+    result.extend_from_slice(&behind);
+}
+
 /// The validation function: SCALE `ValidationParams` in, SCALE `ValidationResult` out, `None` for an invalid block.
 pub fn validate(params: &[u8]) -> Option<Vec<u8>> {
     let params = ValidationParams::decode(params)?;
-    let head = execute(&HeadData::decode(params.parent_head)?, &BlockData::decode(params.block_data)?)?;
-    Some(encode_result(&head.encode(), params.relay_parent_number))
+    let block = BlockData::decode(params.block_data)?;
+    let head = execute(&HeadData::decode(params.parent_head)?, &block)?;
+    let mut result = encode_result(&head.encode(), params.relay_parent_number);
+    if let Some(code) = block.new_code {
+        announce(code, &mut result);
+    }
+    Some(result)
 }

@@ -275,20 +275,26 @@ fn new_block(
     NewBlock { hash, header, slot: claim.slot, is_primary: right == Right::Primary, data }
 }
 
+/// What claims are checked against on top of a state.
+pub(crate) type SlotContextOf<'a> = dyn Fn(&State) -> SlotContext<'_> + 'a;
+
 /// Executes a block of our own disk again, which was checked before it was written; only what the proof of its author
-/// says about fork choice is looked at anew.
+/// says about fork choice is looked at anew, and that not for a finalized block (no `context`): all forks have it.
 pub(crate) fn replay(
     tree: &Tree<BlockData>,
     block: Block,
     hash: Hash,
-    context: impl for<'a> Fn(&State, &'a [ValidatorId]) -> SlotContext<'a>,
+    context: Option<&SlotContextOf<'_>>,
 ) -> Result<NewBlock<BlockData>, ImportError> {
     let claim = SlotClaim::from_digest(&block.header.digest)?;
     tree.check(hash, &block.header, claim.slot)?;
     let parent_hash = block.header.parent_hash;
     let parent = tree.get(&parent_hash).ok_or(TreeError::UnknownParent { block: hash, parent: parent_hash })?;
     let state = &parent.data.state;
-    let right = context(state, state.validators()).check(&claim)?;
+    let right = match context {
+        Some(context) => context(state).check(&claim)?,
+        None => Right::Secondary,
+    };
     let executed = execute_block(state, &block, &CheckedBefore)?;
     Ok(new_block(hash, Arc::new(block), &claim, right, &parent.data, executed))
 }

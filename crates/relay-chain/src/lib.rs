@@ -17,7 +17,7 @@
 //!   invalid candidate in it, is built on no more, and nothing that its state holds to be disputed is voted for;
 //! - a node that is started on its disk continues where it was acknowledged to be.
 //!
-//! **Parts**: [`tree`], [`slots`], [`votes`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`],
+//! **Parts**: [`tree`], [`slots`], [`votes`], [`spec`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`],
 //! [`author`], [`sync`], [`finality`], [`storage`] do the work around them.
 //!
 //! **Limits** are named constants in these modules.
@@ -36,6 +36,7 @@ mod load;
 pub mod messages;
 pub mod reports;
 pub mod slots;
+pub mod spec;
 pub mod storage;
 pub mod sync;
 pub mod transactions;

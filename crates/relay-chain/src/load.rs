@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use deterministic::Environment;
-use primitives::{BlockNumber, Hash, ValidatorId, ValidatorIndex};
+use primitives::{BlockNumber, Hash, ValidatorIndex};
 use runtime::{Block, Genesis, State, genesis as first_state};
 
 use crate::{
@@ -66,7 +66,7 @@ pub(crate) async fn load(
         let path = finalized_path(storage, StoredBlock { number, hash: target }).await?;
         for stored in path {
             let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
-            let replayed = replay(&tree, block, stored.hash, |state, validators| context.at(state, validators));
+            let replayed = replay(&tree, block, stored.hash, None);
             let new = replayed.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
             let entered = tree.insert(new).map_err(crate::ImportError::from);
             let finalized = entered.and_then(|_| Ok(tree.finalize(stored.hash)?));
@@ -87,12 +87,12 @@ struct Context {
 }
 
 impl Context {
-    fn at<'a>(&self, state: &State, validators: &'a [ValidatorId]) -> SlotContext<'a> {
+    fn at<'a>(&self, state: &'a State) -> SlotContext<'a> {
         SlotContext {
             genesis: self.genesis,
             randomness: state.randomness(),
             session: state.session_index(),
-            validators,
+            validators: state.validators(),
             forks_per_million: self.forks_per_million,
         }
     }
@@ -121,7 +121,7 @@ async fn take_unfinalized(
     let first = finalized.saturating_add(1);
     for stored in storage.blocks(first, finalized.saturating_add(MAX_UNFINALIZED_DEPTH)).await? {
         let Some(block) = storage.block(stored).await? else { continue };
-        let replayed = replay(tree, block, stored.hash, |state, validators| context.at(state, validators));
+        let replayed = replay(tree, block, stored.hash, Some(&|state| context.at(state)));
         match replayed.and_then(|new| Ok(tree.insert(new)?)) {
             Ok(_) => {
                 give_up_reverted(tree, &stored.hash);

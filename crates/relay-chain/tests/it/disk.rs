@@ -1,10 +1,10 @@
 //! Crashes and restarts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use deterministic::{Crash, Disk};
+use deterministic::{Crash, Disk, entropy::below};
 use primitives::{BlockNumber, Hash};
-use relay_chain::Error;
+use relay_chain::{Error, tree::FINALIZED_BLOCKS_KEPT};
 
 use crate::support::World;
 
@@ -102,6 +102,55 @@ fn without_syncs_a_crash_loses_what_was_acknowledged() {
         !survives(&mut world, acknowledged)
     });
     assert!(lost, "the disk lied about every sync and nothing was lost");
+}
+
+/// The whole network is killed at a moment drawn from the seed, again and again, each disk with a fate of its own; in
+/// each session other validators are elected.
+fn survive_kills(seed: u64) {
+    let mut world = World::new(seed, 5, 0.3);
+    world.genesis.validators.truncate(4);
+    world.genesis.session_length = 6;
+    let draws = world.simulation.environment("kills").entropy;
+    let draw = |bound| below(&*draws, bound);
+    let mut highest = (world.genesis_hash(), 0);
+    for kill in 0..10 {
+        for index in 0..5 {
+            world.start(index).unwrap();
+        }
+        world.run_slots(2);
+        let elected: Vec<_> = (0..5).filter(|index| *index != kill % 5).collect();
+        world.elect(draw(5) as usize, &elected);
+        world.simulation.run_for(Duration::from_millis(3_000 + draw(6_000))).unwrap();
+        let finalized: Vec<_> = world.statuses().iter().map(|status| status.finalized).collect();
+        for (index, (_, number)) in finalized.iter().enumerate() {
+            // Whoever is as far as anybody was has what was final then.
+            if *number >= highest.1 && *number - highest.1 < FINALIZED_BLOCKS_KEPT as u32 {
+                assert_eq!(world.ancestor(index, finalized[index].0, highest.1), highest.0, "seed {seed}");
+            }
+        }
+        highest = finalized.iter().copied().max_by_key(|(_, number)| *number).unwrap();
+        for index in 0..5 {
+            world.crash(index, Crash::Seed(draw(1 << 32)));
+        }
+        for (index, before) in finalized.iter().enumerate() {
+            world.start(index).unwrap();
+            let after = world.chain(index).status().finalized;
+            assert!(after.1 >= before.1, "seed {seed}, kill {kill}, node {index}: {before:?}, then {after:?}");
+            assert_eq!(world.ancestor(index, after.0, before.1), before.0, "seed {seed}");
+            world.crash(index, Crash::Forget);
+        }
+    }
+    for index in 0..5 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(15);
+    assert!(world.agreed() >= highest.1 + 8, "seed {seed}: {highest:?}, {:?}", world.statuses());
+    assert!(world.statuses().iter().all(|status| status.set_id >= 3 && status.refused == 0), "{:?}", world.statuses());
+}
+
+#[test]
+fn a_network_that_is_killed_ten_times_loses_nothing_that_was_final() {
+    (200..203).for_each(survive_kills);
 }
 
 #[test]

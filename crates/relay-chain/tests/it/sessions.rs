@@ -13,13 +13,8 @@ use relay_chain::{
         BLOCK_PROTOCOL, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake, PROTOCOL_VERSION,
     },
 };
-use runtime::Governance;
 
 use crate::support::{SLOT_MS, World};
-
-fn ids(world: &World, indices: &[usize]) -> Vec<ValidatorId> {
-    indices.iter().map(|index| ValidatorId(world.nodes[*index].pair.public())).collect()
-}
 
 /// A world of `nodes` of which the first `validators` validate at first, in sessions of `session_length`, all started.
 fn world(seed: u64, nodes: usize, validators: usize, session_length: BlockNumber) -> World {
@@ -27,11 +22,6 @@ fn world(seed: u64, nodes: usize, validators: usize, session_length: BlockNumber
     world.genesis.validators.truncate(validators);
     world.genesis.session_length = session_length;
     world
-}
-
-/// Elects validators, asked of a running node.
-fn elect(world: &World, asked: usize, validators: &[usize]) {
-    world.govern(asked, Governance::Validators(ids(world, validators)));
 }
 
 /// Runs until a node's best block is in the session.
@@ -84,7 +74,7 @@ fn a_voter_set_ends_with_the_block_that_enacts_the_next_and_leaves_a_proof() {
         world.start(index).unwrap();
     }
     world.run_slots(2);
-    elect(&world, 0, &[1, 2, 3, 4]);
+    world.elect(0, &[1, 2, 3, 4]);
     world.run_slots(20);
     assert!(world.agreed() >= 17, "{:?}", world.statuses());
     assert!(world.statuses().iter().all(|status| status.set_id == 1), "{:?}", world.statuses());
@@ -117,7 +107,7 @@ fn a_node_that_was_away_for_a_thousand_blocks_and_fifty_voter_sets_catches_up_an
     // Three of the first four, another three in each session.
     for session in 0..50 {
         let elected: Vec<usize> = (0..4).filter(|index| *index != session as usize % 4).collect();
-        elect(&world, elected[0], &elected);
+        world.elect(elected[0], &elected);
         run_to_session(&world, 0, session + 1);
     }
     let sets = world.chain(0).status().set_id;
@@ -130,7 +120,7 @@ fn a_node_that_was_away_for_a_thousand_blocks_and_fifty_voter_sets_catches_up_an
     assert!(late.finalized.1 >= before && late.set_id >= sets, "{late:?}");
     assert_eq!(world.statuses().iter().map(|status| status.refused).sum::<u64>(), 0);
     // It is elected, and needed: three of the four that are elected are there.
-    elect(&world, 0, &[0, 1, 2, 4]);
+    world.elect(0, &[0, 1, 2, 4]);
     run_to_session(&world, 0, 53);
     world.crash(0, deterministic::Crash::Forget);
     let before = world.agreed();
@@ -170,7 +160,7 @@ fn whoever_missed_the_proof_of_a_change_asks_for_it_and_believes_no_proof_that_p
         world.start(index).unwrap();
     }
     world.run_slots(1);
-    elect(&world, 0, &[1]);
+    world.elect(0, &[1]);
     world.run_slots(16);
     assert!(world.chain(1).status().set_id == 1 && world.chain(1).status().finalized.1 >= 12, "{:?}", world.statuses());
     let status = world.chain(2).status();
@@ -226,7 +216,7 @@ fn whoever_has_all_blocks_and_lacks_the_proofs_of_several_sets_asks_for_them() {
     world.run_slots(1);
     for session in 0..10_u32 {
         let elected = if session % 2 == 0 { [0, 1] } else { [1, 2] };
-        elect(&world, 1, &elected);
+        world.elect(1, &elected);
         run_to_session(&world, 0, session + 1);
     }
     let (deaf, other) = (world.chain(3).status(), world.chain(0).status());

@@ -137,6 +137,17 @@ impl World {
         Extrinsic::Governed(Box::new(signed))
     }
 
+    /// Has validators elected, by index; asked of a running node.
+    pub(crate) fn elect(&self, asked: usize, validators: &[usize]) {
+        let ids = validators.iter().map(|index| ValidatorId(self.nodes[*index].pair.public()));
+        self.govern(asked, Governance::Validators(ids.collect()));
+    }
+
+    /// What all its chains begin with.
+    pub(crate) fn genesis_hash(&self) -> Hash {
+        runtime::genesis(&self.genesis).unwrap().1.hash()
+    }
+
     /// Hands a signed change to a running node.
     pub(crate) fn govern(&self, index: usize, change: Governance) {
         let submitted = self.chain(index).submit(self.signed(&self.best_state(index), change));

@@ -33,7 +33,10 @@ fn collation(context: &CollationContext, head: Vec<u8>, block: Vec<u8>) -> Colla
     }
 }
 
-fn made<E: std::fmt::Display>(context: &CollationContext, result: Result<(Vec<u8>, Vec<u8>), E>) -> Option<Collation> {
+pub(crate) fn made<E: std::fmt::Display>(
+    context: &CollationContext,
+    result: Result<(Vec<u8>, Vec<u8>), E>,
+) -> Option<Collation> {
     match result {
         Ok((head, block)) => Some(collation(context, head, block)),
         Err(error) => {

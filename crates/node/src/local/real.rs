@@ -14,6 +14,7 @@ use store::Store;
 use validation_executor::{WorkerPool, WorkerPoolConfig};
 
 use super::progress::{MessageCounts, Progress, ProgressEvent, message_counts, stuck_step};
+use super::scenario::{Scenario, levers::Levers};
 use super::summary::{ParaSummary, Summary, sum_edges};
 use super::{ConfigError, LocalConfig};
 use crate::node::{Ground, Node, NodeError};
@@ -90,6 +91,7 @@ pub struct LocalNetwork {
     nodes: Vec<Node>,
     wires: Vec<Arc<Libp2pNetwork>>,
     progress: Progress,
+    scenario: Option<Scenario>,
     feed: Feed<ChainEvent>,
     began: Duration,
     stuck: Option<&'static str>,
@@ -118,6 +120,7 @@ impl LocalNetwork {
         let (networks, wires) = networks(&names, kind, &environment).await?;
         let peers: Vec<(PeerId, Vec<Address>)> =
             networks.iter().map(|network| (network.local_peer(), network.listen_addresses())).collect();
+        let levers = Arc::new(Levers::default());
         let mut nodes = Vec::new();
         for (position, (name, network)) in names.iter().zip(networks).enumerate() {
             let store = Store::open(&base.join(name), environment.compute.clone())?;
@@ -128,19 +131,23 @@ impl LocalNetwork {
                 index: store.index,
                 validation: validation.clone(),
             };
-            nodes.push(Node::start(config.node_spec(position, &peers), ground, |builder| builder).await?);
+            let spec = config.rigged_spec(position, &peers, &levers);
+            let wired = |builder| if config.scenario.is_some() { levers.wire(builder) } else { builder };
+            nodes.push(Node::start(spec, ground, wired).await?);
         }
         let client = nodes[0].client();
         let feed = client.subscribe();
         let (hash, number) = client.finalized().await?;
         let slot = slot_of(&client.header(hash).await?);
         let progress = Progress::new(hash, number, slot, config.para_ids());
+        let scenario = config.scenario.map(|_| Scenario::new(config.clone(), levers));
         Ok(Self {
             config,
             environment,
             nodes,
             wires,
             progress,
+            scenario,
             feed,
             began,
             stuck: None,
@@ -164,8 +171,8 @@ impl LocalNetwork {
         self.nodes[0].network().statistics().peers
     }
 
-    /// Watches the first validator's chain until every para has `goal` candidates included (true), or until nothing has
-    /// moved for `patience` (false). `show` is called for all that happens.
+    /// Watches the first validator's chain until every para has `goal` candidates included and the scenario has shown
+    /// everything (true), or until nothing has moved for `patience` or the scenario is over (false). `show` is called for all that happens.
     ///
     /// # Errors
     /// If a node ends by itself, or the chain does not answer.
@@ -181,8 +188,11 @@ impl LocalNetwork {
         let client = self.nodes[0].client();
         let mut counts_then = message_counts(&self.edges());
         let (mut backed, mut moved_at) = (0, self.environment.clock.now());
-        while !self.progress.reached(goal) {
+        while !self.progress.reached(goal) || self.scenario.as_ref().is_some_and(|it| !it.is_complete()) {
             self.check_nodes()?;
+            if self.scenario.as_ref().is_some_and(Scenario::is_over) {
+                return Ok(false);
+            }
             let now = self.environment.clock.now();
             let total: u64 = self.progress.counts().values().map(|count| count.backed + count.included).sum();
             if total > backed {
@@ -221,6 +231,9 @@ impl LocalNetwork {
                 return Ok(Vec::new());
             }
         };
+        if let Some(scenario) = &mut self.scenario {
+            scenario.hear(self.nodes[0].chain(), &event).await;
+        }
         match event {
             ChainEvent::Imported(block) => self.import(client, block).await,
             ChainEvent::Finalized { number, .. } => Ok(vec![self.progress.finalize(number)]),
@@ -303,6 +316,7 @@ impl LocalNetwork {
             paras: self.config.para_ids().map(para).collect(),
             median_slots_to_inclusion: self.progress.median_delay_slots(),
             bytes_on_the_wire,
+            scenario: self.scenario.as_ref().map(Scenario::summary).unwrap_or_default(),
             stuck: self.stuck,
             edges,
             subsystems,

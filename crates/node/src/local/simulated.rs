@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deterministic::{Crash, MemoryDisk, Simulation, SimulationError};
+use futures::FutureExt;
 use network::{MemoryConfig, MemoryHub};
 use ports::{Address, PeerId, ValidationBackend};
 use store::MemoryIndex;
 use validation_executor::InProcess;
 
 use super::LocalConfig;
+use super::scenario::{Scenario, SightSummary, levers::Levers};
 use crate::node::{Ground, Node, NodeError};
 use crate::wiring::ParahostBuilder;
 
+/// How often the scenario looks at the chain in each slot.
+const PLAYS_PER_SLOT: u64 = 4;
 /// Steps of one run: a minute of a dozen nodes takes a few million.
 const STEPS_MAX: u64 = 2_000_000_000;
 
@@ -45,6 +49,7 @@ pub struct SimulatedNetwork {
     /// The disks, by node.
     pub disks: Vec<Arc<MemoryDisk>>,
     config: LocalConfig,
+    levers: Arc<Levers>,
     names: Vec<String>,
     nodes: BTreeMap<usize, Node>,
     networks: BTreeMap<usize, Arc<network::MemoryNetwork>>,
@@ -60,7 +65,7 @@ impl SimulatedNetwork {
         let names = config.node_names();
         let disks = names.iter().map(|_| Arc::new(MemoryDisk::default())).collect();
         let (nodes, networks) = (BTreeMap::new(), BTreeMap::new());
-        Self { simulation, hub, disks, config, names, nodes, networks, validation: None }
+        Self { simulation, hub, disks, config, levers: Arc::default(), names, nodes, networks, validation: None }
     }
 
     /// How many nodes there can be: validators, then collators.
@@ -114,7 +119,9 @@ impl SimulatedNetwork {
             validation,
         };
         let peers: Vec<(PeerId, Vec<Address>)> = (0..self.len()).map(|other| (self.peer(other), Vec::new())).collect();
-        let spec = self.config.node_spec(position, &peers);
+        let spec = self.config.rigged_spec(position, &peers, &self.levers);
+        let (levers, is_rigged) = (self.levers.clone(), self.config.scenario.is_some());
+        let change = |builder| change(if is_rigged { levers.wire(builder) } else { builder });
         let started = self.simulation.run_until(Node::start(spec, ground, change));
         let node = started.map_err(|source| SimulatedError::Simulation { seed: self.simulation.seed(), source })??;
         self.nodes.insert(position, node);
@@ -194,6 +201,32 @@ impl SimulatedNetwork {
             self.run_for(Duration::from_millis(self.config.slot_ms))?;
         }
         Ok(condition(self))
+    }
+
+    /// Plays the scenario on all running nodes, watched on a node's chain, for at most so many slots. Returns what was
+    /// seen, and whether that is everything.
+    ///
+    /// # Errors
+    /// As [`run_for`](Self::run_for).
+    ///
+    /// # Panics
+    /// If that node was not started.
+    pub fn play(&self, position: usize, slots: u64) -> Result<(Vec<SightSummary>, bool), SimulatedError> {
+        let mut scenario = Scenario::new(self.config.clone(), self.levers.clone());
+        let mut feed = self.node(position).client().subscribe();
+        for _ in 0..slots.saturating_mul(PLAYS_PER_SLOT) {
+            if scenario.is_complete() {
+                break;
+            }
+            self.run_for(Duration::from_millis(self.config.slot_ms / PLAYS_PER_SLOT))?;
+            let chain = self.node(position).chain();
+            self.wait(async {
+                while let Some(Ok(Some(event))) = feed.next().now_or_never() {
+                    scenario.hear(chain, &event).await;
+                }
+            })?;
+        }
+        Ok((scenario.summary(), scenario.is_complete()))
     }
 
     /// Answers a question about a node's chain.

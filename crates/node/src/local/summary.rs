@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use overseer::port::EdgeSnapshot;
 use serde::Serialize;
 
+use super::SightSummary;
+
 /// One para's result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParaSummary {
@@ -50,6 +52,8 @@ pub struct Summary {
     pub median_slots_to_inclusion: Option<u64>,
     /// Payload bytes sent by all nodes.
     pub bytes_on_the_wire: u64,
+    /// What the scenario was to show.
+    pub scenario: Vec<SightSummary>,
     /// The step that stood still, if the goal was not reached.
     pub stuck: Option<&'static str>,
     /// Per edge of the bus.

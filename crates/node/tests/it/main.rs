@@ -1,0 +1,4 @@
+//! Local networks in the simulator.
+
+mod restarts;
+mod sessions;

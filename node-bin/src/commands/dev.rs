@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind};
+use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind, ScenarioKind};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::CommandError;
 use super::output::Output;
+use super::{CommandError, chain_spec};
 
 /// Nothing moved for so long: the network is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,21 +26,34 @@ pub(crate) struct DevArguments {
     /// Parachains, no more than validators
     #[arg(long, default_value_t = LocalConfig::default().parachains)]
     parachains: u32,
-    /// Collators of each parachain
+    /// Parathreads; a scenario claims blocks for them
+    #[arg(long, default_value_t = LocalConfig::default().parathreads)]
+    parathreads: u32,
+    /// Collators of each para
     #[arg(long, default_value_t = LocalConfig::default().collators_per_para)]
     collators_per_para: u32,
     /// Length of a slot, in milliseconds
     #[arg(long, default_value_t = LocalConfig::default().slot_ms)]
     slot_ms: u64,
-    /// End when every para has so many candidates included
-    #[arg(long, default_value_t = DEFAULT_GOAL, value_name = "N")]
-    until_included: u64,
+    /// Length of a session, in blocks
+    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N")]
+    session_blocks: u32,
+    /// What is to happen beside that; the run fails unless all of it was seen
+    #[arg(long, value_enum)]
+    scenario: Option<ScenarioArgument>,
+    /// End when every para has so many candidates included [default: 10, with a scenario 1]
+    #[arg(long, value_name = "N")]
+    until_included: Option<u64>,
     /// Size of each proof of validity: bytes, or with KiB or MiB behind
     #[arg(long, default_value = "64KiB", value_parser = parse_size, value_name = "SIZE")]
     pov_size: usize,
     /// How often two authors meet in one slot, 0 to 1
     #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P")]
     fork_probability: f64,
+    /// Begin with this chain specification, and take validators, parachains, slots and sessions from it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["validators", "parachains", "parathreads", "slot_ms",
+        "session_blocks", "fork_probability", "scenario"])]
+    chain_spec: Option<PathBuf>,
     /// What carries the messages
     #[arg(long, value_enum, default_value = "libp2p")]
     network: NetworkArgument,
@@ -54,6 +67,14 @@ pub(crate) struct DevArguments {
 
 /// Candidates per para, unless told otherwise.
 const DEFAULT_GOAL: u64 = 10;
+/// The same in a scenario, which ends when all of it was seen.
+const SCENARIO_GOAL: u64 = 1;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScenarioArgument {
+    /// Validators and parathreads that come and go, a code upgrade, a candidate that is not available in time, forks
+    Sessions,
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum NetworkArgument {
@@ -65,16 +86,19 @@ enum NetworkArgument {
 
 impl Default for DevArguments {
     fn default() -> Self {
-        let LocalConfig { validators, parachains, collators_per_para, slot_ms, pov_size, fork_probability } =
-            LocalConfig::default();
+        let config = LocalConfig::default();
         Self {
-            validators,
-            parachains,
-            collators_per_para,
-            slot_ms,
-            until_included: DEFAULT_GOAL,
-            pov_size,
-            fork_probability,
+            validators: config.validators,
+            parachains: config.parachains,
+            parathreads: config.parathreads,
+            collators_per_para: config.collators_per_para,
+            slot_ms: config.slot_ms,
+            session_blocks: config.session_blocks,
+            scenario: None,
+            until_included: None,
+            pov_size: config.pov_size,
+            fork_probability: config.fork_probability,
+            chain_spec: None,
             network: NetworkArgument::Libp2p,
             base_path: None,
             json: false,
@@ -97,20 +121,34 @@ fn parse_size(text: &str) -> Result<usize, String> {
 }
 
 impl DevArguments {
-    fn config(&self) -> LocalConfig {
-        LocalConfig {
+    fn goal(&self) -> u64 {
+        let usual = if self.scenario.is_some() { SCENARIO_GOAL } else { DEFAULT_GOAL };
+        self.until_included.unwrap_or(usual)
+    }
+
+    fn config(&self) -> Result<LocalConfig, CommandError> {
+        let mut config = LocalConfig {
             validators: self.validators,
             parachains: self.parachains,
+            parathreads: self.parathreads,
             collators_per_para: self.collators_per_para,
             slot_ms: self.slot_ms,
+            session_blocks: self.session_blocks,
+            scenario: self.scenario.map(|ScenarioArgument::Sessions| ScenarioKind::Sessions),
             pov_size: self.pov_size,
             fork_probability: self.fork_probability,
+            given_genesis: None,
+        };
+        if let Some(file) = &self.chain_spec {
+            let spec = chain_spec::read(file)?;
+            config.follow(&spec).map_err(|error| CommandError::Usage(format!("{}: {error}", file.display())))?;
         }
+        Ok(config)
     }
 }
 
 pub(crate) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
-    if arguments.until_included == 0 {
+    if arguments.until_included == Some(0) {
         return Err(CommandError::Usage("--until-included is 0, expected at least 1".to_owned()));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::failed)?;
@@ -124,20 +162,21 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
         NetworkArgument::Libp2p => NetworkKind::Libp2p,
         NetworkArgument::Memory => NetworkKind::Memory,
     };
-    let mut output = Output::new(arguments.json, arguments.until_included);
-    let mut network = LocalNetwork::start(arguments.config(), kind, arguments.base_path.as_deref()).await.map_err(
-        |error| match error {
-            LocalNetworkError::Config(_)
-            | LocalNetworkError::BasePath { .. }
-            | LocalNetworkError::ForeignBasePath { .. }
-            | LocalNetworkError::Store(_) => CommandError::Usage(error.to_string()),
-            other => CommandError::failed(other),
-        },
-    )?;
+    let mut output = Output::new(arguments.json, arguments.goal());
+    let mut network =
+        LocalNetwork::start(arguments.config()?, kind, arguments.base_path.as_deref()).await.map_err(|error| {
+            match error {
+                LocalNetworkError::Config(_)
+                | LocalNetworkError::BasePath { .. }
+                | LocalNetworkError::ForeignBasePath { .. }
+                | LocalNetworkError::Store(_) => CommandError::Usage(error.to_string()),
+                other => CommandError::failed(other),
+            }
+        })?;
     let result = tokio::select! {
         biased;
         () = interrupted() => Err(CommandError::Interrupted),
-        result = network.run(arguments.until_included, PATIENCE, |event, network| output.show(event, network)) => {
+        result = network.run(arguments.goal(), PATIENCE, |event, network| output.show(event, network)) => {
             result.map_err(CommandError::failed)
         }
     };
@@ -150,6 +189,11 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
     match result? {
         true if summary.ok => Ok(()),
         true => Err(CommandError::Failed("a node did not end in order".to_owned())),
+        false if summary.stuck.is_none() => {
+            let missing = summary.scenario.iter().filter(|sight| sight.block.is_none()).map(|sight| sight.what);
+            let missing: Vec<&str> = missing.collect();
+            Err(CommandError::Failed(format!("the scenario is over; not seen: {}", missing.join("; "))))
+        }
         false => Err(CommandError::Failed(format!(
             "nothing moved for {} s; stuck at step {}",
             PATIENCE.as_secs(),

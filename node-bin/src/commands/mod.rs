@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod chain_spec;
 mod conformance;
 mod dev;
 mod live_view;
@@ -30,6 +31,8 @@ enum Command {
     Dev(dev::DevArguments),
     /// Print who sends what to whom in a node, and how
     Topology(topology::TopologyArguments),
+    /// Make, show and check chain specifications
+    ChainSpec(chain_spec::ChainSpecArguments),
     /// Check this build against known answers of real validation functions
     Conformance(conformance::ConformanceArguments),
 }
@@ -76,6 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), CommandError> {
     match arguments.command.unwrap_or_else(|| Command::Dev(dev::DevArguments::default())) {
         Command::Dev(arguments) => dev::run(&arguments),
         Command::Topology(arguments) => topology::run(&arguments),
+        Command::ChainSpec(arguments) => chain_spec::run(&arguments),
         Command::Conformance(arguments) => conformance::run(&arguments),
     }
 }

@@ -113,6 +113,12 @@ fn summary_lines(summary: &Summary) -> Vec<String> {
     for para in &summary.paras {
         lines.push(format!("para {}: {} included, {} skipped", para.para, para.included, para.skipped));
     }
+    for sight in &summary.scenario {
+        lines.push(match sight.block {
+            Some(block) => format!("seen in block {block:>4}: {}", sight.what),
+            None => format!("not seen          : {}", sight.what),
+        });
+    }
     if let Some(slots) = summary.median_slots_to_inclusion {
         lines.push(format!("median slots from produced to included: {slots}"));
     }

@@ -1,5 +1,8 @@
 //! The binary from outside: what it prints, how it ends.
 
+mod chain_spec;
+mod killed;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

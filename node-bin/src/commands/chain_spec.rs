@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use node::local::LocalConfig;
 use relay_chain::spec::{ChainSpec, FIELDS, Field, MAX_SPEC_BYTES, reference, schema};
+use serde_json::{Value, json};
 
 use super::CommandError;
 
@@ -25,11 +26,17 @@ enum ChainSpecCommand {
     Inspect {
         /// The file
         file: PathBuf,
+        /// Print it as JSON: the specification whole, and what follows from it
+        #[arg(long)]
+        json: bool,
     },
     /// Check a specification, and print the hash of its genesis block
     Validate {
         /// The file
         file: PathBuf,
+        /// Print name, hash and state root as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Print the JSON schema of specifications, or their reference
     Schema {
@@ -105,14 +112,25 @@ fn parse_setting(text: &str) -> Result<(&'static Field, Option<u32>), String> {
 pub(crate) fn run(arguments: &ChainSpecArguments) -> Result<(), CommandError> {
     match &arguments.command {
         ChainSpecCommand::New(arguments) => new(arguments),
-        ChainSpecCommand::Inspect { file } => {
+        ChainSpecCommand::Inspect { file, json } => {
             let spec = read(file)?;
-            print!("{}", describe(&spec)?);
+            if *json {
+                let mut facts = facts(&spec)?;
+                let whole: Value = serde_json::from_str(&spec.to_json()).map_err(CommandError::failed)?;
+                facts["specification"] = whole;
+                println!("{facts}");
+            } else {
+                print!("{}", describe(&spec)?);
+            }
             Ok(())
         }
-        ChainSpecCommand::Validate { file } => {
-            let hash = read(file)?.genesis_hash().map_err(CommandError::failed)?;
-            println!("{hash}");
+        ChainSpecCommand::Validate { file, json } => {
+            let facts = facts(&read(file)?)?;
+            if *json {
+                println!("{facts}");
+            } else {
+                println!("{}", facts["genesis_hash"].as_str().unwrap_or_default());
+            }
             Ok(())
         }
         ChainSpecCommand::Schema { reference: true } => {
@@ -166,6 +184,17 @@ fn new(arguments: &NewArguments) -> Result<(), CommandError> {
     std::io::Write::write_all(&mut file, json.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     println!("{}", spec.genesis_hash().map_err(CommandError::failed)?);
     Ok(())
+}
+
+/// What follows from a specification, for programs.
+fn facts(spec: &ChainSpec) -> Result<Value, CommandError> {
+    let (state, header) = spec.first_block().map_err(CommandError::failed)?;
+    Ok(json!({
+        "name": spec.name,
+        "genesis_hash": header.hash().to_string(),
+        "state_root": header.state_root.to_string(),
+        "cores": state.groups().len(),
+    }))
 }
 
 fn describe(spec: &ChainSpec) -> Result<String, CommandError> {

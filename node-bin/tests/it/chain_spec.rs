@@ -37,6 +37,10 @@ fn a_specification_is_made_checked_shown_and_begun_with() {
     for line in [hash.trim(), "max_pov_size_bytes = 100000 bytes (default 10485760)", "Largest proof of validity"] {
         assert!(shown.contains(line), "{line}: {shown}");
     }
+    let facts = text(&parahost(&["chain-spec", "validate", &file, "--json"]).stdout);
+    assert!(facts.contains(&format!("\"genesis_hash\":\"{}\"", hash.trim())), "{facts}");
+    let whole = text(&parahost(&["chain-spec", "inspect", &file, "--json"]).stdout);
+    assert!(whole.contains("\"max_pov_size_bytes\":100000") && whole.contains(hash.trim()), "{whole}");
     // It is a file that `new` never overwrites.
     assert_eq!(parahost(&["chain-spec", "new", "--output", &file]).status.code(), Some(2));
 

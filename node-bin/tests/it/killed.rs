@@ -5,12 +5,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use deterministic::Environment;
-use primitives::{BlockNumber, Hash};
+use deterministic::entropy::below;
+use deterministic::{Environment, Simulation};
+use primitives::Hash;
 use relay_chain::storage::{Storage, StoredBlock};
 use store::{FileStore, Store};
 
 const VALIDATORS: usize = 4;
+const KILLS: usize = 10;
+/// Of the moments, counted in lines of output: what the machine does in between nobody can repeat.
+const KILLS_SEED: u64 = 4;
 
 /// Starts a network, lets it finalize so many blocks more, then so many lines of output pass, and kills it.
 fn run_and_kill(base_path: &Path, finalized: u64, lines: usize) {
@@ -65,19 +69,21 @@ async fn chain(storage: &Storage) -> Vec<Hash> {
 }
 
 #[test]
-fn a_network_that_is_killed_three_times_loses_nothing_that_was_final_and_agrees() {
+fn a_network_that_is_killed_ten_times_loses_nothing_that_was_final_and_agrees() {
     let base = tempfile::tempdir().expect("a directory");
+    let moments = Simulation::new(KILLS_SEED).environment("moments").entropy;
     let mut before: Vec<Vec<Hash>> = vec![Vec::new(); VALIDATORS];
-    for (blocks, lines) in [(4, 3), (6, 10), (5, 1)] {
-        run_and_kill(base.path(), blocks, lines);
+    for kill in 0..KILLS {
+        let lines = usize::try_from(below(&*moments, 20)).expect("it is small");
+        run_and_kill(base.path(), 1 + below(&*moments, 3), lines);
         let after = finalized(base.path());
         for (before, after) in before.iter().zip(&after) {
-            assert!(after.starts_with(before), "finalized blocks are there, unchanged: {before:?}, {after:?}");
+            assert!(after.starts_with(before), "kill {kill}: finalized blocks are gone: {before:?}, {after:?}");
         }
         let lowest = after.iter().map(Vec::len).min().unwrap_or_default();
-        assert!(after.iter().all(|chain| chain[..lowest] == after[0][..lowest]), "all agree: {after:?}");
+        assert!(after.iter().all(|chain| chain[..lowest] == after[0][..lowest]), "kill {kill}: {after:?}");
         before = after;
     }
-    let heights: Vec<BlockNumber> = before.iter().map(|chain| chain.len() as BlockNumber).collect();
-    assert!(heights.iter().all(|height| *height >= 10), "each run went on: {heights:?}");
+    let heights: Vec<usize> = before.iter().map(Vec::len).collect();
+    assert!(heights.iter().all(|height| *height >= KILLS), "each run went on: {heights:?}");
 }

@@ -108,6 +108,11 @@ impl SignedMessage {
     }
 }
 
+/// Whether somebody could sign for this key: not all 32 bytes are a point of sr25519.
+pub fn is_public_key(public: &[u8; 32]) -> bool {
+    PublicKey::from_bytes(public).is_ok()
+}
+
 /// Verifies an sr25519 signature; malformed keys and signatures are simply not valid.
 pub fn verify(public: &[u8; 32], message: &[u8], signature: &Signature) -> bool {
     let Ok(public) = PublicKey::from_bytes(public) else {

@@ -1,6 +1,6 @@
 //! From JSON to a specification, with errors that name the field.
 
-use primitives::{HeadData, HostConfiguration, ParaId, ValidationCode, ValidatorId};
+use primitives::{HeadData, HostConfiguration, ParaId, ValidationCode, ValidatorId, crypto::is_public_key};
 use runtime::{Genesis, GenesisPara};
 use serde_json::{Map, Value};
 
@@ -205,6 +205,10 @@ pub(super) fn check_ranges(spec: &ChainSpec) -> Result<(), SpecError> {
     if spec.forks_per_million > PARTS_PER_MILLION {
         let found = spec.forks_per_million.to_string();
         return refuse("forks_per_million_slots", found, "0 to 1000000 slots".to_owned());
+    }
+    let mut validators = spec.genesis.validators.iter().enumerate();
+    if let Some((index, validator)) = validators.find(|(_, validator)| !is_public_key(&validator.0)) {
+        return refuse(&format!("validators[{index}]"), validator.to_string(), "an sr25519 public key".to_owned());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-use primitives::{HeadData, HostConfiguration, ParaId};
+use primitives::{HeadData, HostConfiguration, Pair, ParaId};
 use proptest::prelude::*;
 
 use super::*;
@@ -16,7 +16,7 @@ fn spec() -> ChainSpec {
         forks_per_million: 100_000,
         genesis: Genesis {
             configuration: HostConfiguration::default(),
-            validators: (1..=4).map(|byte| ValidatorId([byte; 32])).collect(),
+            validators: (1..=4).map(|byte| ValidatorId(Pair::from_seed(&[byte; 32]).public())).collect(),
             paras: vec![para(2000, true), para(2001, false)],
             stake_per_validator: 1_000_000,
             session_length: 20,
@@ -55,7 +55,7 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         ("\"parathread\"", "\"thread\"", "paras[1].kind is \"thread\", expected \"parachain\" or \"parathread\""),
         ("\"0x0102\"", "\"0x010\"", "paras[0].head is \"0x010\", expected bytes in hexadecimal"),
         ("\"0x0102\"", "\"0102\"", "paras[0].head is \"0102\", expected bytes in hexadecimal"),
-        ("\"0x0101", "\"0x01", "validators[0] is"),
+        ("[\n    \"0x", "[\n    \"0x01", "validators[0] is"),
         ("\"parathread_retries\": 3", "\"parathread_retries\": null", "configuration.parathread_retries is null"),
         ("\"1000000\"", "1000000", "stake_per_validator is 1000000, expected an amount"),
         ("\"id\": 2001", "\"id\": 2000", "para 2000 is already registered"),
@@ -67,6 +67,10 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         assert!(error.contains(expected), "{from} -> {to}: {error}");
     }
     assert!(matches!(ChainSpec::parse(b"{"), Err(SpecError::Json(_))));
+    let mut no_key = spec();
+    no_key.genesis.validators[2] = ValidatorId([0xff; 32]);
+    let error = no_key.check().unwrap_err().to_string();
+    assert!(error.starts_with("validators[2] is 0xff") && error.ends_with("expected an sr25519 public key"), "{error}");
     assert!(ChainSpec::parse(b"[]").unwrap_err().to_string().contains("expected an object"));
 }
 

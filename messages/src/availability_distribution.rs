@@ -1,4 +1,8 @@
 //! Step 9: every validator gets its chunk (`avad`).
+//!
+//! The work begins with the heartbeat: a leaf's candidates pending availability are those of which a chunk is fetched.
+//! The encodings of requests and responses stand here because [recovery](crate::availability_recovery) speaks the same
+//! protocol.
 
 use bytes::Bytes;
 use codec::{Decode, Encode};
@@ -41,13 +45,14 @@ pub enum AvailableDataResponse {
 }
 
 impl AvailabilityRequest {
-    /// As request bytes.
+    /// The request's bytes: its SCALE encoding.
     pub fn to_bytes(&self) -> Bytes {
         self.encode().into()
     }
 }
 
-/// Something happened on the availability protocol (`avad`).
+/// Something happened on the availability protocol (`avad`). From the network bridge, whose pump of this protocol
+/// waits.
 #[derive(Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 

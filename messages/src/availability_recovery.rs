@@ -5,6 +5,9 @@ use std::sync::Arc;
 use primitives::{AvailableData, CandidateHash, CoreIndex, Hash, SessionIndex, ValidatorIndex};
 
 /// Recover the data of a candidate. Equal requests in flight share the work.
+///
+/// Asked by jobs of availability distribution, for candidates that were included and whose chunk we still lack. The
+/// answer encodes to `erasure_root`: that was checked by encoding it again.
 #[derive(Clone, Debug)]
 pub struct RecoverAvailableData {
     /// The candidate.

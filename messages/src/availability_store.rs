@@ -1,4 +1,7 @@
 //! Step 9: PoVs and chunks on disk.
+//!
+//! Whoever stores waits until it is synced; whoever asks gets what is held, or nothing. Data is pruned by what becomes
+//! of the candidate, so nobody asks for its removal.
 
 use std::sync::Arc;
 
@@ -95,6 +98,8 @@ pub struct ErasureChunk {
 }
 
 /// Keep the whole data of a candidate that we validated. Answered once it is synced.
+///
+/// Asked by a job of candidate backing, which signs only after that.
 #[derive(Clone, Debug)]
 pub struct StoreAvailableData {
     /// The candidate.
@@ -105,7 +110,9 @@ pub struct StoreAvailableData {
     pub available_data: Arc<AvailableData>,
 }
 
-/// Keep our chunk of a candidate that was backed. The sender has checked the proof. Answered once it is synced.
+/// Keep our chunk of a candidate that was backed. The asker has checked its proof. Answered once it is synced.
+///
+/// Asked by a job of availability distribution.
 #[derive(Clone, Debug)]
 pub struct StoreChunk {
     /// The candidate.
@@ -116,21 +123,22 @@ pub struct StoreChunk {
     pub chunk: ErasureChunk,
 }
 
-/// The whole data, if we hold it.
+/// The whole data, if we hold it. Asked by jobs of availability distribution, to serve it, and of recovery, before
+/// anybody else is asked.
 #[derive(Clone, Debug)]
 pub struct QueryAvailableData {
     /// The candidate.
     pub candidate_hash: CandidateHash,
 }
 
-/// Whether we hold the whole data.
+/// Whether we hold the whole data, without reading it. Asked by jobs of availability distribution.
 #[derive(Clone, Debug)]
 pub struct QueryDataAvailability {
     /// The candidate.
     pub candidate_hash: CandidateHash,
 }
 
-/// A chunk, if we hold it.
+/// A chunk, if we hold it. Asked by jobs of availability distribution, to serve it.
 #[derive(Clone, Debug)]
 pub struct QueryChunk {
     /// The candidate.
@@ -139,7 +147,8 @@ pub struct QueryChunk {
     pub validator_index: ValidatorIndex,
 }
 
-/// Whether we hold a chunk.
+/// Whether we hold a chunk, without reading it. Asked by jobs of bitfield signing, a question per core, and of
+/// availability distribution.
 #[derive(Clone, Debug)]
 pub struct QueryChunkAvailability {
     /// The candidate.
@@ -148,14 +157,14 @@ pub struct QueryChunkAvailability {
     pub validator_index: ValidatorIndex,
 }
 
-/// Every chunk that we hold of a candidate.
+/// Every chunk that we hold of a candidate, by validator. Asked by jobs of availability recovery.
 #[derive(Clone, Debug)]
 pub struct QueryAllChunks {
     /// The candidate.
     pub candidate_hash: CandidateHash,
 }
 
-/// The store could not do it; nothing was acknowledged.
+/// The store could not do it, and says why; nothing was acknowledged, and nothing may be signed on the strength of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("availability store: {0}")]
 pub struct StoreError(pub String);

@@ -5,6 +5,9 @@ use primitives::{Hash, SignedAvailabilityBitfield};
 use crate::network_bridge::NetworkBridgeEvent;
 
 /// A bitfield that we signed, to be spread.
+///
+/// From a job of bitfield signing, which waits: it carries our signature and is never lost on the way here. It goes on
+/// to peers and, as [`Bitfield`](crate::provisioner::Bitfield), to our own provisioner.
 #[derive(Clone, Debug)]
 pub struct DistributeBitfield {
     /// The relay parent it is signed for.
@@ -13,7 +16,7 @@ pub struct DistributeBitfield {
     pub signed: SignedAvailabilityBitfield,
 }
 
-/// Something happened on the bitfield protocol (`bitd`).
+/// Something happened on the bitfield protocol (`bitd`). From the network bridge, whose pump of this protocol waits.
 #[derive(Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 

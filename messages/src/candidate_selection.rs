@@ -4,10 +4,15 @@ use overseer::WhenFull;
 use ports::PeerId;
 use primitives::{CandidateHash, CandidateReceipt, CollatorId, Hash, ParaId};
 
-/// Places reserved for what backing says of candidates we proposed: one per relay parent in view, with room.
+/// Places reserved for each of what backing says of candidates we proposed ([`Invalid`], [`Seconded`]): one per relay
+/// parent in view, with room.
 pub const BACKING_NOTICES_MAX: usize = 64;
 
 /// A declared collator of our para advertises a candidate.
+///
+/// From collation distribution, which waits. Nothing of the candidate is known yet but its hash: to see it, ask
+/// [`FetchCollation`](crate::collation_distribution::FetchCollation); to propose it, send
+/// [`Second`](crate::candidate_backing::Second).
 #[derive(Clone, Debug)]
 pub struct NewCandidate {
     /// The relay parent it is built on.
@@ -22,7 +27,10 @@ pub struct NewCandidate {
     pub candidate_hash: CandidateHash,
 }
 
-/// A candidate that we proposed for seconding is invalid: its collator is to be penalised.
+/// A candidate that we proposed for seconding is invalid: its collator is to be penalised, and another candidate may be
+/// proposed at that relay parent.
+///
+/// Cast by candidate backing within a budget: never lost.
 #[derive(Clone, Debug)]
 pub struct Invalid {
     /// The relay parent.
@@ -31,7 +39,9 @@ pub struct Invalid {
     pub receipt: CandidateReceipt,
 }
 
-/// A candidate that we proposed was seconded.
+/// A candidate that we proposed was seconded: our signature is given, and no other may follow at that relay parent.
+///
+/// Cast by candidate backing within a budget: never lost.
 #[derive(Clone, Debug)]
 pub struct Seconded {
     /// The relay parent.

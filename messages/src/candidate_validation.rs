@@ -1,9 +1,14 @@
 //! Step 4: is a candidate valid?
+//!
+//! Both questions are answered with a [`Verdict`], which is the same on every machine, or with [`ValidationFailed`],
+//! which is ours alone and never a vote.
 
 use ports::ExecutionPurpose;
 use primitives::{CandidateCommitments, CandidateReceipt, Hash, PersistedValidationData, PoV, ValidationCode};
 
-/// Validate with everything given: approval and disputes, where the chain's state of the time may be gone.
+/// Validate with everything given: for approval and disputes, where the chain's state of the time may be gone.
+///
+/// Nobody on the node's side asks it yet: steps 12 and 13 will.
 #[derive(Clone, Debug)]
 pub struct ValidateExhaustive {
     /// The candidate.
@@ -18,7 +23,9 @@ pub struct ValidateExhaustive {
     pub purpose: ExecutionPurpose,
 }
 
-/// Validate with data and code from the chain's state at the relay parent: backing.
+/// Validate with data and code from the chain's state at the relay parent: for backing.
+///
+/// Asked by jobs of candidate backing, about what selection proposed and what members of our group seconded.
 #[derive(Clone, Debug)]
 pub struct ValidateFromChainState {
     /// At which block's state.
@@ -90,7 +97,8 @@ pub enum InvalidReason {
     },
 }
 
-/// Validation was not possible, by our own fault or ambiguously: never a vote.
+/// Validation was not possible, by our own fault or ambiguously (a worker that died): never a vote. The text says what
+/// happened, for the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("validation was not possible: {0}")]
 pub struct ValidationFailed(pub String);

@@ -1,4 +1,5 @@
-//! Questions about the block tree.
+//! Questions about the block tree. Asked by jobs of the provisioner, the availability store and availability
+//! distribution; a block that is not known is [`RuntimeError::UnknownBlock`].
 
 use ports::RuntimeError;
 use primitives::{BlockNumber, Hash, Header};

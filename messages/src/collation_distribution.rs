@@ -1,4 +1,7 @@
-//! Step 2: candidates travel from collators to the validators of their group.
+//! Step 2: candidates travel from collators to the validators of their group (`coll`).
+//!
+//! One role with two sides: on a collator's node it advertises and serves, on a validator's it collects advertisements
+//! and fetches what candidate selection chose.
 
 use overseer::WhenFull;
 use ports::PeerId;
@@ -6,10 +9,13 @@ use primitives::{CandidateHash, CandidateReceipt, CollatorId, CoreIndex, Hash, P
 
 use crate::network_bridge::NetworkBridgeEvent;
 
-/// Bad collators that may be named at once beyond a full queue.
+/// Bad collators that may be named at once beyond a full queue: [`ReportCollator`] is merged by collator.
 pub const COLLATOR_REPORTS_MAX: usize = 64;
 
-/// Collator's side: a candidate of ours is to be advertised to the group of its core and served.
+/// Collator's side: a candidate of ours is to be advertised to the group of its core, and served to those who fetch it.
+///
+/// From a job of collation generation, which waits. The receipt's descriptor names the same relay parent, and its hash
+/// of the PoV is that of `pov`.
 #[derive(Clone, Debug)]
 pub struct DistributeCollation {
     /// The relay parent it was built on.
@@ -23,6 +29,9 @@ pub struct DistributeCollation {
 }
 
 /// Validator's side: fetch an advertised collation.
+///
+/// Asked by a job of candidate selection, which has had [`NewCandidate`](crate::candidate_selection::NewCandidate) of
+/// it. Answered with [`FetchedCollation`] or [`FetchCollationError`].
 #[derive(Clone, Debug)]
 pub struct FetchCollation {
     /// The relay parent it was advertised for.
@@ -42,28 +51,30 @@ pub struct FetchedCollation {
     pub pov: PoV,
 }
 
-/// Why a collation could not be fetched.
+/// Why a collation could not be fetched. Another peer may have the same candidate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchCollationError {
     /// It was never advertised by that peer, or its relay parent left the view.
     #[error("candidate {0:?} is not advertised by that peer")]
     NotAdvertised(CandidateHash),
-    /// The peer did not answer.
+    /// The peer did not answer; how the request ended.
     #[error("fetching failed: {0}")]
     Network(String),
-    /// The answer is not the advertised collation; the peer was reported.
+    /// The answer cannot be decoded or is not the advertised collation; the peer was reported.
     #[error("collation is not what was advertised: {0}")]
     Mismatch(String),
 }
 
 /// Validator's side: a collator's candidate proved invalid. Disconnect it and refuse it from now on.
+///
+/// Cast by candidate selection; one of a collator that is named already is dropped.
 #[derive(Clone, Debug)]
 pub struct ReportCollator {
     /// The collator's key, as declared.
     pub collator: CollatorId,
 }
 
-/// Something happened on the collation protocol (`coll`).
+/// Something happened on the collation protocol (`coll`). From the network bridge, whose pump of this protocol waits.
 #[derive(Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 

@@ -1,8 +1,10 @@
 //! Step 13, first half: proofs of misbehavior on their way to the chain.
+//!
+//! Every sender here waits, so no proof is lost while the node runs.
 
 use primitives::{CandidateReceipt, Hash, MisbehaviorReport, SignedFullStatement};
 
-/// Validators disagree on a candidate, or we disagree with them.
+/// Validators disagree on a candidate, or we disagree with them. From candidate backing, which waits.
 #[derive(Clone, Debug)]
 pub struct CandidateValidityDisagreement {
     /// The relay parent.
@@ -13,7 +15,7 @@ pub struct CandidateValidityDisagreement {
     pub statements: Vec<SignedFullStatement>,
 }
 
-/// A validator said two different things of one candidate.
+/// A validator said two different things of one candidate. From statement distribution, which waits.
 #[derive(Clone, Debug)]
 pub struct SelfContradiction {
     /// The relay parent at which it was noticed.
@@ -22,7 +24,7 @@ pub struct SelfContradiction {
     pub report: MisbehaviorReport,
 }
 
-/// A validator seconded two candidates at one relay parent.
+/// A validator seconded two candidates at one relay parent. From statement distribution, which waits.
 #[derive(Clone, Debug)]
 pub struct DoubleVote {
     /// The relay parent.

@@ -1,4 +1,7 @@
 //! The bridge between peers and subsystems: protocols, views, reputation.
+//!
+//! Each protocol's subsystem is sent [`NetworkBridgeEvent`]s, in a message of its own, and sends [`SendMessage`],
+//! [`SendRequest`] and [`ReportPeer`] back.
 
 use bytes::Bytes;
 use overseer::{Responder, WhenFull};
@@ -20,9 +23,9 @@ pub const VIEW_PROTOCOL: ProtocolId = ProtocolId(*b"view");
 
 /// Heads in a view (seed 001: N).
 pub const VIEW_HEADS_MAX: usize = 5;
-/// Messages that a subsystem may have waiting for a full bridge.
+/// [`SendMessage`]s that a subsystem may have waiting in its outbox for a full bridge.
 pub const OUTBOX_MAX: usize = 4096;
-/// Peers that may be named at once beyond a full queue.
+/// Peers that may be named at once beyond a full queue, in each kind of message that is merged by peer.
 pub const PEER_NOTICES_MAX: usize = 1024;
 
 /// Up to [`VIEW_HEADS_MAX`] heads that a node works on, in the order of their hashes.
@@ -107,6 +110,8 @@ pub enum PeerConduct {
 }
 
 /// A peer's conduct is to be counted.
+///
+/// Cast by every subsystem that hears from peers; those of the same peer and conduct are merged, their counts added.
 #[derive(Clone, Debug)]
 pub struct ReportPeer {
     /// Who.
@@ -125,6 +130,8 @@ impl ReportPeer {
 }
 
 /// A gossip message to several peers. A peer whose queue overflows is disconnected on this protocol.
+///
+/// Cast by the subsystem of the protocol, through its outbox: [`OUTBOX_MAX`].
 #[derive(Clone, Debug)]
 pub struct SendMessage {
     /// To whom.
@@ -145,6 +152,9 @@ pub enum Recipient {
 }
 
 /// A request for bulk data. The network bounds its time.
+///
+/// Asked by jobs only: of collation, PoV and availability distribution and of recovery. Answered with the response's
+/// bytes, unchecked.
 #[derive(Clone, Debug)]
 pub struct SendRequest {
     /// Whom.
@@ -155,7 +165,7 @@ pub struct SendRequest {
     pub payload: Bytes,
 }
 
-/// The peer set manager wants to be connected to a peer, or not to be.
+/// The peer set manager wants to be connected to a peer, or not to be. Cast by it; the newest of a peer counts.
 #[derive(Clone, Debug)]
 pub struct SetConnected {
     /// Whom.

@@ -5,7 +5,7 @@ use ports::PeerId;
 
 use crate::network_bridge::{ObservedRole, PEER_NOTICES_MAX};
 
-/// A peer came, went, or was judged. The newest of a peer counts.
+/// A peer came, went, or was judged. Cast by the network bridge; the newest of a peer counts.
 #[derive(Clone, Debug)]
 pub struct PeerStatus {
     /// Who.
@@ -14,7 +14,7 @@ pub struct PeerStatus {
     pub role: ObservedRole,
     /// Whether it is connected.
     pub connected: bool,
-    /// Its reputation.
+    /// Its reputation: the sum of what [`PeerConduct`](crate::network_bridge::PeerConduct) is worth to the bridge.
     pub reputation: i32,
 }
 

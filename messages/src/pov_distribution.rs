@@ -4,8 +4,11 @@ use primitives::{CandidateHash, Hash, PoV, ValidatorId};
 
 use crate::network_bridge::NetworkBridgeEvent;
 
-/// Fetch the PoV of a candidate that was seconded. Several askers of one PoV share the work; a PoV that does not hash to
-/// `pov_hash` is refused and costs its sender.
+/// Fetch the PoV of a candidate that was seconded. Several askers of one PoV share the work; a PoV that does not hash
+/// to `pov_hash` is refused and costs its sender.
+///
+/// Asked by a job of candidate backing, to check what a member of our group seconded. Peers are asked one after
+/// another, in the order of `from`.
 #[derive(Clone, Debug)]
 pub struct FetchPoV {
     /// The relay parent.
@@ -32,6 +35,8 @@ pub enum FetchPoVError {
 }
 
 /// We hold the PoV of a candidate that we seconded or found valid: serve it to those who ask.
+///
+/// From candidate backing, which waits, and has checked that the PoV is the candidate's.
 #[derive(Clone, Debug)]
 pub struct DistributePoV {
     /// The relay parent.
@@ -42,7 +47,7 @@ pub struct DistributePoV {
     pub pov: PoV,
 }
 
-/// Something happened on the PoV protocol (`povd`).
+/// Something happened on the PoV protocol (`povd`). From the network bridge, whose pump of this protocol waits.
 #[derive(Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 

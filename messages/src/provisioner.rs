@@ -2,7 +2,9 @@
 
 use primitives::{BackedCandidate, Hash, InherentData, SignedAvailabilityBitfield};
 
-/// A validator's bitfield, its signature checked.
+/// A validator's bitfield, its signature checked: a bit per core, in the order of the cores.
+///
+/// From bitfield distribution, which waits: our own and those of peers.
 #[derive(Clone, Debug)]
 pub struct Bitfield {
     /// The relay parent it is signed for.
@@ -12,6 +14,8 @@ pub struct Bitfield {
 }
 
 /// A candidate with a quorum, backable in a child of the relay parent.
+///
+/// From candidate backing, which waits; again, with more votes, when another member of the group finds it valid.
 #[derive(Clone, Debug)]
 pub struct BackableCandidate {
     /// The relay parent.
@@ -21,6 +25,9 @@ pub struct BackableCandidate {
 }
 
 /// What should go into a block on this parent? The answer is accepted by the runtime's inclusion inherent.
+///
+/// Asked by the block author, from outside the node's subsystems; after the signal of `parent`, or it is
+/// [`NotActive`](ProvisionError::NotActive) ([`Handle::wait_until`](overseer::Handle::wait_until)).
 #[derive(Clone, Debug)]
 pub struct RequestBlockAuthorshipData {
     /// The parent of the block to be authored.
@@ -33,7 +40,7 @@ pub enum ProvisionError {
     /// The parent is not an active leaf.
     #[error("parent {0:?} is not an active leaf")]
     NotActive(Hash),
-    /// The chain did not answer.
+    /// The chain did not answer; what it said.
     #[error("chain: {0}")]
     Chain(String),
 }

@@ -1,4 +1,8 @@
 //! Questions about the chain's state at a block. Equal questions in flight are joined, answers cached.
+//!
+//! Asked by jobs of nearly every subsystem. Each names the block; a block that is not known, or whose state was pruned,
+//! is [`RuntimeError::UnknownBlock`] or [`RuntimeError::Pruned`], and what this chain does not offer
+//! [`RuntimeError::NotSupported`].
 
 use std::sync::Arc;
 
@@ -24,7 +28,7 @@ pub struct GetAvailabilityCores {
     pub at: Hash,
 }
 
-/// The inputs of a para's next block.
+/// The inputs of a para's next block; `None` for an unknown para, or where the assumption does not hold.
 #[derive(Clone, Debug)]
 pub struct GetPersistedValidationData {
     /// The block.
@@ -35,7 +39,7 @@ pub struct GetPersistedValidationData {
     pub assumption: OccupiedCoreAssumption,
 }
 
-/// The code of a para's next block.
+/// The code of a para's next block; `None` as with [`GetPersistedValidationData`].
 #[derive(Clone, Debug)]
 pub struct GetValidationCode {
     /// The block.
@@ -46,7 +50,7 @@ pub struct GetValidationCode {
     pub assumption: OccupiedCoreAssumption,
 }
 
-/// Code by hash.
+/// Code by hash, current or past within the acceptance period; `None` if the chain has none.
 #[derive(Clone, Debug)]
 pub struct GetValidationCodeByHash {
     /// The block.
@@ -55,14 +59,15 @@ pub struct GetValidationCodeByHash {
     pub hash: ValidationCodeHash,
 }
 
-/// What a block did to candidates.
+/// What a block did to candidates: which it backed, included and timed out.
 #[derive(Clone, Debug)]
 pub struct GetCandidateEvents {
     /// The block.
     pub at: Hash,
 }
 
-/// Hand a proof of misbehavior to the next authors.
+/// Hand a proof of misbehavior to the next authors. Asked by jobs of misbehavior arbitration; [`RuntimeError::Refused`]
+/// if it proves nothing against anybody that the chain knows, or too many wait.
 #[derive(Clone, Debug)]
 pub struct SubmitReport {
     /// The proof.

@@ -5,10 +5,12 @@ use primitives::{Hash, SignedFullStatement};
 
 use crate::network_bridge::NetworkBridgeEvent;
 
-/// Places reserved for our own statements: two per candidate that our groups handle in the view.
+/// Places reserved for our own statements ([`Share`]): two per candidate that our group handles in the view, with room.
 pub const SHARED_STATEMENTS_MAX: usize = 256;
 
-/// A statement that we signed, to be spread.
+/// A statement that we signed, to be spread to the validators of the session.
+///
+/// Cast by candidate backing within a budget: it carries our signature and is never lost.
 #[derive(Clone, Debug)]
 pub struct Share {
     /// The relay parent.
@@ -17,7 +19,7 @@ pub struct Share {
     pub signed: SignedFullStatement,
 }
 
-/// Something happened on the statement protocol (`stmd`).
+/// Something happened on the statement protocol (`stmd`). From the network bridge, whose pump of this protocol waits.
 #[derive(Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 

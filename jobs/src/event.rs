@@ -5,7 +5,7 @@ use overseer::{Context, Event, Role, Subsystem};
 
 use crate::{JobEnd, Jobs};
 
-/// What comes next for a loop with jobs.
+/// What comes next for a loop with jobs: see [`next`].
 pub enum Input<S: Subsystem, K, T> {
     /// From the overseer.
     Event(Event<S>),
@@ -13,10 +13,13 @@ pub enum Input<S: Subsystem, K, T> {
     Job(JobEnd<K, T>),
 }
 
-/// The next event or end of a job, whichever is there; ends of jobs first, whose number is bounded.
+/// Waits for the next event or end of a job, whichever is there; ends of jobs first, whose number is bounded.
+///
+/// The end of a job is not ordered against signals: a scope that a signal ends while its result waits is what
+/// [`Jobs::end_by_view`] takes care of.
 ///
 /// # Cancel safety
-/// Nothing is lost.
+/// Nothing is lost: as [`Context::recv`] and [`Jobs::next`].
 pub async fn next<S, K, T>(context: &mut Context<S>, jobs: &mut Jobs<K, T>) -> Input<S, K, T>
 where
     S: Subsystem,
@@ -30,7 +33,7 @@ where
     }
 }
 
-/// An inbox some of whose messages are worth nothing once their scope has ended. Messages are kept by default.
+/// An inbox some of whose messages are worth nothing once their scope has ended; for [`next_scoped`].
 pub trait Scoped<K> {
     /// The scope that this message goes with; `None` for one that is delivered whatever has ended.
     fn goes_with(&self) -> Option<K>;

@@ -6,15 +6,78 @@
 //! - [`Jobs`] holds the scopes, each with the rule by which it ends ([`Ending`]); [`next`] is the loop's one wait, for
 //!   its mailbox and its jobs at once.
 //! - [`Nest`] is what a task holds to start more tasks in its own scope.
-//! - [`Jobs::admit`] drops and counts a message whose scope has ended; [`next_scoped`] does so for every message that says
-//!   it goes with its scope ([`Scoped`]).
+//! - [`Jobs::admit`] drops and counts a message whose scope has ended; [`next_scoped`] does so for every message that
+//!   says it goes with its scope ([`Scoped`]).
 //! - [`Router`] is for jobs that live as long as their scope and are told things: one bounded line each.
+//!
+//! **Receives** and **sends**: nothing of its own; what tasks send goes through
+//! [`Context::jobs`](overseer::Context::jobs), as the subsystem declared in `JobSends`.
 //!
 //! **Invariants**: a task of an ended scope is never polled again; its result is never delivered. A task that panics is
 //! reported with its scope and takes nobody with it. Dropping [`Jobs`] cancels every task, nested ones as well.
 //!
 //! **Limits**: at most [`SCOPES_MAX`] scopes and the given number of tasks per set; a [`Router`]'s lines are as long as
 //! it was told.
+//!
+//! **Conclude**: the loop drops its [`Jobs`] when it returns, and every task with them. One that must end first is
+//! waited for, with [`Jobs::next`], within the time that subsystems have to conclude.
+//!
+//! # The loop
+//!
+//! Open a scope when work on something starts, spawn tasks in it, take their ends as events, end scopes by the view:
+//!
+//! ```
+//! use jobs::{Ending, Input, Jobs, ScopeView};
+//! use overseer::{Ask, Context, Event, Failure, Subsystem};
+//! # use overseer::View;
+//! # enum Days {}
+//! # impl View for Days {
+//! #     type Update = u32;
+//! #     type State = u32;
+//! #     fn apply(today: &mut u32, begins: &u32) { *today = *begins; }
+//! #     fn catch_up(_: &u32, now: &u32) -> u32 { *now }
+//! # }
+//! # pub struct Forecast { pub day: u32 }
+//! # overseer::inbox! { pub enum OfficeInbox for Office as "office" { ask { Forecast -> i32 } } }
+//! # overseer::inbox! { pub enum ReaderInbox for Reads as "reader" {} }
+//! # struct Today(u32);
+//! # impl ScopeView<u32> for Today {
+//! #     fn is_active(&self, day: &u32) -> bool { *day == self.0 }
+//! #     fn is_in_view(&self, day: &u32, depth: u32) -> bool { self.0.checked_sub(*day).is_some_and(|age| age <= depth) }
+//! #     fn finalized_height(&self) -> u32 { 0 }
+//! # }
+//!
+//! struct Reader;
+//! impl Subsystem for Reader {
+//!     type Role = Reads;
+//!     type View = Days;
+//!     type Sends = ();
+//!     type JobSends = (Ask<Forecast>,);
+//!
+//!     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+//!         let mut jobs = Jobs::new(context.environment().clone(), 16);
+//!         loop {
+//!             match jobs::next(&mut context, &mut jobs).await {
+//!                 Input::Event(Event::Signal(day)) => {
+//!                     jobs.end_by_view(&Today(day)); // what was asked for an earlier day is of no use
+//!                     jobs.open(day, Ending::UntilStop);
+//!                     let office = context.jobs();
+//!                     jobs.spawn(&day, "ask", async move { office.ask(Forecast { day }).await })?;
+//!                 }
+//!                 Input::Job(end) => {
+//!                     if let Some((day, Ok(degrees))) = end.into_result() {
+//!                         println!("day {day}: {degrees} degrees");
+//!                     }
+//!                 }
+//!                 Input::Event(Event::Message(never)) => match never {},
+//!                 Input::Event(Event::Conclude) => return Ok(()),
+//!             }
+//!         }
+//!     }
+//! }
+//! ```
+//!
+//! # One task
 //!
 //! ```
 //! use jobs::{Ending, Jobs, Outcome};
@@ -45,16 +108,18 @@ use std::time::Duration;
 /// Scopes open at once in one set: relay parents above the last finalized block on all forks, with room to spare.
 pub const SCOPES_MAX: usize = 1024;
 
-/// The rule by which a scope ends.
+/// The rule by which a scope ends. It is applied when the loop calls [`Jobs::end_by_view`]; [`Jobs::end`] ends any
+/// scope at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// When its leaf stops: a leaf lives for one block only.
+    /// When its leaf stops ([`ScopeView::is_active`]): a leaf lives for one block only.
     UntilStop,
     /// When it is neither an active leaf nor one of the last `depth` ancestors of one, within the same session.
     WhileInView(u32),
     /// When a block of at least this height is final.
     UntilFinal(u32),
-    /// With its last task, whatever the chain does. Tasks have this much time from the opening of their scope.
+    /// With its last task, whatever the view says. Tasks have this much time from the opening of their scope; one that
+    /// has not ended by then is dropped, as [`Outcome::TimedOut`].
     Detached(Duration),
 }
 
@@ -68,13 +133,13 @@ pub trait ScopeView<K> {
     fn finalized_height(&self) -> u32;
 }
 
-/// A task that was not started.
+/// Why a task was not started. Its future was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JobRefused {
     /// The scope is not open, or has ended.
     #[error("scope has ended or was never opened")]
     NoScope,
-    /// As many tasks run as are allowed.
+    /// As many tasks run as [`Jobs::new`] allowed; how many.
     #[error("{0} tasks run already")]
     TooMany(usize),
 }
@@ -90,7 +155,7 @@ pub enum Outcome<T> {
     TimedOut,
 }
 
-/// The end of one task.
+/// The end of one task, as the loop hears of it.
 #[derive(Debug)]
 pub struct JobEnd<K, T> {
     /// The scope it belonged to.
@@ -102,7 +167,8 @@ pub struct JobEnd<K, T> {
 }
 
 impl<K: std::fmt::Debug, T> JobEnd<K, T> {
-    /// The result; a panic or a time-out is logged with its scope instead.
+    /// The result with its scope; a panic or a time-out is logged with task and scope instead, and is `None`. For loops
+    /// to which a task that gives nothing is ordinary.
     pub fn into_result(self) -> Option<(K, T)> {
         match self.outcome {
             Outcome::Done(result) => return Some((self.scope, result)),

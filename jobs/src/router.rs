@@ -68,10 +68,12 @@ impl<K: Ord, M> Router<K, M> {
         Some(Line { receiver })
     }
 
-    /// Puts a message into the line of its scope. A job that has ended by itself counts as an ended scope.
+    /// Puts a message into the line of its scope, without waiting. A job that has ended by itself counts as an ended
+    /// scope.
     ///
     /// # Errors
-    /// Hands the message back if there is no such line, or no place in it.
+    /// Hands the message back: [`Late`](NotRouted::Late) if there is no such line, [`Full`](NotRouted::Full) if there
+    /// is no place in it.
     pub fn route(&mut self, scope: &K, message: M) -> Result<(), NotRouted<M>> {
         let refused = match self.lines.get(scope) {
             None => message,
@@ -93,22 +95,22 @@ impl<K: Ord, M> Router<K, M> {
         self.lines.remove(scope);
     }
 
-    /// Messages whose scope had ended.
+    /// How many messages were [`Late`](NotRouted::Late).
     pub fn late(&self) -> u64 {
         self.late
     }
 }
 
-/// The reading end of a scope's line.
+/// The reading end of a scope's line, held by its job. Dropping it ends the line.
 pub struct Line<M> {
     receiver: mpsc::Receiver<M>,
 }
 
 impl<M> Line<M> {
-    /// The next message; `None` once the line has ended and is empty.
+    /// Waits for the next message; `None` once the line has ended and is empty.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// Nothing is lost: a message is taken only when it is returned.
     pub async fn next(&mut self) -> Option<M> {
         self.receiver.recv().await
     }

@@ -103,7 +103,9 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
     }
 }
 
-/// A subsystem's scopes and their running tasks. `T` is what tasks bring back to the loop.
+/// A subsystem's scopes and their running tasks. `K` names a scope; `T` is what tasks bring back to the loop.
+///
+/// Dropping it cancels every task.
 pub struct Jobs<K, T> {
     shared: Arc<Shared<K, T>>,
     ends: mpsc::Receiver<(u64, JobEnd<K, T>)>,
@@ -111,7 +113,7 @@ pub struct Jobs<K, T> {
 }
 
 impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
-    /// An empty set that runs at most `limit` tasks at once.
+    /// An empty set that runs at most `limit` tasks at once, nested ones among them.
     pub fn new(environment: Environment, limit: usize) -> Self {
         // A place for each task that may run. Results of ended scopes may hold some of them; whoever finds none waits
         // for the loop's next look, as a task of an open scope, or is cancelled with its scope.
@@ -120,7 +122,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         Self { shared: Arc::new(Shared { environment, limit, table, ended }), ends, late: BTreeMap::new() }
     }
 
-    /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room.
+    /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room: `false`
+    /// at [`SCOPES_MAX`] scopes.
     pub fn open(&mut self, scope: K, ending: Ending) -> bool {
         let until = match ending {
             Ending::Detached(limit) => Some(self.shared.environment.clock.now().saturating_add(limit)),
@@ -151,15 +154,23 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         self.shared.table().scopes.keys().cloned().collect()
     }
 
-    /// Tasks that run now, nested ones among them.
+    /// Tasks that run now, nested ones among them. One whose end the loop has not taken yet counts.
     pub fn running(&self) -> usize {
         self.shared.table().running
     }
 
-    /// Starts a task in an open scope.
+    /// Starts a task in an open scope, at once and without waiting. `name` appears in task lists and in its
+    /// [`JobEnd`]; several tasks may have the same.
     ///
     /// # Errors
-    /// If the scope is not open or too many tasks run; the future is dropped then.
+    /// [`NoScope`](JobRefused::NoScope) if the scope is not open, [`TooMany`](JobRefused::TooMany) if as many tasks run
+    /// as are allowed; the future is dropped then.
+    ///
+    /// # Panics
+    /// Never: a panic in `task` is its [`Outcome::Panicked`].
+    ///
+    /// # Cancel safety
+    /// `task` is dropped at any await when its scope ends.
     pub fn spawn(
         &mut self,
         scope: &K,
@@ -175,7 +186,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         Some(Nest { shared: self.shared.clone(), scope: scope.clone(), opening })
     }
 
-    /// Ends a scope: its tasks are cancelled and their results dropped.
+    /// Ends a scope: its tasks are cancelled at once, dropped in the background, and their results never delivered. A
+    /// scope that is not open is ended already.
     pub fn end(&mut self, scope: &K) {
         let ended = {
             let mut table = self.shared.table();
@@ -188,7 +200,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         }
     }
 
-    /// Ends every scope whose rule says so; returns which. Detached scopes end with their last task.
+    /// Ends every scope whose rule says so, as by [`end`](Self::end); returns which, in order. Call it at each signal.
+    /// Detached scopes end here once their last task has ended.
     pub fn end_by_view(&mut self, view: &impl ScopeView<K>) -> Vec<K> {
         let over = |(scope, entry): &(&K, &Scope)| match entry.ending {
             Ending::UntilStop => !view.is_active(scope),
@@ -201,8 +214,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         ended
     }
 
-    /// The message back if its scope is open; else it is dropped and counted. A question's way back, dropped with it,
-    /// tells the asker so.
+    /// The message back if its scope is open; else it is dropped and counted in [`late`](Self::late). A question's way
+    /// back that is dropped with it tells the asker so.
     pub fn admit<M: Message>(&mut self, scope: &K, message: M) -> Option<M> {
         if self.is_open(scope) {
             return Some(message);
@@ -220,10 +233,14 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         &self.late
     }
 
-    /// The next end of a task of an open scope. Waits for ever while none runs.
+    /// Waits for the next end of a task of an open scope; for ever while none runs. Loops use [`next`](crate::next),
+    /// which waits for the mailbox as well.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// Nothing is lost: an end is taken only when it is returned.
+    ///
+    /// # Back-pressure
+    /// A task that has ended waits with its result until the loop takes it, and counts against the limit that long.
     pub async fn next(&mut self) -> JobEnd<K, T> {
         loop {
             let Some((id, end)) = self.ends.recv().await else { return std::future::pending().await };
@@ -252,7 +269,26 @@ impl<K, T> Drop for Jobs<K, T> {
 
 /// Starts tasks in one scope from within a task of it. They count against the set's limit, end with the scope, share
 /// the time of a detached one, and report to the loop like any other. Void once the scope has ended, also when another
-/// of the same name is opened.
+/// of the same name is opened. Cheap to clone.
+///
+/// # Examples
+/// ```
+/// use jobs::{Ending, Jobs};
+/// let simulation = deterministic::Simulation::new(1);
+/// let mut jobs = Jobs::new(simulation.environment("node"), 8);
+/// jobs.open(7, Ending::UntilStop);
+/// let nest = jobs.nest(&7).expect("it is open");
+/// jobs.spawn(&7, "first", async move {
+///     nest.spawn("second", async { "second" }).map_or("refused", |()| "first")
+/// })?;
+/// let mut results = Vec::new();
+/// for _ in 0..2 {
+///     results.extend(simulation.run_until(jobs.next()).expect("both end").into_result());
+/// }
+/// results.sort();
+/// assert_eq!(results, [(7, "first"), (7, "second")]);
+/// # Ok::<(), jobs::JobRefused>(())
+/// ```
 pub struct Nest<K, T> {
     shared: Arc<Shared<K, T>>,
     scope: K,
@@ -271,10 +307,11 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Nest<K, T> {
         &self.scope
     }
 
-    /// Starts a task beside the one that calls.
+    /// Starts a task beside the one that calls, as [`Jobs::spawn`] does.
     ///
     /// # Errors
-    /// If the scope has ended or too many tasks run; the future is dropped then.
+    /// [`NoScope`](JobRefused::NoScope) if the scope has ended, [`TooMany`](JobRefused::TooMany) if as many tasks run
+    /// as are allowed; the future is dropped then.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = T> + Send + 'static) -> Result<(), JobRefused> {
         self.shared.spawn(&self.scope, Some(self.opening), name, task)
     }

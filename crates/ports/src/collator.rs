@@ -37,7 +37,13 @@ pub struct Collation {
 /// The para's own node, as the collator function that collation-generation calls.
 #[async_trait]
 pub trait Collator: Send + Sync {
-    /// A block on top of the context's head; `None` when there is nothing to build.
+    /// A block on top of the context's head; `None` when there is nothing to build, or building failed.
+    ///
+    /// # Cancel safety
+    /// Dropped when the relay parent stops being a leaf: it must leave nothing half done.
+    ///
+    /// # Back-pressure
+    /// It may take as long as a block takes; it is called from a job.
     async fn collate(&self, context: CollationContext) -> Option<Collation>;
 }
 
@@ -55,5 +61,11 @@ pub struct InherentSourceError {
 #[async_trait]
 pub trait InherentSource: Send + Sync {
     /// What to include in a block on `parent`, as the runtime's checks accept it. The header in it is the parent's.
+    ///
+    /// # Errors
+    /// [`InherentSourceError`], with the parent and the reason; a block without an inherent can be authored still.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the answer up.
     async fn inherent_data(&self, parent: Hash) -> Result<InherentData, InherentSourceError>;
 }

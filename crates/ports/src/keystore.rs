@@ -94,7 +94,8 @@ pub enum KeystoreError {
     Journal(String),
 }
 
-/// Signs with the node's session keys, through its journal.
+/// Signs with the node's session keys, through its journal: the one place where anything is signed that could
+/// contradict something else.
 #[async_trait]
 pub trait Keystore: Send + Sync {
     /// The validator keys held here.
@@ -107,7 +108,8 @@ pub trait Keystore: Send + Sync {
     /// the claim in the journal without a signature.
     ///
     /// # Errors
-    /// [`KeystoreError::Conflict`] if an earlier claim contradicts it; nothing is signed then.
+    /// [`KeystoreError::Conflict`] if an earlier claim contradicts it, [`KeystoreError::UnknownKey`] if the private key
+    /// is not here, [`KeystoreError::Journal`] if the journal could not be synced. Nothing is signed then.
     async fn sign(&self, key: &ValidatorId, claim: &Claim) -> Result<ValidatorSignature, KeystoreError>;
 
     /// Signs with the collator key: nothing that a collator signs contradicts anything else.

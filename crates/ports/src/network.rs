@@ -102,7 +102,14 @@ pub enum NetworkEvent {
 /// Events of one protocol. There is one reader; while it does not read, the network stops reading that protocol only.
 #[async_trait]
 pub trait ProtocolEvents: Send {
-    /// The next event; `None` once the network is shut down. Cancel-safe.
+    /// Waits for the next event; `None` once the network is shut down.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: an event is taken only when it is returned.
+    ///
+    /// # Back-pressure
+    /// While nobody calls it, peers' messages stay on the wire; a peer that goes on sending is held up on this protocol
+    /// alone.
     async fn next(&mut self) -> Option<NetworkEvent>;
 }
 
@@ -199,8 +206,14 @@ pub trait Network: Send + Sync {
     /// Hands the message back with the reason.
     fn send(&self, peer: &PeerId, protocol: ProtocolId, payload: Bytes) -> Result<(), SendRefused>;
 
-    /// Asks one peer and waits for the answer, within the network's time limit. Cancel-safe: dropping it forgets the
-    /// answer.
+    /// Asks one peer and waits for the answer, within the network's time limit.
+    ///
+    /// # Errors
+    /// [`RequestError`]: not connected, too late, refused, or request or answer over its limit ([`MAX_REQUEST_BYTES`],
+    /// [`MAX_RESPONSE_BYTES`]).
+    ///
+    /// # Cancel safety
+    /// Dropping it forgets the answer; the peer may have worked for it.
     async fn request(&self, peer: &PeerId, protocol: ProtocolId, payload: Bytes) -> Result<Bytes, RequestError>;
 
     /// Keeps trying to be connected to the peer at these addresses (empty: those already known), until

@@ -103,7 +103,13 @@ pub type OpenDispute = (SessionIndex, CandidateHash, DisputeState);
 /// A block that was never seen is [`RuntimeError::UnknownBlock`]; one whose state is kept no more is
 /// [`RuntimeError::Pruned`], and its header is answered still. What a chain does not offer is
 /// [`RuntimeError::NotSupported`], as with the questions that have an answer here: younger than the others, they are
-/// asked by fewer.
+/// asked by fewer. So much for every method's errors; what else one can say is beside it.
+///
+/// # Cancel safety
+/// Dropping a question forgets its answer. A dropped submission may have been taken.
+///
+/// # Back-pressure
+/// Each answer may need the disk or another process: ask from a job.
 #[async_trait]
 pub trait RuntimeClient: Send + Sync {
     /// Version of the API at a block: at least 1.
@@ -141,9 +147,15 @@ pub trait RuntimeClient: Send + Sync {
     /// What block `at` did to candidates.
     async fn candidate_events(&self, at: Hash) -> Result<Vec<CandidateEvent>, RuntimeError>;
     /// Hands a proof of misbehavior to the next authors. Authenticated by the signatures in it.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`] if it proves nothing, accuses nobody that the chain knows, or too many wait.
     async fn submit_report(&self, report: MisbehaviorReport) -> Result<(), RuntimeError>;
     /// Hands a transaction, in the chain's own encoding, to the next authors, and returns its hash. It must be
     /// acceptable on top of the best block.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Refused`] with the reason if it is not, or is no transaction at all.
     async fn submit_transaction(&self, _encoded: Vec<u8>) -> Result<Hash, RuntimeError> {
         Err(RuntimeError::NotSupported("submit_transaction"))
     }

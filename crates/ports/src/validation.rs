@@ -66,8 +66,20 @@ pub enum ValidationError {
 #[async_trait]
 pub trait ValidationBackend: Send + Sync {
     /// Prepares the code if it is new, runs it, and returns the SCALE of `ValidationResult`, undecoded.
+    ///
+    /// # Errors
+    /// [`Invalid`](ValidationError::Invalid) and [`TimedOut`](ValidationError::TimedOut) are the code's fault;
+    /// [`Ambiguous`](ValidationError::Ambiguous) and [`Internal`](ValidationError::Internal) may be ours, and are never
+    /// a vote.
+    ///
+    /// # Cancel safety
+    /// Dropping it gives the result up; what runs already may run to its end.
+    ///
+    /// # Back-pressure
+    /// Waits for a free worker, then for the code: seconds. Call it from a job.
     async fn execute(&self, request: ExecutionRequest) -> Result<Bytes, ValidationError>;
 
-    /// Prepares code ahead of its first use. Failures come back from [`execute`](Self::execute).
+    /// Prepares code ahead of its first use, and returns when it is prepared or cannot be. Failures come back from
+    /// [`execute`](Self::execute).
     async fn prepare(&self, code: Bytes, code_hash: Hash);
 }

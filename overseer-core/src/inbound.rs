@@ -59,8 +59,12 @@ impl<T: Send, V: View> Inbound<T, V> {
         self.handling = None;
     }
 
-    /// The next thing. Nothing is taken before it is returned, so the caller may stop polling at any time.
+    /// The next thing. After the end it goes on with the messages that are queued.
     ///
+    /// # Cancel safety
+    /// Nothing is taken before it is returned, so the caller may stop polling at any time.
+    ///
+    /// # Order
     /// A message is taken out first and the log looked at *after* that: whatever the message's sender had seen is
     /// visible by then. If there is a signal it goes first, and the message stays prepared until the log is read out.
     #[inline]

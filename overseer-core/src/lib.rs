@@ -1,17 +1,34 @@
-//! What the overseer's ordering and back-pressure rest on, apart from any executor: the mailbox, the signal log, and the
-//! way in which a subsystem receives from both.
+//! What the overseer's ordering and back-pressure rest on, apart from any executor: the mailbox, the signal log, and
+//! the way in which a subsystem receives from both.
+//!
+//! Users of `overseer` meet its types there, under `overseer::mailbox` and `overseer::signal`, and need not name this
+//! crate.
 //!
 //! **Role**: small enough to be proved. It uses a mutex and two atomics of [`sync`], which is `std` in a program and
 //! `loom` in the models of `tests/loom.rs`; wakers are the only thing it knows of an executor.
 //!
-//! **Receives**: messages through [`Mailbox`], signals through [`SignalLog`]. **Sends**: nothing; [`Inbound`] hands both
-//! to one reader.
+//! **Receives**: messages through [`Mailbox`], signals through [`SignalLog`]. **Sends**: nothing; [`Inbound`] hands
+//! both to one reader.
 //!
 //! **Invariants**: a message sent by somebody who has seen a signal is delivered after that signal. No wake is lost: a
 //! reader sleeps only while nothing is there for it. Waiting senders are served first come, first served; one that is
 //! dropped has put nothing in and passes on what it was granted. What is refused is handed back.
 //!
-//! **Limits**: [`MailboxLimits`]; [`SIGNAL_LOG_MAX`]; [`reader::RELEASE_EVERY`].
+//! **Limits**: [`MailboxLimits`]; [`SIGNAL_LOG_MAX`]; [`reader::RELEASE_EVERY`]; [`reader::HIGH_BURST_MAX`];
+//! [`inbound::YIELD_EVERY`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use overseer_core::{Lane, Mailbox, MailboxLimits, Reader, RefusedReason, Sending};
+//!
+//! let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages: 1, bytes: 1024 }, None));
+//! let edge = mailbox.register_edge();
+//! let mut reader = Reader::new(mailbox.clone());
+//! futures::executor::block_on(Sending::new(&*mailbox, edge, "first", 5, Lane::Normal)).unwrap();
+//! let refused = mailbox.try_send(edge, "second", 6, Lane::Normal);
+//! assert_eq!(refused, Err(("second", RefusedReason::Full)), "it comes back");
+//! assert_eq!(reader.pop().map(|taken| taken.value), Some("first"));
+//! ```
 
 #![forbid(unsafe_code)]
 

@@ -1,8 +1,9 @@
 //! The mailbox: bounded in messages and bytes, two lanes, one reader, one waker.
 //!
-//! One short mutex around two deques. The reader takes out all that is queued under one lock, by exchanging it for
-//! an empty queue, and counts it against the limit until it has used it. A waiting sender holds a ticket: tickets are granted in order, and one is
-//! granted exactly when it stands no longer in the queue of waiters, so that waiting allocates nothing of its own.
+//! One short mutex around two deques. The reader takes out all that is queued under one lock, by exchanging it for an
+//! empty queue, and counts it against the limit until it has used it. A waiting sender holds a ticket: tickets are
+//! granted in order, and one is granted exactly when it stands no longer in the queue of waiters, so that waiting
+//! allocates nothing of its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,12 +16,14 @@ use crate::sync::{Apart, AtomicBool, Mutex, Ordering, lock};
 /// Of how many messages one is timed.
 pub const SAMPLE_EVERY: u64 = 64;
 
-/// The limits of a mailbox.
+/// The limits of a mailbox. A message counts against both until it was delivered and its place is given back, which
+/// happens for up to [`RELEASE_EVERY`](crate::reader::RELEASE_EVERY) messages together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxLimits {
-    /// Messages waiting or being delivered.
+    /// Messages waiting or being delivered, at least 1. Budgeted and merged casts have places beyond it.
     pub messages: usize,
-    /// Their bytes, at most 4 GiB. A single larger message is refused at once.
+    /// Their bytes; anything above 4 GiB counts as 4 GiB. A single larger message is refused at once, as
+    /// [`TooLarge`](RefusedReason::TooLarge).
     pub bytes: usize,
 }
 
@@ -31,7 +34,7 @@ impl Default for MailboxLimits {
     }
 }
 
-/// Why a message was not taken.
+/// Why a message was not taken. The message itself is handed back beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RefusedReason {
     /// The queue is full and the message is lossy, or all places of its kind are taken.
@@ -53,23 +56,26 @@ pub enum RefusedReason {
 pub enum WhenFull {
     /// Refused, counted and handed back. Never for what carries a signature of ours.
     Lossy,
-    /// Folded into a queued message with the same key; takes a place of its own only if there is none, up to the given
-    /// number of places beyond the queue's limit.
+    /// Folded into a queued message with the same key (the message's `merge`); takes a place of its own only if there
+    /// is none, up to the given number of places beyond the queue's limit. With those taken it is refused as
+    /// [`Full`](RefusedReason::Full). For what has a newest value or a sum.
     Merged(usize),
-    /// The given number of places is reserved beyond the queue's limit. More in flight is a broken invariant of the
-    /// sender, reported as such.
+    /// The given number of places is reserved beyond the queue's limit, for all senders of the message together. More
+    /// in flight is a broken invariant of the sender, reported as [`OverBudget`](RefusedReason::OverBudget). For what
+    /// must not be lost and has a natural bound.
     Budgeted(usize),
-    /// Stays in the sender's own outbox of the given size, which the sender's loop flushes while it goes on receiving.
-    /// For loops only.
+    /// Stays in the sender's own outbox of the given number of places, which the sender's loop flushes while it goes on
+    /// receiving; [`OverBudget`](RefusedReason::OverBudget) beyond that. For loops only: from elsewhere it is lossy.
     Outbox(usize),
 }
 
-/// The lanes of a mailbox.
+/// The lanes of a mailbox. Both share its limits; order is kept within each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
     /// First come, first served.
     Normal,
-    /// Before all that is in the normal lane, which still gets one delivery in seventeen.
+    /// Before all that is in the normal lane, which still gets one delivery after
+    /// [`HIGH_BURST_MAX`](crate::reader::HIGH_BURST_MAX) of this one.
     High,
 }
 
@@ -137,7 +143,7 @@ pub(crate) struct State<T> {
     closed: bool,
 }
 
-/// The shared part of a mailbox; senders hold it.
+/// The shared part of a mailbox; senders hold it. Its one [`Reader`](crate::Reader) takes out of it.
 pub struct Mailbox<T> {
     pub(crate) state: Mutex<State<T>>,
     limits: MailboxLimits,
@@ -162,7 +168,7 @@ impl<T> State<T> {
 }
 
 impl<T: Send> Mailbox<T> {
-    /// An empty mailbox; it allocates nothing for messages until the first one.
+    /// An empty mailbox; it allocates nothing for messages until the first one. Without a clock nothing is timed.
     pub fn new(limits: MailboxLimits, clock: Option<NanosClock>) -> Self {
         let limits = MailboxLimits { bytes: limits.bytes.min(u32::MAX as usize), ..limits };
         Self {
@@ -185,7 +191,11 @@ impl<T: Send> Mailbox<T> {
         }
     }
 
-    /// Registers a sender of one message, for the counters. A mailbox has at most 65,535 of them.
+    /// Registers a sender of one message, for the counters. Done while a node is wired; a mailbox has at most 65,536 of
+    /// them.
+    ///
+    /// # Panics
+    /// At the 65,537th.
     pub fn register_edge(&self) -> EdgeId {
         let mut state = lock(&self.state);
         let index = u16::try_from(state.edges.len()).expect("a node's wiring declares fewer than 65,536 edges");
@@ -194,6 +204,9 @@ impl<T: Send> Mailbox<T> {
     }
 
     /// The counters of an edge.
+    ///
+    /// # Panics
+    /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = lock(&self.state);
         let mut counts = state.edges[usize::from(edge.0)];

@@ -10,7 +10,7 @@ use crate::sync::{Ordering, lock};
 /// High-lane deliveries after which one normal message is delivered.
 pub const HIGH_BURST_MAX: u32 = 16;
 
-/// Messages after which their places are given back, while there is more to deliver.
+/// Messages after which their places are given back, while there is more to deliver: one lock for many.
 pub const RELEASE_EVERY: usize = 64;
 /// Places of memory that an idle queue may keep for ever.
 const KEPT_CAPACITY: usize = 64;
@@ -76,7 +76,7 @@ impl<T: Send> Reader<T> {
         !self.batch.is_empty() || self.refill(waker)
     }
 
-    /// The message that was prepared.
+    /// The message that was [prepared](Self::prepare); `None` if none was.
     #[inline]
     pub fn take(&mut self) -> Option<Taken<T>> {
         let item = match self.urgent.take() {
@@ -98,7 +98,7 @@ impl<T: Send> Reader<T> {
         Some(Taken { value: item.value, edge: item.edge, stamp: item.stamp })
     }
 
-    /// The next message, if there is one.
+    /// The next message, if there is one; leaves no waker.
     pub fn pop(&mut self) -> Option<Taken<T>> {
         if self.prepare(None) { self.take() } else { None }
     }

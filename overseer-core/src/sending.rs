@@ -8,7 +8,12 @@ use std::task::{Context, Poll};
 use crate::mailbox::{EdgeId, Item, Lane, Mailbox, RefusedReason};
 use crate::sync::lock;
 
-/// A send that waits while the mailbox is full. Nothing happens before the first poll.
+/// A send that waits while the mailbox is full, behind all who began to wait before. Nothing happens before the first
+/// poll.
+///
+/// # Errors
+/// Hands the message back: [`TooLarge`](RefusedReason::TooLarge) at once, [`Closed`](RefusedReason::Closed) when the
+/// reader is gone.
 ///
 /// # Cancel safety
 /// A dropped send has put nothing in; a place that it had been granted goes to the next who waits.
@@ -76,7 +81,10 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Sending<T, B> {
     }
 }
 
-/// Waits for a place.
+/// Waits for a place, as [`Sending`] does, without a message. Gives a [`Permit`].
+///
+/// # Errors
+/// [`TooLarge`](RefusedReason::TooLarge) at once, [`Closed`](RefusedReason::Closed) when the reader is gone.
 ///
 /// # Cancel safety
 /// Dropping it gives up the turn; a place that it had been granted goes to the next who waits.

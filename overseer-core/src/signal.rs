@@ -13,17 +13,43 @@ use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
 /// Entries that a log keeps for cursors that are behind.
 pub const SIGNAL_LOG_MAX: usize = if cfg!(loom) { 2 } else { 256 };
 
-/// What a subsystem hears of the node's heartbeat.
+/// What a subsystem hears of the node's heartbeat: what an entry is, and what is so after a number of them.
 ///
-/// A node may have several views: each is a log of its own, and publishing to one wakes nobody who hears another.
+/// A node may have several views: each is a log of its own, and publishing to one wakes nobody who hears another. A
+/// subsystem that falls behind by more than [`SIGNAL_LOG_MAX`] entries, starts late or starts again is given one entry
+/// that [`catch_up`](Self::catch_up) makes, so an entry must be able to say everything that may have changed.
+///
+/// # Examples
+/// ```
+/// use overseer_core::View;
+/// use std::collections::BTreeSet;
+///
+/// /// Which rooms are lit.
+/// enum Lights {}
+///
+/// #[derive(Clone)]
+/// struct Switched { off: Vec<u32>, on: Vec<u32> }
+///
+/// impl View for Lights {
+///     type Update = Switched;
+///     type State = BTreeSet<u32>;
+///     fn apply(lit: &mut BTreeSet<u32>, switched: &Switched) {
+///         lit.retain(|room| !switched.off.contains(room));
+///         lit.extend(&switched.on);
+///     }
+///     fn catch_up(seen: &BTreeSet<u32>, now: &BTreeSet<u32>) -> Switched {
+///         Switched { off: seen.difference(now).copied().collect(), on: now.difference(seen).copied().collect() }
+///     }
+/// }
+/// ```
 pub trait View: Send + Sync + 'static {
     /// One entry: everything that changed at once.
     type Update: Clone + Send + Sync + 'static;
-    /// What is so after a number of entries.
+    /// What is so after a number of entries; the default is before the first. The log and each subsystem keep one.
     type State: Clone + Default + Send + Sync + 'static;
-    /// Folds an entry into the state.
+    /// Folds an entry into the state. Called under the log's lock: no waiting, no long work.
     fn apply(state: &mut Self::State, update: &Self::Update);
-    /// The one entry that brings a reader from `seen` to `now`.
+    /// The one entry that brings a reader from `seen` to `now`: applied to `seen` it gives `now`.
     fn catch_up(seen: &Self::State, now: &Self::State) -> Self::Update;
 }
 
@@ -84,7 +110,7 @@ impl<V: View> SignalLog<V> {
         }
     }
 
-    /// Adds somebody to wake.
+    /// Adds somebody to wake at each entry and at the end.
     pub fn add_reader(&self, reader: Arc<dyn Wakeable>) {
         lock(&self.readers).push(reader);
     }
@@ -126,7 +152,10 @@ impl<V: View> SignalLog<V> {
         }
     }
 
-    /// Waits until the state fulfils a condition. Cancel-safe.
+    /// Waits until the state fulfils a condition, which is looked at now and after each entry, under the log's lock.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time: it only looks.
     pub async fn wait_until(&self, mut condition: impl FnMut(&V::State) -> bool) {
         std::future::poll_fn(|cx| {
             let mut log = lock(&self.entries);
@@ -176,7 +205,8 @@ impl<V: View> Cursor<V> {
         self.log.head.0.load(Ordering::Acquire) != self.taken
     }
 
-    /// Takes the next entry.
+    /// Takes the next entry: the next one published, or one catch-up for all that are gone from the log; then, once,
+    /// the end.
     pub fn take_next(&mut self) -> Next<V::Update> {
         let head = self.log.head.0.load(Ordering::Acquire);
         let position = self.taken / 2;

@@ -1,4 +1,8 @@
 //! Relay parents with forks, and a runtime that answers questions about them.
+//!
+//! [`TestChain`] grows blocks and gives the heartbeat's entry for each, to be published with [`Harness::signal`]; as a
+//! stub it answers runtime-api and chain-api from what it was told with [`TestChain::set`] and
+//! [`TestChain::set_session`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +18,7 @@ use primitives::{
 
 use crate::Harness;
 
-/// What is so at one relay parent.
+/// What is so at one relay parent: what the stub of runtime-api answers there.
 #[derive(Clone, Debug, Default)]
 pub struct AtBlock {
     /// Session, validators, groups.
@@ -65,7 +69,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl TestChain {
-    /// A chain that begins with `genesis`, and the update that starts work on it.
+    /// A chain that begins with `genesis` at height 0, final, and the update that starts work on it.
     pub fn new(genesis: Hash, session_index: SessionIndex) -> (Self, LeavesUpdate) {
         let chain = Self::default();
         let block = Block { hash: genesis, parent: Hash::from([0; 32]), number: 0, session_index };
@@ -76,12 +80,13 @@ impl TestChain {
         (chain, update)
     }
 
-    /// Says what is so at a block.
+    /// Says what is so at a block; the session set for all its blocks stands in for one that `at` leaves out.
     pub fn set(&self, hash: Hash, at: AtBlock) {
         lock(&self.state).blocks.insert(hash, at);
     }
 
-    /// Adds a block; the update is the heartbeat's.
+    /// Adds a block; the update is the heartbeat's: the block starts, its parent stops. For hashes of your own choice;
+    /// [`grow`](Self::grow) chooses them.
     pub fn import(&self, hash: Hash, parent: Hash, number: BlockNumber, session_index: SessionIndex) -> LeavesUpdate {
         let header = Header {
             parent_hash: parent,
@@ -143,7 +148,7 @@ impl TestChain {
         place.unwrap_or_else(|| panic!("the chain has no block {hash:?} to grow on"))
     }
 
-    /// Finalizes a block.
+    /// Finalizes a block; the update stops the leaves that can never become final.
     pub fn finalize(&self, hash: Hash, number: BlockNumber) -> LeavesUpdate {
         lock(&self.state).finalized = Some((hash, number));
         lock(&self.leaves).as_mut().map(|leaves| leaves.finalize(hash, number)).unwrap_or_default()
@@ -154,7 +159,8 @@ impl TestChain {
         lock(&self.state).reports.clone()
     }
 
-    /// Answers runtime-api and chain-api in the background of a harness.
+    /// Answers runtime-api and chain-api in the background of a harness. A block that was never added or told of is
+    /// [`RuntimeError::UnknownBlock`].
     pub fn serve(&self, harness: &Harness) {
         let chain = self.clone();
         harness.stub::<RuntimeApi>(move |inbox| {

@@ -1,4 +1,13 @@
-//! Validators, sessions, candidates, PoVs.
+//! Validators, sessions, candidates, PoVs: small, consistent, and the same in every run.
+//!
+//! ```
+//! use mocks::fixtures::{CandidateBuilder, Validators, hash};
+//! let validators = Validators::new(6, 2);
+//! let candidate = CandidateBuilder::new(7, 0, hash(1)).coded_for(6).build();
+//! let statement = validators.seconded(3, &candidate);
+//! assert_eq!(candidate.receipt().hash(), candidate.hash());
+//! # let _ = statement;
+//! ```
 
 use std::sync::Arc;
 
@@ -62,6 +71,9 @@ impl Validators {
     }
 
     /// A validator's public key.
+    ///
+    /// # Panics
+    /// If there are not so many validators; so do all methods here that take an index.
     pub fn id(&self, index: u32) -> ValidatorId {
         self.context.validators[index as usize]
     }
@@ -207,7 +219,10 @@ impl CandidateBuilder {
         self
     }
 
-    /// Puts everything together.
+    /// Puts everything together: the descriptor's hashes are those of what it comes with.
+    ///
+    /// # Panics
+    /// For a number of validators that no code serves.
     pub fn build(self) -> Candidate {
         let validation_data = PersistedValidationData {
             parent_head: self.parent_head,

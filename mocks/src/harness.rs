@@ -43,7 +43,7 @@ enum Answer<T> {
     Taken,
 }
 
-/// An answer that the test waits for.
+/// An answer that the test waits for: from [`Harness::ask`].
 pub struct Waiting<T> {
     answer: Arc<Mutex<Answer<T>>>,
     /// Tells the harness whether the test can still look.
@@ -51,7 +51,7 @@ pub struct Waiting<T> {
 }
 
 impl<T> Waiting<T> {
-    /// The answer, if it is there.
+    /// The answer, or why there is none, if either is there; `None` while the subject owes it, and after it was taken.
     pub fn take(&self) -> Option<Result<T, AskError>> {
         let mut answer = lock(&self.answer);
         match std::mem::replace(&mut *answer, Answer::Taken) {
@@ -66,6 +66,9 @@ impl<T> Waiting<T> {
 }
 
 /// The slots of a node that [`node_with`] puts together: what is not filled is mocked.
+///
+/// A slot that is filled or mocked twice holds what came last, but for [`mock`](Self::mock), which leaves a real
+/// subsystem where it is.
 pub struct Slots {
     builder: Builder,
     roles: Vec<&'static str>,
@@ -114,14 +117,19 @@ impl Slots {
 /// A node of the parachain host, with real subsystems where `make` fills a slot and captors everywhere else. The same
 /// seed gives the same run.
 ///
-/// ```no_run
+/// # Panics
+/// If what `make` filled sends in a circle of waits, or to a role of your own that has no slot; who and what is named.
+///
+/// # Examples
+/// ```
 /// # fn one() -> overseer::subsystem::Drain<messages::provisioner::Provisioner> { Default::default() }
 /// # fn other() -> overseer::subsystem::Drain<messages::candidate_backing::CandidateBacking> { Default::default() }
-/// let harness = mocks::node_with(7, |slots| { slots.fill(one()); slots.fill(other()); });
+/// let harness = mocks::node_with(7, |slots| {
+///     slots.fill(one());
+///     slots.fill(other());
+/// });
+/// harness.finish();
 /// ```
-///
-/// # Panics
-/// If what `make` filled sends in a circle of waits; the circle is named.
 pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
     let simulation = Simulation::new(seed);
     // Computing takes no virtual time here, so that a test need not wait for it.
@@ -154,6 +162,13 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
 }
 
 /// One subsystem alone, or a few, in a real overseer under virtual time. See the [guide](crate).
+///
+/// Nothing here waits in real time: each method runs the node, on the test's own thread, until nothing can run at this
+/// moment of virtual time. The subject never runs in between.
+///
+/// # Panics
+/// Every method that runs the node panics, with the seed, when the subject panicked, failed or returned early, when it
+/// sent a message about a relay parent that no signal has announced, or when a task never stops running.
 pub struct Harness {
     simulation: Simulation,
     handle: Handle,
@@ -161,7 +176,8 @@ pub struct Harness {
 }
 
 impl Harness {
-    /// Starts the subject that `make` builds from its environment; every other slot is mocked.
+    /// Starts the subject that `make` builds from its environment; every other slot of the parachain host is mocked.
+    /// For a node with roles of your own: [`node_with`].
     pub fn new<S: Subsystem>(seed: u64, make: impl FnOnce(&Environment) -> S) -> Self {
         node_with(seed, |slots| {
             let subject = make(slots.environment());
@@ -194,12 +210,15 @@ impl Harness {
         self.check(self.simulation.run_until_stalled());
     }
 
-    /// Lets virtual time pass.
+    /// Lets virtual time pass: timers that are due within it fire in order, and what they set going is run.
     pub fn run_for(&self, duration: Duration) {
         self.check(self.simulation.run_for(duration));
     }
 
-    /// Runs until nothing can run and no timer is pending. A subject that keeps time for ever never gets there.
+    /// Runs until nothing can run and no timer is pending, however much virtual time passes.
+    ///
+    /// # Panics
+    /// For a subject that keeps time for ever, once the simulation's limit of steps is reached.
     pub fn run_until_idle(&self) {
         self.check(self.simulation.run_until_idle());
     }
@@ -214,7 +233,8 @@ impl Harness {
         &self.handle
     }
 
-    /// Publishes an entry of the heartbeat, then runs until nothing can run.
+    /// Publishes an entry of the parachain host's heartbeat, as [`chain::TestChain`](crate::chain::TestChain) makes
+    /// them, then runs until nothing can run. From now on the blocks named in it may be spoken of.
     pub fn signal(&self, update: LeavesUpdate) {
         self.note(notes::heartbeat(&update));
         let blocks = update.started.iter().flat_map(|leaf| leaf.ancestors.iter().chain([&leaf.hash]));
@@ -231,8 +251,11 @@ impl Harness {
         self.settle();
     }
 
-    /// Sends a message to the subject, then runs until nothing can run. While the subject's mailbox is full it waits
-    /// there, as any sender does.
+    /// Sends a message to the subject, as a neighbour would, then runs until nothing can run. While the subject's
+    /// mailbox is full it waits there, as any sender does.
+    ///
+    /// # Panics
+    /// If no slot has the message's role.
     pub fn tell<M: Post>(&self, message: M) {
         let outlet = self.handle.outlet::<Tells<M>>().expect("every role has a slot");
         let inbox = message.into_inbox();
@@ -249,8 +272,11 @@ impl Harness {
         self.settle();
     }
 
-    /// Asks the subject, then runs until nothing can run. Who lets go of the [`Waiting`] without having looked must find
-    /// an answer there when the harness is finished; who holds it may end the subject while it still owes one.
+    /// Asks the subject, then runs until nothing can run. Who lets go of the [`Waiting`] without having looked must
+    /// find an answer there when the harness is finished; who holds it may end the subject while it still owes one.
+    ///
+    /// # Panics
+    /// If no slot has the question's role.
     pub fn ask<M: Request>(&self, message: M) -> Waiting<M::Answer> {
         let outlet = self.handle.outlet::<Asks<M>>().expect("every role has a slot");
         self.note(format!("← {}?", M::name()));
@@ -277,7 +303,8 @@ impl Harness {
         Waiting { answer, _held: held }
     }
 
-    /// Answers for role `R` in the background from now on; what the stub hands back is kept for the test.
+    /// Answers for role `R` in the background from now on, in place of the stub that was there; what the stub hands
+    /// back is kept for the test. What was sent before is kept as well.
     pub fn stub<R: Role>(&self, stub: impl FnMut(R::Inbox) -> Option<R::Inbox> + Send + 'static) {
         let stub: Stub<R> = Box::new(stub);
         lock(&self.desk).stubs.insert(TypeId::of::<R>(), Box::new(stub));
@@ -296,7 +323,8 @@ impl Harness {
         lock(&self.desk).take_transcript()
     }
 
-    /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits for.
+    /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits
+    /// for.
     pub fn pause<R: Role>(&self, paused: bool) {
         lock(&self.desk).paused.send_modify(|roles| {
             if paused {
@@ -307,7 +335,10 @@ impl Harness {
         });
     }
 
-    /// The next message the subject sent, which must be for role `R`.
+    /// Takes the next message the subject sent, which must be for role `R`: *strict order*.
+    ///
+    /// # Panics
+    /// If nothing was sent, or it is for another role; which is named.
     pub fn expect<R: Role>(&self) -> R::Inbox {
         self.settle();
         let captured = lock(&self.desk).captured.pop_front();
@@ -319,13 +350,16 @@ impl Harness {
         }
     }
 
-    /// The first message for role `R` among those sent, whatever was sent to others before it.
+    /// Takes the first message for role `R` among those sent, whatever was sent to others before it: *free order*.
+    ///
+    /// # Panics
+    /// If there is none; what there is is named.
     pub fn expect_any_order<R: Role>(&self) -> R::Inbox {
         self.try_expect::<R>()
             .unwrap_or_else(|| panic!("expected a message for {}; sent: {:?}", R::NAME, self.pending()))
     }
 
-    /// The first message for role `R` among those sent, if there is one.
+    /// Takes the first message for role `R` among those sent, if there is one.
     pub fn try_expect<R: Role>(&self) -> Option<R::Inbox> {
         self.settle();
         let mut desk = lock(&self.desk);
@@ -340,14 +374,20 @@ impl Harness {
         lock(&self.desk).captured.iter().map(|captured| format!("{} → {}", captured.message, captured.role)).collect()
     }
 
-    /// Fails if anything was sent that no `expect` took.
+    /// Fails if anything was sent that no `expect` took and no stub answered.
+    ///
+    /// # Panics
+    /// With what was sent.
     pub fn expect_nothing(&self) {
         let pending = self.pending();
         assert!(pending.is_empty(), "nothing was expected, but was sent: {pending:?}");
     }
 
-    /// Ends the subject: nothing may be left that was sent, every question of the test has its answer, and no task may
-    /// be left behind.
+    /// Ends the subject with Conclude and checks what must hold then. A test that does not call it checks none of this.
+    ///
+    /// # Panics
+    /// If something was sent that no test took, a question of the test has no answer or was refused unseen, the subject
+    /// did not return in time, or a task was left behind. Each is named.
     pub fn finish(self) {
         self.expect_nothing();
         self.expect_answers();

@@ -32,12 +32,12 @@ impl TestKeystore {
         Arc::new(Self { pairs: Vec::new(), collator: Some(pair), state: Mutex::default() })
     }
 
-    /// From now on every claim conflicts with an earlier one, or none does.
+    /// From now on every claim conflicts with an earlier one ([`KeystoreError::Conflict`]), or none does.
     pub fn refuse(&self, refusing: bool) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).refusing = refusing;
     }
 
-    /// What was signed so far.
+    /// What was signed so far, in order, with the session keys.
     pub fn signed(&self) -> Vec<Claim> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).signed.clone()
     }

@@ -1,13 +1,13 @@
 //! The test kit: one subsystem alone among scripted neighbours, under virtual time.
 //!
-//! [`Harness`] runs the subject in a real overseer, with the production mailboxes and signal log, on the seeded executor;
-//! every other role is a captor that hands what it receives to the test, or to a stub that answers in the background.
-//! [`fixtures`] builds validators, sessions, candidates and PoVs; [`chain`] grows relay parents with forks and sessions and
-//! answers the runtime's questions about them; [`keystore`] signs without a disk; [`storage`] keeps blobs and an index in
-//! memory.
+//! [`Harness`] runs the subject in a real overseer, with the production mailboxes and signal log, on the seeded
+//! executor; every other role is a captor that hands what it receives to the test, or to a stub that answers in the
+//! background. [`fixtures`] builds validators, sessions, candidates and PoVs; [`chain`] grows relay parents with forks
+//! and sessions and answers the runtime's questions about them; [`keystore`] signs without a disk; [`storage`] keeps
+//! blobs and an index in memory.
 //!
-//! **Invariants**: the same seed gives the same run. Nothing waits in real time. A dev-dependency only: no shipped crate
-//! may use it (`cargo xtask tidy`). **Limits**: [`TRANSCRIPT_LINES_MAX`].
+//! **Invariants**: the same seed gives the same run. Nothing waits in real time. A dev-dependency only: no shipped
+//! crate may use it (`cargo xtask tidy`). **Limits**: [`TRANSCRIPT_LINES_MAX`].
 //!
 //! # Ten minutes
 //!
@@ -34,16 +34,16 @@
 //! ```
 //!
 //! [`Harness::new`] takes a seed and a function that makes the subject. [`Harness::signal`] is the heartbeat,
-//! [`Harness::tell`] and [`Harness::ask`] speak to the subject as a neighbour would; each runs the node until nothing can
-//! run at this moment. Time passes with [`Harness::run_for`] only, and costs nothing.
+//! [`Harness::tell`] and [`Harness::ask`] speak to the subject as a neighbour would; each runs the node until nothing
+//! can run at this moment. Time passes with [`Harness::run_for`] only, and costs nothing.
 //!
 //! ## What it sends
 //!
 //! [`Harness::expect`] takes the next message and fails if it is for another role: *strict order*.
-//! [`Harness::expect_any_order`] takes the first for a role, whatever was sent to others before: *free order*. A message
-//! that was asked comes with the way back; answer it, or drop it to see what the subject makes of that. What no test
-//! wants to see, a [`Harness::stub`] answers in the background; [`chain::TestChain::serve`] is one for runtime-api and
-//! chain-api.
+//! [`Harness::expect_any_order`] takes the first for a role, whatever was sent to others before: *free order*. A
+//! message that was asked comes with the way back; answer it, or drop it to see what the subject makes of that. What no
+//! test wants to see, a [`Harness::stub`] answers in the background; [`chain::TestChain::serve`] is one for runtime-api
+//! and chain-api.
 //!
 //! Here the subject is a candidate selection of forty lines, which fetches whatever is offered first:
 //!
@@ -96,9 +96,10 @@
 //!
 //! ## What fails by itself
 //!
-//! A message that no test took; a question that the subject dropped and nobody looked at, or still owes; a message about a
-//! relay parent that no signal has announced; a panic, an error, an early end of the subject; a job that panics takes
-//! nobody down and is the subject's to report; a task left behind after the end. Each failure names message, role and seed.
+//! A message that no test took; a question that the subject dropped and nobody looked at, or still owes; a message
+//! about a relay parent that no signal has announced; a panic, an error, an early end of the subject; a job that panics
+//! takes nobody down and is the subject's to report; a task left behind after the end. Each failure names message, role
+//! and seed.
 //!
 //! ## Every order
 //!
@@ -158,3 +159,8 @@ pub mod storage;
 pub use desk::TRANSCRIPT_LINES_MAX;
 pub use harness::{Harness, Slots, Waiting, node_with};
 pub use schedules::{schedules, schedules_in};
+
+/// The part of the front page of `overseer` that needs `jobs` and this crate, which both depend on it.
+#[cfg(doctest)]
+#[doc = include_str!("../../overseer/src/jobs-and-mocks.md")]
+struct FrontPage;

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `test` with the seeds `0..count`; each gives another order in which ready tasks run.
+/// Runs `test` with the seeds `0..count`; each gives another order in which ready tasks run. The test makes its harness
+/// from the seed it is given.
 ///
+/// # Examples
 /// ```
 /// mocks::schedules(200, |seed| {
 ///     let harness = mocks::node_with(seed, |_| {});

@@ -1,4 +1,7 @@
-//! Answers: one value, the newest value, or a bounded stream.
+//! Answers: one value ([`Reply`]), the newest value ([`Watch`]), or a bounded stream ([`Feed`]).
+//!
+//! A question's answer type says which: `ask { Total -> u64, Prices -> Feed<Price> }`. None of them is ordered against
+//! signals, and none of them makes who answers wait.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -10,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::deadline::Deadline;
 
-/// Why a question has no answer.
+/// Why a question has no answer. Every variant names the question and whose answer it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
     /// The consumer has ended, so the question was not delivered.
@@ -49,19 +52,26 @@ pub enum AskError {
     },
 }
 
-/// The way back of a question: answers it once. Dropping it tells the asker so.
+/// The way back of a question: answers it once.
+///
+/// Keep it as long as the answer takes, in the loop's state or in a job. Dropping it tells the asker so, with
+/// [`AskError::Dropped`]: nobody waits for ever because somebody forgot.
 #[must_use = "a question dropped without an answer is an error at the asker"]
 pub struct Responder<T> {
     sender: oneshot::Sender<T>,
 }
 
 impl<T> Responder<T> {
-    /// Answers. Returns the answer if nobody waits for it any more.
+    /// Answers. Never waits.
+    ///
+    /// # Errors
+    /// Hands the answer back if nobody waits for it any more: the asker was cancelled, or its time is over. That is
+    /// ordinary.
     pub fn answer(self, value: T) -> Result<(), T> {
         self.sender.send(value)
     }
 
-    /// Whether the asker has given up; long work for it can be dropped.
+    /// Whether the asker has given up: long work for it can be dropped.
     pub fn is_abandoned(&self) -> bool {
         self.sender.is_closed()
     }
@@ -73,14 +83,22 @@ impl<T> std::fmt::Debug for Responder<T> {
     }
 }
 
-/// An answer on its way.
+/// An answer on its way: a future of the answer.
 ///
-/// **Signals.** An answer is no message: it is not ordered against signals. One that a loop awaits in place may be
-/// younger than the newest signal that this subsystem has seen, because no signal is delivered meanwhile. A loop for
-/// which that matters asks from a job and takes the answer as an event.
+/// [`Context::ask`](crate::Context::ask) and [`Outlet::ask`](crate::Outlet::ask) await it for you. It is for those who
+/// carry a question to somebody by other means, such as a network's adapter.
+///
+/// # Signals
+/// An answer is no message: it is not ordered against signals. One that a loop awaits in place may be younger than the
+/// newest signal that this subsystem has seen, because no signal is delivered meanwhile. A loop for which that matters
+/// asks from a job and takes the answer as an event.
+///
+/// # Errors
+/// [`AskError::Dropped`] or [`AskError::TimedOut`].
 ///
 /// # Cancel safety
-/// Dropping it abandons the question; the answer is lost, the consumer sees [`Responder::is_abandoned`].
+/// Awaiting it by reference loses nothing. Dropping it abandons the question: the answer is lost, the consumer sees
+/// [`Responder::is_abandoned`].
 pub struct Reply<T> {
     receiver: oneshot::Receiver<T>,
     message: &'static str,
@@ -89,7 +107,22 @@ pub struct Reply<T> {
 }
 
 impl<T> Reply<T> {
-    /// A pair whose errors name the question and who owes the answer.
+    /// A pair of which one side answers and the other waits. The errors name the question and who owes the answer;
+    /// there is no deadline.
+    ///
+    /// # Examples
+    /// ```
+    /// # use overseer::{AskError, Reply};
+    /// # futures::executor::block_on(async {
+    /// let (responder, reply) = Reply::channel("Total", "counter");
+    /// responder.answer(7).unwrap();
+    /// assert_eq!(reply.await, Ok(7));
+    ///
+    /// let (responder, reply) = Reply::<u64>::channel("Total", "counter");
+    /// drop(responder);
+    /// assert_eq!(reply.await, Err(AskError::Dropped { message: "Total", by: "counter" }));
+    /// # });
+    /// ```
     pub fn channel(message: &'static str, by: &'static str) -> (Responder<T>, Self) {
         let (sender, receiver) = oneshot::channel();
         (Responder { sender }, Self { receiver, message, by, deadline: None })
@@ -116,7 +149,20 @@ impl<T> Future for Reply<T> {
     }
 }
 
-/// The newest value of something, as read by many.
+/// The newest value of something, as read by many. Values in between may be missed; every clone reads for itself.
+///
+/// # Examples
+/// ```
+/// # use overseer::Watch;
+/// # futures::executor::block_on(async {
+/// let (price, mut reader) = Watch::new(1);
+/// price.set(2);
+/// price.set(3);
+/// assert_eq!(reader.changed().await, Some(3));
+/// drop(price);
+/// assert_eq!((reader.changed().await, reader.get()), (None, 3));
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 pub struct Watch<T> {
     receiver: watch::Receiver<T>,
@@ -129,12 +175,16 @@ impl<T: Clone> Watch<T> {
         (WatchSender { sender }, Self { receiver })
     }
 
-    /// The value now.
+    /// The value now. Does not count as seen by [`changed`](Self::changed).
     pub fn get(&self) -> T {
         self.receiver.borrow().clone()
     }
 
-    /// Waits for a value not seen by this reader; `None` once the setter is gone. Cancel-safe.
+    /// Waits for a value not seen by this reader, and returns it; `None` once the setter is gone and its last value was
+    /// seen.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: the value counts as seen only when it is returned.
     pub async fn changed(&mut self) -> Option<T> {
         self.receiver.changed().await.ok()?;
         Some(self.receiver.borrow_and_update().clone())
@@ -148,7 +198,7 @@ pub struct WatchSender<T> {
 }
 
 impl<T> WatchSender<T> {
-    /// Replaces the value.
+    /// Replaces the value and wakes its readers. Never waits; it may be that nobody reads.
     pub fn set(&self, value: T) {
         self.sender.send_replace(value);
     }
@@ -167,13 +217,26 @@ struct FeedState<T> {
     waker: Option<Waker>,
 }
 
-/// A bounded stream of answers. When its reader is too slow it delivers what it holds, then ends with [`Lagged`]: a
-/// feed never slows its sender.
+/// A bounded stream of answers with one reader. When that is too slow it gets what the feed holds, then [`Lagged`]: a
+/// feed never slows its sender, and a gap is never silent.
+///
+/// # Examples
+/// ```
+/// # use overseer::{Feed, answer::Lagged};
+/// # futures::executor::block_on(async {
+/// let (sender, mut feed) = Feed::bounded(2);
+/// for number in 0..5 {
+///     sender.push(number);
+/// }
+/// assert_eq!((feed.next().await, feed.next().await), (Ok(Some(0)), Ok(Some(1))));
+/// assert_eq!(feed.next().await, Err(Lagged(3)));
+/// # });
+/// ```
 pub struct Feed<T> {
     state: Arc<Mutex<FeedState<T>>>,
 }
 
-/// The sending side of a [`Feed`].
+/// The sending side of a [`Feed`]. Dropping it ends the feed in order, after what it holds.
 pub struct FeedSender<T> {
     state: Arc<Mutex<FeedState<T>>>,
     capacity: usize,
@@ -184,7 +247,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<T> Feed<T> {
-    /// A feed that holds at most `capacity` values.
+    /// A feed that holds at most `capacity` values that were not read yet.
     pub fn bounded(capacity: usize) -> (FeedSender<T>, Self) {
         let state = Arc::new(Mutex::new(FeedState {
             values: VecDeque::new(),
@@ -196,13 +259,14 @@ impl<T> Feed<T> {
         (FeedSender { state: state.clone(), capacity }, Self { state })
     }
 
-    /// The next value; `Ok(None)` once the sender is gone.
+    /// Waits for the next value; `Ok(None)` once the sender is gone and all was read.
     ///
     /// # Errors
-    /// [`Lagged`] after the last value before the gap.
+    /// [`Lagged`] after the last value before the gap, with the number of values missed so far; and at each call after
+    /// that. Ask for a new feed.
     ///
     /// # Cancel safety
-    /// Nothing is lost.
+    /// Nothing is lost: a value is taken only when it is returned.
     pub async fn next(&mut self) -> Result<Option<T>, Lagged> {
         std::future::poll_fn(|cx| {
             let mut state = lock(&self.state);
@@ -229,7 +293,8 @@ impl<T> Drop for Feed<T> {
 }
 
 impl<T> FeedSender<T> {
-    /// Adds a value. Returns whether the reader is still there and has not lagged; if not, the sender can be dropped.
+    /// Adds a value, without waiting. Returns whether the reader is still there and has not lagged; if not, the value
+    /// is gone, and the sender can be dropped.
     pub fn push(&self, value: T) -> bool {
         let waker = {
             let mut state = lock(&self.state);

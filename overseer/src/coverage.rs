@@ -1,10 +1,13 @@
 //! What a test of a whole node should ask at its end: is there a message that is declared and never sent, or consumed
-//! and never declared? Neither is an error of the wiring; each is a line that nobody needs, or a case that no test runs.
+//! and never declared? Neither is an error of the wiring; each is a line that nobody needs, or a case that no test
+//! runs.
 
 use crate::node::{Handle, lock};
 
 impl Handle {
-    /// Declared sends that nobody has used so far, as `from → to: Message`, in the order of the wiring.
+    /// Declared sends that nobody has used so far, as `from → to: Message`, in the order of the wiring. Empty at the
+    /// end of a test that exercises the whole node; what is left is a declaration nobody needs, or a case that no test
+    /// runs.
     pub fn never_sent(&self) -> Vec<String> {
         let edges = lock(&self.shared.switchboard).edges.clone();
         let unused =
@@ -12,7 +15,8 @@ impl Handle {
         unused.map(|edge| format!("{} → {}: {}", edge.from, edge.declared.to, edge.declared.message)).collect()
     }
 
-    /// Messages that a slot consumes and nobody declares to send, as `to: Message`, in the order of the wiring.
+    /// Messages that a slot consumes and nobody declares to send, as `to: Message`, in the order of the wiring. Known
+    /// as soon as the node is built.
     pub fn never_declared(&self) -> Vec<String> {
         let topology = self.topology();
         let is_declared = |to: &str, message: &str| {

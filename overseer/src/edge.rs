@@ -7,7 +7,8 @@ use crate::mailbox::{EdgeId, EdgeTimes, Mailbox};
 use crate::message::Inbox;
 use crate::wiring::{DeclaredSend, Origin};
 
-/// The counters of one edge at one moment.
+/// The counters of one edge at one moment, as read by [`Handle::edges`](crate::Handle::edges). All counts are since the
+/// node was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeSnapshot {
     /// The sender.
@@ -28,7 +29,8 @@ pub struct EdgeSnapshot {
     pub waiting: u64,
     /// Questions without an answer yet.
     pub in_flight: u64,
-    /// Times, one message in 64; `None` while none was timed.
+    /// How long its messages were queued and handled, one in
+    /// [`SAMPLE_EVERY`](overseer_core::mailbox::SAMPLE_EVERY) of the consumer's; `None` while none was timed.
     pub times: Option<EdgeTimes>,
 }
 

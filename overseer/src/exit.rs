@@ -7,7 +7,8 @@ use crate::recorder::Recorded;
 use crate::restart::Outcome;
 use crate::subsystem::Failure;
 
-/// Why a node ended.
+/// Why a node ended: the first thing that went wrong, or nothing. As text it is a sentence, such as
+/// `counter panicked: unlucky`.
 #[derive(Debug)]
 pub enum ExitCause {
     /// It was asked to.
@@ -31,14 +32,15 @@ impl std::fmt::Display for ExitCause {
     }
 }
 
-/// How a node ended.
+/// How a node ended: what [`Overseer::run`](crate::Overseer::run) returns.
 #[derive(Debug)]
 pub struct ExitReport {
     /// The first cause.
     pub cause: ExitCause,
     /// Subsystems that had not returned by [`CONCLUDE_DEADLINE`](crate::node::CONCLUDE_DEADLINE) and were dropped.
     pub unfinished: Vec<&'static str>,
-    /// What crossed each subsystem's context last, oldest first; empty when the node ended in order.
+    /// What crossed each subsystem's context last, oldest first, at most
+    /// [`RECORDED_EVENTS`](crate::recorder::RECORDED_EVENTS) each; empty when the node ended in order.
     pub last_events: BTreeMap<&'static str, Vec<Recorded>>,
 }
 

@@ -10,9 +10,9 @@ use deterministic::Environment;
 use crate::node::{Handle, lock};
 use crate::wiring::Origin;
 
-/// A wait longer than this is named.
+/// A wait at least as long as this is named.
 pub const LONG_WAIT: Duration = Duration::from_secs(5);
-/// A subsystem that is this many entries behind its signal log is named. It loses nothing before
+/// A subsystem that is more than this many entries behind its signal log is named. It loses nothing before
 /// [`SIGNAL_LOG_MAX`](crate::signal::SIGNAL_LOG_MAX).
 pub const LAG_MAX: u64 = 16;
 /// How often [`Handle::watch`] looks.
@@ -40,18 +40,19 @@ pub struct LongWait {
     pub message: &'static str,
     /// Whose queue is full, or who owes the answer.
     pub to: &'static str,
-    /// For how long at least.
+    /// For how long at least: a lower bound.
     pub time: Duration,
 }
 
-/// Whether a node keeps up.
+/// Whether a node keeps up, and who does not: what an operator's readiness probe asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
     /// Subsystems more than [`LAG_MAX`] entries behind their signal log, with how many.
     pub lagging: Vec<(&'static str, u64)>,
     /// Long waits, each once, in the order of the wiring.
     pub long_waits: Vec<LongWait>,
-    /// The same waits as chains: who waits for one who waits for one…
+    /// The same waits as chains, a line each: `a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query
+    /// of c`.
     pub chains: Vec<String>,
 }
 
@@ -69,8 +70,8 @@ pub(crate) struct Health {
 }
 
 impl Handle {
-    /// Whether the node keeps up, and if not, who waits for whom. The age of a question is a lower bound that is precise
-    /// only as far as somebody calls this every second or so; [`watch`](Self::watch) does.
+    /// Whether the node keeps up, and if not, who waits for whom. The age of a question is a lower bound that is
+    /// precise only as far as somebody calls this every second or so; [`watch`](Self::watch) does.
     pub fn readiness(&self) -> Readiness {
         let lagging = self.shared.readers.iter().map(|reader| (reader.subsystem, (reader.lag)()));
         let lagging = lagging.filter(|(_, lag)| *lag > LAG_MAX).collect();
@@ -89,7 +90,11 @@ impl Handle {
     }
 
     /// Looks every [`LOOK_EVERY`] and logs each new chain of waits and each subsystem that begins to lag, once, until
-    /// the node is told to stop. Without it the same is seen only by who calls [`readiness`](Self::readiness).
+    /// the node is told to stop. Run it as a task beside the node; without it the same is seen only by who calls
+    /// [`readiness`](Self::readiness).
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time: it only looks.
     pub async fn watch(&self, environment: &Environment) {
         let mut stop = self.shared.stop.subscribe();
         loop {

@@ -3,43 +3,12 @@
 //!
 //! - A [`Role`] is a slot: an inbox of typed [`Message`]s, apart from any implementation. [`inbox!`] declares it.
 //! - A [`Subsystem`] fills a slot. It declares what it sends, and how: [`Wait`], [`Ask`] or [`Cast`].
-//! - A [`View`] is the heartbeat: entries that every subsystem that hears it sees in the same order, and that no message
-//!   overtakes.
+//! - A [`View`] is the heartbeat: entries that every subsystem that hears it sees in the same order, and that no
+//!   message overtakes.
 //! - [`node!`] declares the slots of a program; its builder proves the wiring, then [`Overseer::run`] runs it.
 //!
-//! ```
-//! use overseer::{Context, Event, Failure, Nothing, Subsystem};
-//!
-//! pub struct Add(pub u64);
-//! pub struct Total;
-//! overseer::inbox! {
-//!     /// What the counter hears.
-//!     pub enum Inbox for Counter as "counter" { tell { Add } ask { Total -> u64 } }
-//! }
-//!
-//! struct Sum(u64);
-//! impl Subsystem for Sum {
-//!     type Role = Counter;
-//!     type View = Nothing;
-//!     type Sends = ();
-//!     type JobSends = ();
-//!     async fn run(mut self, mut context: Context<Self>) -> Result<(), Failure> {
-//!         loop {
-//!             match context.recv().await {
-//!                 Event::Signal(never) => match never {},
-//!                 Event::Message(Inbox::Add(Add(number))) => self.0 += number,
-//!                 Event::Message(Inbox::Total(Total, reply)) => drop(reply.answer(self.0)),
-//!                 Event::Conclude => return Ok(()),
-//!             }
-//!         }
-//!     }
-//! }
-//!
-//! overseer::node! {
-//!     /// One slot.
-//!     pub struct Small, built by SmallBuilder { counter: Counter }
-//! }
-//! ```
+//! The overseer starts subsystems, gives them signals, carries their messages, counts what crosses each edge, and ends
+//! them in order, with the first cause named.
 //!
 //! **Invariants.** A message sent by somebody who has seen a signal is never handled by somebody who has not (OV-4). No
 //! circle of waiting sends can be built. Publishing a signal never waits for a subsystem. The overseer knows no word of
@@ -49,9 +18,11 @@
 //! slot's own policy ends or restarts anybody.
 //!
 //! **Limits.** Mailboxes: [`mailbox::MailboxLimits`]; signal log: [`signal::SIGNAL_LOG_MAX`]; shutdown:
-//! [`node::CONCLUDE_DEADLINE`]; waits and lag that are named: [`health::LONG_WAIT`], [`health::LAG_MAX`]; events kept for
-//! the exit report: [`recorder::RECORDED_EVENTS`].
-
+//! [`node::CONCLUDE_DEADLINE`]; waits and lag that are named: [`health::LONG_WAIT`], [`health::LAG_MAX`]; events kept
+//! for the exit report: [`recorder::RECORDED_EVENTS`].
+#![doc = include_str!("ten-minutes.md")]
+// These examples need crates that depend on this one, so they run as documentation tests of `mocks`.
+#![cfg_attr(not(doctest), doc = include_str!("jobs-and-mocks.md"))]
 #![forbid(unsafe_code)]
 
 pub mod answer;

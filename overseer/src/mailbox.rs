@@ -2,7 +2,7 @@
 //!
 //! Bounded in messages and in bytes. Two lanes: the high one is looked at before each delivery, whatever was taken out
 //! before, and leaves one delivery in seventeen to the normal one. Waiting senders are served first come, first served.
-//! An idle mailbox holds no memory for messages.
+//! An idle mailbox holds no memory for messages. One message in 64 is timed; everything is counted.
 
 pub use overseer_core::mailbox::{MailboxLimits, RefusedReason};
 pub use overseer_core::meter::{BusyTime, EdgeTimes, Histogram};

@@ -1,4 +1,6 @@
-//! Messages, roles and inboxes.
+//! Messages, roles and inboxes: what subsystems say to each other, apart from any implementation.
+//!
+//! All of it is declared with [`inbox!`](crate::inbox!); the traits here are what that writes for you.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ pub trait Role: Sized + 'static {
     const NAME: &'static str;
 }
 
-/// What a role receives: implemented by [`inbox!`](crate::inbox!).
+/// What a role receives: an enum with one variant per message, implemented by [`inbox!`](crate::inbox!).
 pub trait Inbox: Sized + Send + 'static {
     /// Folds `newer` into a queued message where [`Message::merge`] allows it, else hands it back.
     fn merge(&mut self, newer: Self) -> Option<Self>;
@@ -28,21 +30,51 @@ pub trait Inbox: Sized + Send + 'static {
 }
 
 /// A value that one subsystem says to another. One type per message; its consumer is part of the type.
+///
+/// [`inbox!`](crate::inbox!) implements it; what stands here with a default can be overridden there, in braces behind
+/// the message.
+///
+/// # Examples
+/// ```
+/// use overseer::{Message as _, WhenFull};
+/// pub struct Price { pub of: u32, pub value: u64 }
+/// overseer::inbox! {
+///     pub enum Inbox for Board as "board" {
+///         tell {
+///             Price {
+///                 // The newest of each thing is enough; up to 100 things beyond a full queue.
+///                 const WHEN_FULL: WhenFull = WhenFull::Merged(100);
+///                 fn merge(&mut self, newer: Self) -> Option<Self> {
+///                     if self.of != newer.of {
+///                         return Some(newer);
+///                     }
+///                     *self = newer;
+///                     None
+///                 }
+///             }
+///         }
+///     }
+/// }
+/// assert_eq!(Price::name(), "Price");
+/// ```
 pub trait Message: Sized + Send + 'static {
     /// Who consumes it.
     type To: Role;
 
-    /// What happens to a cast of this message when the queue is full. Waiting sends ignore it.
+    /// What happens to a cast of this message when the queue is full. Waiting sends ignore it. Never
+    /// [`Lossy`](WhenFull::Lossy) for what carries a signature of ours.
     const WHEN_FULL: WhenFull = WhenFull::Lossy;
 
-    /// Which lane of the mailbox it takes.
+    /// Which lane of the mailbox it takes. Order is kept within a lane, and against signals in both.
     const LANE: Lane = Lane::Normal;
 
     /// For a question: how long its asker waits for the answer; then it fails with
     /// [`AskError::TimedOut`](crate::AskError::TimedOut). `None` waits until the question is answered or dropped.
     const ANSWER_WITHIN: Option<Duration> = None;
 
-    /// Memory held by this message, for the mailbox's byte limit. Override it where the message owns heap data.
+    /// Memory held by this message, in bytes, for the mailbox's byte limit
+    /// ([`MailboxLimits::bytes`](crate::mailbox::MailboxLimits::bytes)). Override it where the message owns heap data;
+    /// it is read once, when the message is sent.
     fn bytes(&self) -> usize {
         size_of::<Self>()
     }
@@ -59,7 +91,7 @@ pub trait Message: Sized + Send + 'static {
     }
 }
 
-/// A message without an answer: what can be sent and cast.
+/// A message without an answer: what can be sent and cast. Those under `tell` in [`inbox!`](crate::inbox!).
 pub trait Post: Message {
     /// Puts the message into its consumer's inbox type.
     fn into_inbox(self) -> <Self::To as Role>::Inbox;
@@ -67,9 +99,9 @@ pub trait Post: Message {
     fn from_inbox(inbox: <Self::To as Role>::Inbox) -> Option<Self>;
 }
 
-/// A message with exactly one answer: what can be asked.
+/// A message with exactly one answer: what can be asked. Those under `ask` in [`inbox!`](crate::inbox!).
 pub trait Request: Message {
-    /// The answer.
+    /// The answer. For many values [`Feed`](crate::Feed) or [`Watch`](crate::Watch).
     type Answer: Send + 'static;
     /// Puts the message and the way back into its consumer's inbox type.
     fn into_inbox(self, responder: Responder<Self::Answer>) -> <Self::To as Role>::Inbox;
@@ -84,6 +116,12 @@ pub(crate) fn short_type_name<T: ?Sized>() -> &'static str {
 
 /// Declares a role and its inbox: which messages are told, which are asked.
 ///
+/// It makes the role (an empty type, here `Counter`), the inbox (here `Inbox::Add(Add)` and `Inbox::Total(Total,
+/// Responder<u64>)`), and implements [`Message`](crate::Message) for each message, so that a message can stand in one
+/// inbox only. Either list may be missing, and both for one that hears signals only. The string is the name in
+/// topologies, logs and metrics.
+///
+/// # Examples
 /// ```
 /// pub struct Add(pub u64);
 /// pub struct Total;

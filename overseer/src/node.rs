@@ -1,4 +1,7 @@
 //! Putting a node together, running it, and ending it in order.
+//!
+//! [`node!`](crate::node!) declares slots and makes a typed builder on top of [`Builder`]; that gives an [`Overseer`],
+//! whose [`Handle`] is the way in from outside.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -27,7 +30,7 @@ pub use crate::exit::{ExitCause, ExitReport};
 /// Time that subsystems have to return after the conclude signal.
 pub const CONCLUDE_DEADLINE: Duration = Duration::from_secs(3);
 
-/// Why a node was not built.
+/// Why a node was not built. Each names who and what.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// A slot was left empty.
@@ -43,12 +46,25 @@ pub enum BuildError {
         /// Its consumer's role.
         to: &'static str,
     },
-    /// Sends that wait for each other in a circle.
+    /// Sends that wait for each other in a circle, a step each: who waits, with what, at whom. Make one of them a
+    /// [`Cast`](crate::Cast), or send it from a job.
     #[error("sends wait for each other in a circle: {}", .0.join("; "))]
     WaitingCycle(Vec<String>),
 }
 
 /// Somebody who is not a subsystem but sends: a block author, a network's pump, an operator's request, a test.
+///
+/// # Examples
+/// ```
+/// # use overseer::{Ask, Outside};
+/// # pub struct Total;
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { ask { Total -> u64 } } }
+/// struct Reader;
+/// impl Outside for Reader {
+///     const NAME: &'static str = "reader";
+///     type Sends = (Ask<Total>,);
+/// }
+/// ```
 pub trait Outside: 'static {
     /// The name in topologies and metrics.
     const NAME: &'static str;
@@ -126,7 +142,8 @@ struct Slot {
     connect: Connect,
 }
 
-/// Fills the slots of a node; [`node!`](crate::node!) puts one method per slot on top of it.
+/// Fills the slots of a node; [`node!`](crate::node!) puts one method per slot on top of it, with the checks that types
+/// can make. Used directly only where the slots are not known when the program is written, as by a test kit.
 pub struct Builder {
     environment: Environment,
     roles: Vec<&'static str>,
@@ -165,7 +182,8 @@ impl Builder {
         self.roles = roles.to_vec();
     }
 
-    /// The limits of a role's mailbox; call before its slot is filled.
+    /// The limits of a role's mailbox, in place of [`MailboxLimits::default`]. Counts for what fills the slot after
+    /// this call.
     pub fn mailbox_limits<R: Role>(&mut self, limits: MailboxLimits) {
         self.limits.insert(R::NAME, limits);
     }
@@ -177,9 +195,12 @@ impl Builder {
         self.put::<S>(mailbox, connect);
     }
 
-    /// Puts a subsystem into its slot that is made anew when it fails, panics or returns early, up to so many times in
-    /// the node's life. Its mailbox is kept, but for the message that it was handling; signals come as one catch-up.
-    /// After that it ends the node like any other.
+    /// Puts a subsystem into its slot that is made anew when it fails, panics or returns early, up to `restarts_max`
+    /// times in the node's life. Its mailbox is kept, but for the message that it was handling; what the signals said
+    /// comes as one catch-up entry from nothing to now. Each restart is logged with its cause. After that it ends the
+    /// node like any other.
+    ///
+    /// Off by default: most failures are better seen than repaired.
     pub fn fill_restarting<S: Subsystem>(&mut self, restarts_max: u32, make: impl FnMut() -> S + Send + 'static) {
         let mailbox = self.mailbox::<S::Role>();
         let connect = restart::restarting(restarts_max, make, mailbox.clone());
@@ -204,12 +225,13 @@ impl Builder {
         self.slots.contains_key(R::NAME)
     }
 
-    /// Names somebody outside who sends, for the topology; its sending side is [`Handle::outlet`].
+    /// Names somebody outside who sends, for the topology and the graph of waits; its sending side is
+    /// [`Handle::outlet`].
     pub fn outside<O: Outside>(&mut self) {
         self.outsides.push((O::NAME, edges::<O::Sends>(O::NAME, Origin::Outside).collect()));
     }
 
-    /// Puts a tap on what role `R` (its loop and its jobs) sends as `M`.
+    /// Puts a tap on what role `R` (its loop and its jobs) sends as `M`, in place of the one that was there.
     pub fn tap<R: Role, M: Message>(&mut self, tap: impl Tap<M>) {
         let tap: Arc<dyn Tap<M>> = Arc::new(tap);
         let slot: TapSlot = Arc::new(tap);
@@ -228,7 +250,9 @@ impl Builder {
     /// Connects everything. Nothing runs yet.
     ///
     /// # Errors
-    /// An empty slot, a message without a consumer, or a circle of waiting sends, each by name.
+    /// [`EmptySlot`](BuildError::EmptySlot), [`NoConsumer`](BuildError::NoConsumer) or
+    /// [`WaitingCycle`](BuildError::WaitingCycle), each by name. The slots of [`node!`](crate::node!) make the second a
+    /// compile error.
     pub fn build(mut self) -> Result<Overseer, BuildError> {
         if let Some(empty) = self.roles.iter().find(|role| !self.slots.contains_key(*role)) {
             return Err(BuildError::EmptySlot(empty));
@@ -280,7 +304,7 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<bool>,
 }
 
-/// The queue of one subsystem at one moment.
+/// The queue of one subsystem at one moment, as read by [`Handle::queues`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSnapshot {
     /// The subsystem.
@@ -289,9 +313,9 @@ pub struct QueueSnapshot {
     pub waiting: usize,
     /// How many may wait.
     pub limit: usize,
-    /// Bytes waiting or being delivered.
+    /// Bytes of the messages waiting or being delivered, as [`Message::bytes`] counts them.
     pub bytes: usize,
-    /// How many may.
+    /// How many bytes may.
     pub bytes_limit: usize,
     /// Entries of its signal log that it has not taken.
     pub lag: u64,
@@ -299,7 +323,8 @@ pub struct QueueSnapshot {
     pub busy: BusyTime,
 }
 
-/// The outside's way into a running node. Cheap to clone.
+/// The outside's way into a node: signals, senders, counters, the end. Cheap to clone; it may be had before the node
+/// runs, and holds nothing open.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,
@@ -310,7 +335,8 @@ impl Handle {
         lock(&self.shared.logs).of::<V>()
     }
 
-    /// The sending side of somebody outside. Nobody waits for somebody outside, so it can be had at any time.
+    /// The sending side of somebody outside. Nobody waits for somebody outside, so it can be had at any time, and more
+    /// than once: all are one sender in the counters.
     ///
     /// # Errors
     /// [`BuildError::NoConsumer`] if a message has no slot in this node.
@@ -318,23 +344,32 @@ impl Handle {
         O::Sends::connect(&mut lock(&self.shared.switchboard), O::NAME, Origin::Outside).map(Outlet::new)
     }
 
-    /// Publishes an entry to all who hear the view `V`. Never waits.
+    /// Publishes an entry to all who hear the view `V`: it is stored, then each of them is woken. Never waits, however
+    /// far behind a subsystem is. Entries published before the node runs are heard when it does.
+    ///
+    /// Whatever is sent by somebody who knows of it comes to its consumer after it.
     pub fn publish<V: View>(&self, update: V::Update) {
         self.log::<V>().publish(update);
     }
 
-    /// Waits until what was published to the view fulfils a condition: a request sent after that is handled by nobody
-    /// who has not seen the same. Cancel-safe.
+    /// Waits until what was published to the view fulfils a condition: a question sent after that is handled by nobody
+    /// who has not seen the same. For an author who has just imported a block and asks about it.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost: it only looks.
+    ///
+    /// # Panics
+    /// When `condition` does.
     pub async fn wait_until<V: View>(&self, condition: impl FnMut(&V::State) -> bool) {
         self.log::<V>().wait_until(condition).await;
     }
 
-    /// Asks the node to end. [`Overseer::run`] returns when it has.
+    /// Tells the node to end. [`Overseer::run`] returns when it has. Never waits; once is enough.
     pub fn stop(&self) {
         self.shared.stop.send_replace(true);
     }
 
-    /// Counters of every edge, by sender in the order of the wiring.
+    /// Counters of every edge, by sender in the order of the wiring, since the node was built.
     pub fn edges(&self) -> Vec<EdgeSnapshot> {
         lock(&self.shared.switchboard).edges.iter().map(|edge| edge.snapshot()).collect()
     }
@@ -362,7 +397,7 @@ impl Handle {
     }
 }
 
-/// A node that was built. [`run`](Self::run) starts it.
+/// A node that was built. [`run`](Self::run) starts it; dropping it starts nothing.
 pub struct Overseer {
     environment: Environment,
     tasks: Vec<(&'static str, Running)>,
@@ -370,13 +405,35 @@ pub struct Overseer {
 }
 
 impl Overseer {
-    /// The way in from outside.
+    /// The way in from outside. Take it before [`run`](Self::run), which consumes the overseer.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Runs every subsystem until [`Handle::stop`] or the first that ends, fails or panics; then concludes: every
-    /// subsystem hears it, has [`CONCLUDE_DEADLINE`] to return, and is dropped after that.
+    /// Runs every subsystem, each as a task of its own, until [`Handle::stop`] or the first that ends, fails or panics;
+    /// then concludes: every subsystem hears [`Event::Conclude`](crate::Event::Conclude), has [`CONCLUDE_DEADLINE`] to
+    /// return, and is dropped after that.
+    ///
+    /// The report names the first cause. If that was no stop, or somebody did not return in time, it holds the last
+    /// events of each subsystem ([`RECORDED_EVENTS`](recorder::RECORDED_EVENTS)) as well, which are also logged.
+    ///
+    /// # Cancel safety
+    /// Not cancel-safe: subsystems that were started run on without a supervisor when the future is dropped. Use
+    /// [`Handle::stop`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use overseer::{Failure, node::ExitCause, subsystem::Drain};
+    /// # pub struct Add(pub u64);
+    /// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+    /// # overseer::node! { pub struct Small, built by SmallBuilder { counter: Counter } }
+    /// let simulation = deterministic::Simulation::new(1);
+    /// let node = SmallBuilder::new(simulation.environment("node")).counter(Drain::default()).build()?;
+    /// node.handle().stop();
+    /// let report = simulation.run_until(node.run())?;
+    /// assert!(report.is_clean() && matches!(report.cause, ExitCause::Stopped));
+    /// # Ok::<(), Failure>(())
+    /// ```
     pub async fn run(self) -> ExitReport {
         let (ended, mut ends) = mpsc::channel::<(&'static str, Outcome)>(self.tasks.len().max(1));
         let mut running: BTreeMap<&'static str, AbortHandle> = BTreeMap::new();
@@ -451,6 +508,10 @@ impl Overseer {
 /// method per slot; filling a slot with a subsystem of another role, or with one that sends a message nobody consumes,
 /// does not compile.
 ///
+/// Beside the slots the builder has what [`Builder`](crate::node::Builder) has: `restarting`, `mailbox_limits`,
+/// `outside`, `tap`, `topology`, `build`, and `drain_empty_slots`.
+///
+/// # Examples
 /// ```
 /// # pub struct Add(pub u64);
 /// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
@@ -500,7 +561,8 @@ macro_rules! node {
                 }
             )*
 
-            /// Fills every empty slot with [`Drain`]($crate::subsystem::Drain).
+            /// Fills every empty slot with [`Drain`]($crate::subsystem::Drain), which takes what comes and does
+            /// nothing.
             pub fn drain_empty_slots(mut self) -> Self {
                 $( if !self.inner.is_filled::<$role>() {
                     self.inner.fill($crate::subsystem::Drain::<$role>::default());

@@ -1,4 +1,7 @@
 //! Ports: the sending side of one declared edge, with its counters and its tap.
+//!
+//! Most programs meet [`Outlet`], which is what jobs and the outside send through, and [`SendError`]. A [`Tap`] is for
+//! tests, tracing and faults on purpose.
 
 use std::any::Any;
 use std::future::Future;
@@ -22,7 +25,10 @@ use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
 
 pub use crate::edge::EdgeSnapshot;
 
-/// A waiting send that found its consumer gone, or a message that can never fit; the message is handed back.
+/// A message that was not taken, handed back with the reason.
+///
+/// In a loop `?` turns it into a [`Failure`](crate::Failure), which ends the node: right for a [`Wait`], whose consumer
+/// can only be gone when the node is ending anyway. A refused [`Cast`] is ordinary; look at the reason.
 #[derive(thiserror::Error)]
 #[error("{} to {} was not delivered: {reason}", M::name(), <M::To as Role>::NAME)]
 pub struct SendError<M: Message> {
@@ -38,22 +44,39 @@ impl<M: Message> std::fmt::Debug for SendError<M> {
     }
 }
 
-/// What a tap makes of a message.
+/// What a [`Tap`] makes of a message.
 pub enum Tapped<M> {
     /// Goes on, perhaps replaced by another.
     Pass(M),
-    /// Is lost. A question is then answered as dropped.
+    /// Is lost. Its sender is told that it was sent; an asker gets [`AskError::Dropped`], by `tap`.
     Drop,
     /// Goes on twice (posts only; a question passes its first).
     Duplicate(M, M),
-    /// Goes on after this time. It takes its place in the queue now; with its sender it is gone. A sender that waits
-    /// waits for the place only.
+    /// Goes on after this time. It takes its place in the queue now, and counts against its limits; when its sender
+    /// ends, it is gone. A sender that waits waits for the place only, an asker for the answer as always.
     Delay(M, Duration),
 }
 
-/// Looks at, changes or drops what goes through one port: for fault injection, adversaries and tracing.
+/// Looks at, changes or drops what one sender sends as `M`: for fault injection, adversaries and tracing. Neither side
+/// knows of it. Put in by [`Builder::tap`](crate::node::Builder::tap); any `Fn(M) -> Tapped<M>` is one.
+///
+/// # Examples
+/// ```
+/// # use overseer::port::Tapped;
+/// # use overseer::{Environment, node};
+/// # pub struct Add(pub u64);
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+/// # overseer::inbox! { pub enum Nothing for Talker as "talker" {} }
+/// # node! { pub struct Small, built by SmallBuilder { counter: Counter, talker: Talker } }
+/// fn without_large_numbers(builder: SmallBuilder) -> SmallBuilder {
+///     builder.tap::<Talker, Add>(|Add(number)| if number > 100 { Tapped::Drop } else { Tapped::Pass(Add(number)) })
+/// }
+/// ```
 pub trait Tap<M>: Send + Sync + 'static {
-    /// Called for each message, on the sender's side, before the queue.
+    /// Called for each message, on the sender's side, before the queue. It must not wait: the sender stands still.
+    ///
+    /// # Panics
+    /// A panic in it is the sender's.
     fn on_send(&self, message: M) -> Tapped<M>;
 }
 
@@ -203,7 +226,8 @@ fn back<M: Post>(inbox: InboxOf<M>, reason: RefusedReason) -> SendError<M> {
     SendError { message, reason }
 }
 
-/// A place in a consumer's queue for one message. Dropping it gives the place back.
+/// A place in a consumer's queue for one message, from [`Outlet::reserve`] or
+/// [`Context::reserve`](crate::Context::reserve). Dropping it gives the place to the next who waits.
 #[must_use = "an unused place is given back"]
 pub struct Place<'a, M: Post> {
     permit: Permit<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
@@ -211,11 +235,11 @@ pub struct Place<'a, M: Post> {
 }
 
 impl<M: Post> Place<'_, M> {
-    /// Puts the message in, without waiting. A tap that delays or duplicates lets it pass once, at once: the place is
-    /// for one message.
+    /// Puts the message in, without waiting. It counts as the bytes that were reserved, whatever its size. A tap that
+    /// delays or duplicates lets it pass once, at once: the place is for one message.
     ///
     /// # Errors
-    /// Hands the message back if the consumer has ended.
+    /// Hands the message back if the consumer has ended: [`Closed`](RefusedReason::Closed).
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
         let message = match self.tap {
             None => message,
@@ -228,7 +252,7 @@ impl<M: Post> Place<'_, M> {
     }
 }
 
-/// A send on its way; see [`Outlet::send`].
+/// A send on its way: the future of [`Outlet::send`] and [`Context::send`](crate::Context::send).
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Delivery<'a, M: Post> {
     state: SendState<'a, M>,
@@ -286,7 +310,13 @@ impl<M: Request> Port<M> {
     }
 }
 
-/// The sending side of a job or of somebody outside: only what `F` declared can be sent. Cheap to clone.
+/// The sending side of a job or of somebody outside: only what `F` declared can be sent. Cheap to clone; all clones are
+/// one sender in the counters.
+///
+/// Jobs get theirs from [`Context::jobs`](crate::Context::jobs), the outside from
+/// [`Handle::outlet`](crate::Handle::outlet). What is sent through one is ordered against the signals that the sender
+/// had seen, as anything else; messages of one sender to one consumer arrive, lane by lane, in the order in which their
+/// sends ended.
 pub struct Outlet<F: Sender> {
     ports: Arc<<F::Sends as SendList>::Ports>,
 }
@@ -302,13 +332,17 @@ impl<F: Sender> Outlet<F> {
         Self { ports: Arc::new(ports) }
     }
 
-    /// Sends and waits while the consumer's queue is full.
+    /// Sends a message that was declared as [`Wait`]. Nothing happens before the first poll.
     ///
     /// # Errors
-    /// Hands the message back if the consumer has ended, or if the message can never fit.
+    /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
+    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox.
     ///
     /// # Cancel safety
     /// A dropped send has put nothing into the queue; the message is lost with the future.
+    ///
+    /// # Back-pressure
+    /// Waits while the consumer's queue is full, behind all who began to wait before.
     pub fn send<M, I>(&self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
@@ -316,13 +350,18 @@ impl<F: Sender> Outlet<F> {
         M::port(&self.ports).send(message)
     }
 
-    /// Waits for a place for a message of so many bytes, for who must not lose the message when the wait is cancelled.
+    /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message
+    /// when the wait is cancelled.
     ///
     /// # Errors
-    /// If the consumer has ended, or if so many bytes can never fit.
+    /// [`Closed`](RefusedReason::Closed) if the consumer has ended, [`TooLarge`](RefusedReason::TooLarge) if `bytes` is
+    /// more than the consumer's whole mailbox takes.
     ///
     /// # Cancel safety
     /// Dropping it gives up the turn; a place that was granted already goes to the next who waits.
+    ///
+    /// # Back-pressure
+    /// As [`send`](Self::send). A place that is held counts as full.
     pub async fn reserve<M, I>(&self, bytes: usize) -> Result<Place<'_, M>, RefusedReason>
     where
         M: Post + SentBy<F, Wait<M>, I>,
@@ -330,14 +369,32 @@ impl<F: Sender> Outlet<F> {
         M::port(&self.ports).reserve(bytes).await
     }
 
-    /// Sends a question and waits for its answer.
+    /// Sends a question that was declared as [`Ask`], and waits for its answer.
     ///
     /// # Errors
-    /// If the consumer has ended, drops the question, or does not answer it within
-    /// [`Message::ANSWER_WITHIN`].
+    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, or it did not
+    /// answer within [`Message::ANSWER_WITHIN`]. Each names question and consumer.
     ///
     /// # Cancel safety
-    /// Dropping it abandons the question.
+    /// Dropping it abandons the question: if it was not in the queue yet it never will be, else the consumer sees
+    /// [`Responder::is_abandoned`](crate::Responder::is_abandoned) and its answer is lost.
+    ///
+    /// # Back-pressure
+    /// Waits for a place in the consumer's queue, then for its answer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use overseer::{Ask, AskError, Outlet, wiring::Sender};
+    /// # pub struct Total;
+    /// # overseer::inbox! { pub enum Inbox for Counter as "counter" { ask { Total -> u64 } } }
+    /// async fn total<F: Sender<Sends = (Ask<Total>,)>>(counter: &Outlet<F>) -> Option<u64> {
+    ///     match counter.ask(Total).await {
+    ///         Ok(total) => Some(total),
+    ///         Err(AskError::TimedOut { .. }) => None,
+    ///         Err(error) => panic!("{error}"), // such as "counter dropped Total without an answer"
+    ///     }
+    /// }
+    /// ```
     pub async fn ask<M, I>(&self, message: M) -> Result<M::Answer, AskError>
     where
         M: Request + SentBy<F, Ask<M>, I>,
@@ -361,10 +418,13 @@ impl<F: Sender> Outlet<F> {
         M::port(&self.ports).deferred(message)
     }
 
-    /// Sends without ever waiting; a full queue does what [`Message::WHEN_FULL`] says.
+    /// Sends a message that was declared as [`Cast`], without ever waiting; a full queue does what
+    /// [`Message::WHEN_FULL`] says. There is no outbox here: that belongs to a loop, and a full queue refuses the
+    /// message.
     ///
     /// # Errors
-    /// Hands a refused message back.
+    /// Hands the message back: [`Closed`](RefusedReason::Closed), [`TooLarge`](RefusedReason::TooLarge),
+    /// [`Full`](RefusedReason::Full) or [`OverBudget`](RefusedReason::OverBudget).
     pub fn cast<M, I>(&self, message: M) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<F, Cast<M>, I>,

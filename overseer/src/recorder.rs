@@ -1,4 +1,5 @@
-//! The flight recorder: the last events of each subsystem, for the report of how a node ended.
+//! The flight recorder: the last events of each subsystem, for the report of how a node ended
+//! ([`ExitReport::last_events`](crate::ExitReport::last_events)). Names only, no contents; always on.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -24,8 +24,32 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A long-lived worker in a slot of a node.
 ///
-/// It is plain data until [`run`](Self::run); everything it reaches (clock, disk, network) it was given when it was made
-/// or finds in its [`Context`].
+/// It is plain data until [`run`](Self::run); everything it reaches (clock, disk, network) it was given when it was
+/// made or finds in its [`Context`].
+///
+/// # Examples
+/// ```
+/// # use overseer::{Context, Event, Failure, Nothing, Subsystem};
+/// pub struct Add(pub u64);
+/// overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+///
+/// struct Sum(u64);
+/// impl Subsystem for Sum {
+///     type Role = Counter;
+///     type View = Nothing;
+///     type Sends = ();
+///     type JobSends = ();
+///     async fn run(mut self, mut context: Context<Self>) -> Result<(), Failure> {
+///         loop {
+///             match context.recv().await {
+///                 Event::Message(Inbox::Add(Add(number))) => self.0 += number,
+///                 Event::Signal(never) => match never {},
+///                 Event::Conclude => return Ok(()),
+///             }
+///         }
+///     }
+/// }
+/// ```
 pub trait Subsystem: Sized + Send + 'static {
     /// The slot it fits.
     type Role: Role;
@@ -37,11 +61,24 @@ pub trait Subsystem: Sized + Send + 'static {
     /// What its jobs send.
     type JobSends: SendList;
 
-    /// The loop. Returns after [`Event::Conclude`]; returning earlier is a failure of the node.
+    /// The loop. Returns after [`Event::Conclude`].
+    ///
+    /// # Errors
+    /// An error, or a return before it was told to conclude, ends the node with this subsystem's name in the
+    /// [`ExitReport`](crate::ExitReport); unless it was put in by
+    /// [`fill_restarting`](crate::node::Builder::fill_restarting), which makes a new one.
+    ///
+    /// # Panics
+    /// A panic is caught, named with its message, and ends the node in the same way.
+    ///
+    /// # Cancel safety
+    /// The future is dropped at any await when it has not returned
+    /// [`CONCLUDE_DEADLINE`](crate::node::CONCLUDE_DEADLINE) after Conclude: what must not be half done then must be
+    /// safe on disk before.
     fn run(self, context: Context<Self>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
-/// What a subsystem receives.
+/// What a subsystem receives: see [`Context::recv`].
 pub enum Event<S: Subsystem> {
     /// The heartbeat: always before any message that was sent by somebody who had seen it.
     Signal(<S::View as View>::Update),
@@ -80,7 +117,16 @@ pub(crate) struct Start<S: Subsystem> {
     pub(crate) parking: Option<Arc<Parking<S>>>,
 }
 
-/// A subsystem's mailbox, heartbeat and ports.
+/// A subsystem's mailbox, its place in the signal log, and what it declared to send.
+///
+/// There is one per run; dropping it closes the mailbox, so that whoever waits to send is told
+/// [`Closed`](RefusedReason::Closed).
+///
+/// # Signals and answers
+/// [`recv`](Self::recv) is the only place where a subsystem sees a signal. An answer awaited in the loop, by
+/// [`ask`](Self::ask), may therefore be younger than the newest signal that this subsystem knows: whoever gave it may
+/// have seen more. A loop for which that matters asks from a [job](Self::jobs), and takes the answer as an event when
+/// the signals before it have been handled.
 pub struct Context<S: Subsystem> {
     /// There until the context is dropped.
     inbound: Option<InboundOf<S>>,
@@ -113,10 +159,19 @@ impl<S: Subsystem> Context<S> {
         }
     }
 
-    /// The next event. Flushes the outbox meanwhile.
+    /// Waits for the next event: signals before every message whose sender had seen them, the high lane before the
+    /// normal one, [`Event::Conclude`] once at the end.
+    ///
+    /// It sends what waits in the outbox meanwhile ([`WhenFull::Outbox`]), and lets others run after many deliveries in
+    /// a row without a wait. After Conclude it delivers what is queued still, then waits for ever.
     ///
     /// # Cancel safety
-    /// Nothing is lost: an event is taken only when it is returned.
+    /// Nothing is lost: an event is taken only when it is returned. So it can stand in a `select!`.
+    ///
+    /// # Back-pressure
+    /// A message keeps its place in the queue until the loop comes back for more; up to
+    /// [`RELEASE_EVERY`](overseer_core::reader::RELEASE_EVERY) places are given back together. While the loop is
+    /// elsewhere, the queue fills up to its [`MailboxLimits`](crate::mailbox::MailboxLimits) and senders wait.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Event<S>> + Send {
         Recv(self)
@@ -145,15 +200,19 @@ impl<S: Subsystem> Context<S> {
         }
     }
 
-    /// Sends and waits while the consumer's queue is full. The loop receives nothing meanwhile: the wiring proves that
-    /// no cycle of such waits exists.
+    /// Sends a message, declared as [`Wait`] in [`Subsystem::Sends`]. Nothing happens before the first poll.
     ///
     /// # Errors
-    /// Hands the message back if the consumer has ended, or if the message can never fit.
+    /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
+    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox.
     ///
     /// # Cancel safety
     /// A dropped send has put nothing into the queue; the message is lost with the future. Who must keep it uses
     /// [`reserve`](Self::reserve).
+    ///
+    /// # Back-pressure
+    /// Waits while the consumer's queue is full, behind all who began to wait before. The loop receives nothing
+    /// meanwhile: [`build`](crate::node::Builder::build) has proved that nobody it waits for waits for it.
     pub fn send<M, I>(&mut self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
@@ -162,13 +221,36 @@ impl<S: Subsystem> Context<S> {
         self.ports.send(message)
     }
 
-    /// Waits for a place for a message of so many bytes; the message is put into it without waiting.
+    /// Waits for a place for one message of type `M` that counts as `bytes` bytes; [`Place::send`] then puts it in
+    /// without waiting.
     ///
     /// # Errors
-    /// If the consumer has ended, or if so many bytes can never fit.
+    /// [`Closed`](RefusedReason::Closed) if the consumer has ended, [`TooLarge`](RefusedReason::TooLarge) if `bytes` is
+    /// more than the consumer's whole mailbox takes.
     ///
     /// # Cancel safety
-    /// Dropping it gives up the turn; a place that was granted already goes to the next who waits.
+    /// Dropping it gives up the turn; a place that was granted already goes to the next who waits. No message is
+    /// involved yet, so none is lost: that is what it is for.
+    ///
+    /// # Back-pressure
+    /// As [`send`](Self::send). A place that is held counts as full.
+    ///
+    /// # Examples
+    /// ```
+    /// # use overseer::{Context, Failure, Subsystem, Wait};
+    /// # pub struct Add(pub u64);
+    /// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+    /// async fn add<S>(context: &mut Context<S>, sum: &mut Option<u64>) -> Result<(), Failure>
+    /// where
+    ///     S: Subsystem<Sends = (Wait<Add>,)>,
+    /// {
+    ///     let place = context.reserve::<Add, _>(8).await?; // if this is dropped, `sum` is still there
+    ///     if let Some(sum) = sum.take() {
+    ///         place.send(Add(sum))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub async fn reserve<M, I>(&mut self, bytes: usize) -> Result<Place<'_, M>, RefusedReason>
     where
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
@@ -177,12 +259,22 @@ impl<S: Subsystem> Context<S> {
         self.ports.reserve(bytes).await
     }
 
-    /// Asks and waits for the answer in the loop itself. No signal is seen meanwhile: the answer may be younger than
-    /// the newest signal that this subsystem knows.
+    /// Asks and waits for the answer in the loop itself; declared as [`Ask`] in [`Subsystem::Sends`]. For a question
+    /// whose answer comes at once. Others belong into a job: [`jobs`](Self::jobs).
+    ///
+    /// No signal is seen meanwhile: see [Signals and answers](Self#signals-and-answers).
     ///
     /// # Errors
-    /// If the consumer has ended, drops the question, or does not answer it within
-    /// [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN).
+    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, or it did not
+    /// answer within [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN). Each names question and consumer.
+    ///
+    /// # Cancel safety
+    /// Dropping it abandons the question: if it was not in the queue yet it never will be, else the consumer sees
+    /// [`Responder::is_abandoned`](crate::Responder::is_abandoned) and its answer is lost.
+    ///
+    /// # Back-pressure
+    /// Waits for a place in the consumer's queue, then for its answer. The graph of waits counts it against both the
+    /// consumer's loop and its jobs.
     pub async fn ask<M, I>(&mut self, message: M) -> Result<M::Answer, AskError>
     where
         M: Request + SentBy<FromLoop<S>, Ask<M>, I>,
@@ -191,11 +283,17 @@ impl<S: Subsystem> Context<S> {
         self.ports.ask(message).await
     }
 
-    /// Sends without ever waiting. A full queue does what [`Message::WHEN_FULL`](crate::Message::WHEN_FULL) says; an outbox message stays here and
-    /// goes out, in order, while the loop receives.
+    /// Sends without ever waiting; declared as [`Cast`] in [`Subsystem::Sends`].
     ///
     /// # Errors
-    /// Hands a refused message back.
+    /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
+    /// [`TooLarge`](RefusedReason::TooLarge) if it can never fit, [`Full`](RefusedReason::Full) if it is lossy or all
+    /// its places for merging are taken, [`OverBudget`](RefusedReason::OverBudget) if budget or outbox are used up.
+    ///
+    /// # Back-pressure
+    /// None. What a full queue does says [`Message::WHEN_FULL`](crate::Message::WHEN_FULL). An outbox message stays in
+    /// this context and goes out, in order, while the loop [receives](Self::recv); it is lost if the subsystem returns
+    /// before that.
     pub fn cast<M, I>(&mut self, message: M) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<FromLoop<S>, Cast<M>, I>,
@@ -218,17 +316,23 @@ impl<S: Subsystem> Context<S> {
         Ok(())
     }
 
-    /// What jobs send through; cheap to clone into each.
+    /// What jobs send through, as declared in [`Subsystem::JobSends`]. Cheap to clone into each job.
+    ///
+    /// A job may wait for whom it likes, because the loop goes on receiving: the graph of waits has a node of its own
+    /// for the jobs of a subsystem. The loop in turn must not await one of its jobs; their results come back as events
+    /// (crate `jobs`).
     pub fn jobs(&self) -> Outlet<FromJobs<S>> {
         self.jobs.clone()
     }
 
-    /// Clock, randomness, spawner and computing.
+    /// Clock, randomness, spawner and computing: all that a subsystem may use instead of globals, so that the simulator
+    /// owns it.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// How often this subsystem fell so far behind that it got a catch-up signal.
+    /// How often this subsystem fell so far behind ([`SIGNAL_LOG_MAX`](crate::signal::SIGNAL_LOG_MAX) entries) that it
+    /// got one catch-up entry in place of those it had missed.
     pub fn catch_ups(&self) -> u64 {
         self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
     }
@@ -263,7 +367,10 @@ impl Outbox {
     }
 }
 
-/// Fills any slot and drops what arrives; questions are answered as dropped. The no-op of every role.
+/// Fills any slot and drops what arrives; questions fail at the asker with [`AskError::Dropped`]. The no-op of every
+/// role.
+///
+/// `drain_empty_slots` of a [`node!`](crate::node!)'s builder puts it everywhere where nothing is yet.
 pub struct Drain<R>(PhantomData<fn() -> R>);
 
 impl<R> Default for Drain<R> {

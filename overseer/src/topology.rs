@@ -1,4 +1,5 @@
-//! The graph of a node: who sends what to whom, and who waits for whom.
+//! The graph of a node: who sends what to whom, and who waits for whom. Read from the declarations, so it is known
+//! before anything runs, and is what a picture of the node is drawn from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,7 +19,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// `wait`, `ask` or `cast …`.
+    /// How it is sent, in a word: `wait`, `ask`, `cast lossy`, `cast merged(64)`, `cast budgeted(64)`, `cast
+    /// outbox(64)`.
     pub fn kind(&self) -> String {
         match (self.declared.kind, self.declared.when_full) {
             (SendKind::Wait, _) => "wait".to_owned(),
@@ -30,7 +32,7 @@ impl Edge {
         }
     }
 
-    /// `loop`, `jobs` or `outside`.
+    /// From where in the sender, in a word: `loop`, `jobs` or `outside`.
     pub fn origin_name(&self) -> &'static str {
         match self.origin {
             Origin::Loop => "loop",
@@ -78,7 +80,7 @@ impl Topology {
         None
     }
 
-    /// For `dot`.
+    /// The graph for Graphviz's `dot`: slots as boxes, outsides as ellipses, casts dashed.
     pub fn to_dot(&self) -> String {
         let mut out = String::from("digraph overseer {\n    rankdir=LR;\n    node [shape=box];\n");
         for slot in &self.slots {
@@ -103,7 +105,7 @@ impl Topology {
         out
     }
 
-    /// For Mermaid. Casts are dotted.
+    /// The graph as a Mermaid flow chart. Casts are dotted.
     pub fn to_mermaid(&self) -> String {
         let mut out = String::from("flowchart LR\n");
         for slot in &self.slots {
@@ -119,8 +121,8 @@ impl Topology {
         out
     }
 
-    /// One object: `{"slots":[…],"outsides":[…],"edges":[{"from","origin","to","message","kind"}]}`. Names are Rust
-    /// identifiers and kebab-case words, so nothing needs escaping.
+    /// The graph as JSON, one object: `{"slots":[…],"outsides":[…],"edges":[{"from","origin","to","message","kind"}]}`.
+    /// Names are Rust identifiers and kebab-case words, so nothing needs escaping.
     pub fn to_json(&self) -> String {
         let quoted = |names: &[&str]| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
         let edges: Vec<String> = self

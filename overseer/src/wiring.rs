@@ -1,4 +1,7 @@
 //! What a subsystem may send, as types: checked where it is wired and where it sends.
+//!
+//! A user writes [`Wait`], [`Ask`] and [`Cast`] in a tuple and meets the other names in compile errors: [`SentBy`] is
+//! "not declared", [`HasSlot`] and [`FitsInto`] are "nobody consumes it", [`FromLoop`] and [`FromJobs`] say who.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -15,11 +18,21 @@ use crate::node::BuildError;
 use crate::port::{Desk, Port, TapSlot};
 use crate::subsystem::Subsystem;
 
-/// Declares a send that waits while the consumer's queue is full.
+/// Declares a send that waits while the consumer's queue is full: [`Context::send`](crate::Context::send),
+/// [`Outlet::send`](crate::Outlet::send) and `reserve` of both.
+///
+/// A waiting edge: [`build`](crate::node::Builder::build) refuses a circle of them.
 pub struct Wait<M>(PhantomData<fn() -> M>);
-/// Declares a send that waits for the queue and for the answer.
+/// Declares a question, which waits for the queue and for the answer: [`Context::ask`](crate::Context::ask),
+/// [`Outlet::ask`](crate::Outlet::ask).
+///
+/// A waiting edge to the consumer's loop and to its jobs, because either may answer.
 pub struct Ask<M>(PhantomData<fn() -> M>);
-/// Declares a send that never waits; the message says what happens when the queue is full.
+/// Declares a send that never waits; the message says what happens when the queue is full
+/// ([`Message::WHEN_FULL`]): [`Context::cast`](crate::Context::cast),
+/// [`Outlet::cast`](crate::Outlet::cast).
+///
+/// Not a waiting edge: a cast is how a circle is broken.
 pub struct Cast<M>(PhantomData<fn() -> M>);
 
 /// How a send waits.
@@ -76,7 +89,7 @@ fn declared<D: Declaration>() -> DeclaredSend {
     }
 }
 
-/// All mailboxes of a node by role, while its ports are connected.
+/// All mailboxes of a node by role, while its ports are connected. The framework's own.
 pub struct Switchboard {
     pub(crate) mailboxes: BTreeMap<TypeId, Box<dyn Any + Send + Sync>>,
     pub(crate) taps: BTreeMap<(&'static str, TypeId), TapSlot>,
@@ -125,7 +138,9 @@ pub enum Origin {
     Outside,
 }
 
-/// A tuple of [`Declaration`]s, up to 24.
+/// A tuple of up to 16 [`Declaration`]s: the `Sends` of a subsystem or of somebody outside.
+///
+/// A subsystem that sends more messages than that is two subsystems.
 pub trait SendList: 'static {
     /// One port per declaration.
     type Ports: Send + Sync + 'static;

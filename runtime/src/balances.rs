@@ -7,7 +7,7 @@
 //! Invariant: what accounts and pot hold is what was endowed and what was taken from stakes, never more or less
 //! ([`Issuance::is_conserved`]).
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use std::collections::BTreeMap;
 
 use crate::Balance;
@@ -16,7 +16,7 @@ use crate::Balance;
 pub type AccountId = [u8; 32];
 
 /// What somebody owns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Account {
     /// Free to be used.
     pub free: Balance,
@@ -63,7 +63,7 @@ impl Issuance {
 }
 
 /// Accounts and pot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Balances {
     accounts: BTreeMap<AccountId, Account>,
     pot: Balance,

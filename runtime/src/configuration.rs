@@ -4,11 +4,11 @@
 //! ([`crate::ConfigurationChange`]), governance only. Order: first, at begin and session change; it does nothing at
 //! the begin of a block.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{ConfigurationError, HostConfiguration};
 
 /// The configuration in force and the one that follows it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Configuration {
     active: HostConfiguration,
     pending: Option<HostConfiguration>,

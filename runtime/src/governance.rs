@@ -112,7 +112,7 @@ pub enum GovernanceError {
 }
 
 /// The origin of changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Origin {
     /// The root of the first state before it had this name.
     pub(crate) chain: Hash,

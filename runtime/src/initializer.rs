@@ -4,7 +4,7 @@
 //! Order at the begin: configuration (nothing to do), paras, scheduler, inclusion (nothing to do), validity,
 //! messages. Stores where the chain stands, and whether a block is under way.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{BlockNumber, Hash, Header, ParaId, SessionIndex, Slot, ValidatorIndex, messages::UpwardMessage};
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Where the chain stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct System {
     pub(crate) number: BlockNumber,
     pub(crate) slot: Slot,

@@ -49,6 +49,7 @@ mod root;
 mod scheduler;
 mod session;
 mod slashing;
+mod snapshot;
 mod state;
 mod trie;
 mod validity;
@@ -73,6 +74,7 @@ pub use proof::{ProofError, StateProof};
 pub use registrar::{RegistrarError, SignedClaim, claim_payload};
 pub use scheduler::{ClaimError, CoreAssignment, CoreKind, FreedReason, ParathreadClaim};
 pub use slashing::{Balance, Offence, Penalty, PenaltyReason};
+pub use snapshot::SnapshotError;
 pub use state::{Ancestor, State};
 pub use trie::EMPTY_ROOT;
 pub use validity::{

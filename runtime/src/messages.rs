@@ -4,7 +4,7 @@
 //! Stores: upward messages of one block and the watermarks. Entry points: none; inclusion checks and enacts. Order:
 //! at the begin of a block, after the guide's modules, it hands out the messages.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{
     BlockNumber, CandidateCommitments, HostConfiguration, ParaId,
     messages::{UpwardMessage, messages_without_signals},
@@ -62,7 +62,7 @@ pub enum MessageError {
 }
 
 /// Queues and watermarks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Messages {
     /// Sent in this block; handed out when the next one begins.
     upward: Vec<(ParaId, Vec<UpwardMessage>)>,

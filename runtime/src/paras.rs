@@ -15,7 +15,7 @@ use std::{
 use crate::{limits::MAX_PAST_CODES, session::SessionChange};
 
 /// The two times of a code replacement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ReplacementTimes {
     /// From this relay parent on, the para reckons with the new code.
     pub expected_at: BlockNumber,
@@ -24,7 +24,7 @@ pub struct ReplacementTimes {
 }
 
 /// Which past codes of a para are kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ParaPastCodeMeta {
     upgrade_times: Vec<ReplacementTimes>,
     /// `expected_at` of the latest replacement whose code has been pruned.
@@ -113,7 +113,7 @@ impl ParaGenesisArgs {
 }
 
 /// All that is known of paras. Heads and codes are shared between forks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Paras {
     /// Ascending.
     pub(crate) parachains: Vec<ParaId>,

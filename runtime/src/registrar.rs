@@ -62,7 +62,7 @@ pub enum RegistrarError {
 }
 
 /// The deposits.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Registrar {
     deposits: BTreeMap<ParaId, (AccountId, Balance)>,
 }

@@ -29,21 +29,21 @@ pub struct ParathreadClaim {
 }
 
 /// A claim and how often it was scheduled in vain.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct ParathreadEntry {
     pub(crate) claim: ParathreadClaim,
     pub(crate) retries: u32,
 }
 
 /// A claim that waits for its core, counted among the parathread cores.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 struct QueuedParathread {
     entry: ParathreadEntry,
     core: u32,
 }
 
 /// Who has an occupied core.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) enum CoreOccupied {
     Parathread(ParathreadEntry),
     Parachain,
@@ -78,7 +78,7 @@ pub enum FreedReason {
 }
 
 /// A free core and who may occupy it in this block.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct CoreAssignment {
     /// The core.
     pub core: CoreIndex,
@@ -115,7 +115,7 @@ pub enum ClaimError {
 }
 
 /// Cores, groups, claims.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Scheduler {
     /// One per core.
     pub(crate) groups: Vec<Vec<ValidatorIndex>>,

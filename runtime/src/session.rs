@@ -56,7 +56,7 @@ pub(crate) struct Session {
     /// What the authors of this session have contributed.
     pub(crate) gathered: [u8; 32],
     /// Stands for previous validators in the state root, which would cost too much in every block.
-    previous_hash: Hash,
+    pub(crate) previous_hash: Hash,
     /// This session's validators as parachain code reads them.
     pub(crate) authorities: KnownValue,
     /// The next session's.
@@ -75,7 +75,7 @@ pub(crate) struct KnownValue {
 }
 
 impl KnownValue {
-    fn of(validators: &[ValidatorId]) -> Self {
+    pub(crate) fn of(validators: &[ValidatorId]) -> Self {
         let weighted = validators.iter().map(|validator| (validator.0, AUTHORITY_WEIGHT));
         let bytes = weighted.collect::<Vec<_>>().encode();
         Self { hash: primitives::blake2_256(&bytes), bytes: Arc::new(bytes) }

@@ -5,7 +5,7 @@
 //! Entry points: misbehaviour reports and verdicts call [`Slashing::slash`] and [`Slashing::penalize`].
 //! Order: it learns of a session change after all others.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{BlockNumber, CandidateHash, MisbehaviorKind, SessionIndex, Slot, ValidatorId, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +31,7 @@ const DISTRACTION_PERMILLE: Balance = 2;
 const EQUIVOCATION_PERMILLE: Balance = 100;
 
 /// Why a validator was slashed or fined, beside the offences of misbehaviour reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum PenaltyReason {
     /// Said that the candidate is valid; it was judged invalid.
     ForInvalid(CandidateHash),
@@ -61,7 +61,7 @@ impl PenaltyReason {
 }
 
 /// A slash or fine, by the identity that the offender had in the session of the offence.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Penalty {
     /// Session in which the offender validated.
     pub session: SessionIndex,
@@ -78,7 +78,7 @@ pub struct Penalty {
 }
 
 /// A proven offence and what it cost.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Offence {
     /// Session in which the offender validated.
     pub session: SessionIndex,
@@ -95,7 +95,7 @@ pub struct Offence {
 }
 
 /// Stakes and slashes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct Slashing {
     stake: Balance,
     /// What each validator has lost.

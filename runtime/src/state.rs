@@ -1,6 +1,6 @@
 //! The state after a block. Copying it copies pointers; what a block changes is copied when it changes.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{BlockNumber, Hash, SessionIndex};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A block that candidates may have as relay parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Ancestor {
     /// Its hash.
     pub hash: Hash,

@@ -1,6 +1,6 @@
 //! Disputes: votes for and against a candidate, until one side has a supermajority or the time is over.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, DisputeStatementSet, Hash, SessionIndex, SignedMessage, ValidatorId,
     ValidatorIndex, supermajority_threshold,
@@ -80,7 +80,7 @@ pub enum DisputeError {
 }
 
 /// How far a dispute is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum DisputePhase {
     /// A remote one: its data must become available in this block at the latest.
     AwaitingAvailability {
@@ -108,7 +108,7 @@ pub enum DisputePhase {
 }
 
 /// Where on this chain the candidate was included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct InclusionPlace {
     pub(crate) number: BlockNumber,
     pub(crate) parent_hash: Hash,

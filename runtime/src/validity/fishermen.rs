@@ -75,7 +75,7 @@ pub enum FishermanError {
 }
 
 /// A report that counts.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct BondedReport {
     pub(crate) reporter: AccountId,
     pub(crate) kind: ReportKind,

@@ -73,11 +73,11 @@ pub(crate) struct IncludedBlock {
     /// In the order of cores.
     pub(crate) candidates: Vec<IncludedCandidate>,
     /// Stands for all of it in the state root; made when the block ends.
-    digest: Hash,
+    pub(crate) digest: Hash,
 }
 
 impl IncludedBlock {
-    fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         let author = (self.slot, self.author, self.vrf_output);
         self.digest = Hash::of(&(self.session, self.hash, self.parent_hash, author, &self.candidates));
     }
@@ -103,7 +103,7 @@ pub(crate) struct Validity {
     pub(crate) equivocations: BTreeSet<(SessionIndex, ValidatorIndex, Slot)>,
     /// Blocks whose digest is out of date; none between blocks.
     #[codec(skip)]
-    unsealed: BTreeSet<BlockNumber>,
+    pub(crate) unsealed: BTreeSet<BlockNumber>,
 }
 
 impl Validity {

@@ -128,6 +128,18 @@ impl State {
         Some(DisputeStatementSet { candidate_hash: candidate, session, statements: dispute.votes.clone() })
     }
 
+    /// The candidates that were judged invalid, of this session and the one before.
+    pub fn blacklist(&self) -> impl Iterator<Item = (SessionIndex, CandidateHash)> + '_ {
+        self.validity.blacklist.iter().copied()
+    }
+
+    /// The candidates that the block itself included.
+    pub fn included_here(&self) -> impl Iterator<Item = (SessionIndex, CandidateHash)> + '_ {
+        let block = self.validity.blocks.get(&self.number());
+        let candidates = block.map(|block| block.candidates.iter().map(|candidate| (block.session, candidate.hash)));
+        candidates.into_iter().flatten()
+    }
+
     /// Where this fork is to be given up, oldest signal first, of this session and the one before.
     pub fn reverts(&self) -> &[Revert] {
         &self.validity.reverts

@@ -1,6 +1,6 @@
 //! Verdicts: who wins, when, what it costs, and what becomes of the chain.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{BlockNumber, CandidateHash, CoreIndex, Hash, SessionIndex, ValidatorIndex};
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const REWARD_SHARE: Balance = 2;
 const BOUNTY_SHARE: Balance = 10;
 
 /// What is thought of a candidate in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Verdict {
     /// Valid.
     Valid,
@@ -30,7 +30,7 @@ pub enum Verdict {
 }
 
 /// This fork is to be abandoned.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Revert {
     /// Session of the invalid candidate.
     pub session: SessionIndex,

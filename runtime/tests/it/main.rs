@@ -16,6 +16,7 @@ mod parathreads;
 mod properties;
 mod remote_disputes;
 mod sessions;
+mod snapshots;
 mod storage;
 mod support;
 mod upgrades;

@@ -27,6 +27,14 @@ pub(crate) fn sign(pair: &Pair, message: &[u8]) -> primitives::Signature {
     pair.sign(message, &mut SeedRng::new(blake2_256(message).0))
 }
 
+/// The state as a node has it that was started on its disk: every test goes on with what came back.
+pub(crate) fn stored(state: &State) -> State {
+    let bytes = state.to_snapshot();
+    let read = State::from_snapshot(&bytes, state.root()).unwrap();
+    assert_eq!(read.to_snapshot(), bytes, "what is read back is all of it");
+    read
+}
+
 /// Two parachains, a parathread with a core for it, sessions of 40 blocks.
 pub(crate) fn small(validators: usize) -> (Genesis, Vec<Pair>) {
     let pairs: Vec<_> = (0..validators).map(|i| Pair::from_name(&format!("validator {i}"))).collect();
@@ -120,7 +128,7 @@ impl Chain {
     pub(crate) fn push_extrinsics(&mut self, transactions: Vec<Extrinsic>) -> Executed {
         let (block, executed) = self.try_extrinsics(self.inherent(), transactions).unwrap();
         self.header = block.header;
-        self.state = executed.state.clone();
+        self.state = stored(&executed.state);
         assert!(self.state.issuance().is_conserved(), "{:?}", self.state.issuance());
         executed
     }
@@ -219,7 +227,7 @@ impl Chain {
     pub(crate) fn push_with(&mut self, inherent: InherentData, reports: Vec<MisbehaviorReport>) -> Executed {
         let (block, executed) = self.try_block(inherent, reports).unwrap();
         self.header = block.header;
-        self.state = executed.state.clone();
+        self.state = stored(&executed.state);
         executed
     }
 

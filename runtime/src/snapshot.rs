@@ -1,0 +1,374 @@
+//! A state as bytes, so that a node need not execute its chain again when it starts.
+//!
+//! The state root covers long things by hashes that stand for them: receipts, votes, heads, codes, validators. A
+//! snapshot holds these things themselves and none of those hashes. Reading one makes the hashes anew, and with them
+//! the root: bytes that give another root than the header names are refused.
+
+use codec::{Decode, Encode};
+use primitives::{
+    Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DecodeError, GroupIndex, Hash, HeadData,
+    ParaId, SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, decode_limited,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    Configuration, DisputePhase, DisputeVote, PendingCandidate, Revert, State, Verdict,
+    balances::Balances,
+    governance::Origin,
+    inclusion::Inclusion,
+    initializer::System,
+    messages::Messages,
+    paras::Paras,
+    registrar::Registrar,
+    scheduler::Scheduler,
+    session::{KnownValue, Session},
+    slashing::Slashing,
+    validity::{
+        Dispute, DisputeKey, IncludedBlock, IncludedCandidate, Validity, disputes::InclusionPlace,
+        fishermen::BondedReport, remote::Remote,
+    },
+};
+
+/// Why bytes are not taken for a state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// They are no snapshot, or too long.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A code is named and not there.
+    #[error("validation code {0} is named by a para and is not in the snapshot")]
+    MissingCode(ValidationCodeHash),
+    /// It is the state of another block, or was changed.
+    #[error("state root is {found}, expected {expected}")]
+    Root {
+        /// What the header says.
+        expected: Hash,
+        /// What the bytes give.
+        found: Hash,
+    },
+}
+
+type Validators = Arc<Vec<ValidatorId>>;
+
+#[derive(Encode, Decode)]
+struct Whole {
+    system: Arc<System>,
+    configuration: Arc<Configuration>,
+    session: WholeSession,
+    paras: Arc<Paras>,
+    heads: BTreeMap<ParaId, Arc<HeadData>>,
+    codes: Vec<ValidationCode>,
+    scheduler: Arc<Scheduler>,
+    pending: Vec<(CoreIndex, WholePending)>,
+    messages: Arc<Messages>,
+    slashing: Arc<Slashing>,
+    validity: WholeValidity,
+    balances: Arc<Balances>,
+    registrar: Arc<Registrar>,
+    origin: Arc<Origin>,
+}
+
+#[derive(Encode, Decode)]
+struct WholeSession {
+    index: SessionIndex,
+    start_block: BlockNumber,
+    length: BlockNumber,
+    validators: Validators,
+    queued: Validators,
+    announced: Option<Validators>,
+    previous: Option<Validators>,
+    randomness: [u8; 32],
+    next_randomness: [u8; 32],
+    gathered: [u8; 32],
+}
+
+impl WholeSession {
+    fn of(session: &Session) -> Self {
+        Self {
+            index: session.index,
+            start_block: session.start_block,
+            length: session.length,
+            validators: Arc::clone(&session.validators),
+            queued: Arc::clone(&session.queued),
+            announced: session.announced.clone(),
+            previous: session.previous.clone(),
+            randomness: session.randomness,
+            next_randomness: session.next_randomness,
+            gathered: session.gathered,
+        }
+    }
+
+    fn restore(self) -> Session {
+        Session {
+            index: self.index,
+            start_block: self.start_block,
+            length: self.length,
+            authorities: KnownValue::of(&self.validators),
+            next_authorities: KnownValue::of(&self.queued),
+            previous_hash: self.previous.as_ref().map_or(Hash::ZERO, |previous| KnownValue::of(previous).hash),
+            validators: self.validators,
+            queued: self.queued,
+            announced: self.announced,
+            previous: self.previous,
+            randomness: self.randomness,
+            next_randomness: self.next_randomness,
+            gathered: self.gathered,
+        }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct WholePending {
+    receipt: Arc<CommittedCandidateReceipt>,
+    availability: Bits,
+    relay_parent_number: BlockNumber,
+    backed_in_number: BlockNumber,
+    backing_group: GroupIndex,
+    backers: Vec<DisputeVote>,
+}
+
+impl WholePending {
+    fn of(pending: &PendingCandidate) -> Self {
+        Self {
+            receipt: Arc::clone(&pending.receipt),
+            availability: pending.availability.clone(),
+            relay_parent_number: pending.relay_parent_number,
+            backed_in_number: pending.backed_in_number,
+            backing_group: pending.backing_group,
+            backers: pending.backers.to_vec(),
+        }
+    }
+
+    fn restore(self) -> PendingCandidate {
+        PendingCandidate {
+            hash: self.receipt.hash(),
+            receipt: self.receipt,
+            availability: self.availability,
+            relay_parent_number: self.relay_parent_number,
+            backed_in_number: self.backed_in_number,
+            backing_group: self.backing_group,
+            backing_hash: Hash::of(&self.backers),
+            backers: self.backers.into(),
+        }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct WholeValidity {
+    blocks: Vec<(BlockNumber, WholeBlock)>,
+    disputes: Vec<WholeDispute>,
+    settled: BTreeMap<DisputeKey, Verdict>,
+    blacklist: BTreeSet<DisputeKey>,
+    reverts: Vec<Revert>,
+    equivocations: BTreeSet<(SessionIndex, ValidatorIndex, Slot)>,
+}
+
+impl WholeValidity {
+    fn of(validity: &Validity) -> Self {
+        Self {
+            blocks: validity.blocks.iter().map(|(number, block)| (*number, WholeBlock::of(block))).collect(),
+            disputes: validity.disputes.values().map(|dispute| WholeDispute::of(dispute)).collect(),
+            settled: validity.settled.clone(),
+            blacklist: validity.blacklist.clone(),
+            reverts: validity.reverts.clone(),
+            equivocations: validity.equivocations.clone(),
+        }
+    }
+
+    fn restore(self) -> Validity {
+        let disputes = self.disputes.into_iter().map(WholeDispute::restore);
+        Validity {
+            blocks: self.blocks.into_iter().map(|(number, block)| (number, Arc::new(block.restore()))).collect(),
+            disputes: disputes.map(|dispute| (dispute.key(), Arc::new(dispute))).collect(),
+            settled: self.settled,
+            blacklist: self.blacklist,
+            reverts: self.reverts,
+            equivocations: self.equivocations,
+            unsealed: BTreeSet::new(),
+        }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct WholeBlock {
+    session: SessionIndex,
+    hash: Option<Hash>,
+    parent_hash: Hash,
+    slot: Slot,
+    author: ValidatorIndex,
+    vrf_output: [u8; 32],
+    candidates: Vec<WholeCandidate>,
+}
+
+impl WholeBlock {
+    fn of(block: &IncludedBlock) -> Self {
+        Self {
+            session: block.session,
+            hash: block.hash,
+            parent_hash: block.parent_hash,
+            slot: block.slot,
+            author: block.author,
+            vrf_output: block.vrf_output,
+            candidates: block.candidates.iter().map(WholeCandidate::of).collect(),
+        }
+    }
+
+    fn restore(self) -> IncludedBlock {
+        let mut block = IncludedBlock {
+            session: self.session,
+            hash: self.hash,
+            parent_hash: self.parent_hash,
+            slot: self.slot,
+            author: self.author,
+            vrf_output: self.vrf_output,
+            candidates: self.candidates.into_iter().map(WholeCandidate::restore).collect(),
+            digest: Hash::ZERO,
+        };
+        block.seal();
+        block
+    }
+}
+
+#[derive(Encode, Decode)]
+struct WholeCandidate {
+    receipt: Arc<CommittedCandidateReceipt>,
+    core: CoreIndex,
+    group: GroupIndex,
+    group_len: u32,
+    votes: Vec<DisputeVote>,
+    checks: Bits,
+    reports: Vec<BondedReport>,
+}
+
+impl WholeCandidate {
+    fn of(candidate: &IncludedCandidate) -> Self {
+        Self {
+            receipt: Arc::clone(&candidate.receipt),
+            core: candidate.core,
+            group: candidate.group,
+            group_len: candidate.group_len,
+            votes: candidate.votes.clone(),
+            checks: candidate.checks.clone(),
+            reports: candidate.reports.clone(),
+        }
+    }
+
+    fn restore(self) -> IncludedCandidate {
+        IncludedCandidate {
+            hash: self.receipt.hash(),
+            receipt: self.receipt,
+            core: self.core,
+            group: self.group,
+            group_len: self.group_len,
+            votes: self.votes,
+            checks: self.checks,
+            reports: self.reports,
+        }
+    }
+}
+
+/// Bits, disputer and hash of the votes follow from the votes in their order.
+#[derive(Encode, Decode)]
+struct WholeDispute {
+    session: SessionIndex,
+    candidate: CandidateHash,
+    validators: Validators,
+    phase: DisputePhase,
+    started_in: BlockNumber,
+    place: Option<InclusionPlace>,
+    votes: Vec<DisputeVote>,
+    slashed: Bits,
+    remote: Option<(Arc<CommittedCandidateReceipt>, Option<ValidationCode>, Bits)>,
+}
+
+impl WholeDispute {
+    fn of(dispute: &Dispute) -> Self {
+        let remote = dispute.remote.as_ref();
+        Self {
+            session: dispute.session,
+            candidate: dispute.candidate,
+            validators: Arc::clone(&dispute.validators),
+            phase: dispute.phase,
+            started_in: dispute.started_in,
+            place: dispute.place,
+            votes: dispute.votes.clone(),
+            slashed: dispute.slashed.clone(),
+            remote: remote.map(|remote| {
+                (Arc::clone(&remote.candidate), remote.validation_code.clone(), remote.available.clone())
+            }),
+        }
+    }
+
+    fn restore(self) -> Dispute {
+        let mut dispute = Dispute::new((self.session, self.candidate), self.validators, self.phase, self.started_in);
+        for vote in &self.votes {
+            dispute.add(vote);
+        }
+        dispute.place = self.place;
+        dispute.slashed = self.slashed;
+        dispute.remote =
+            self.remote.map(|(candidate, validation_code, available)| Remote { candidate, validation_code, available });
+        dispute
+    }
+}
+
+impl State {
+    /// All of the state, for a disk. The same state gives the same bytes everywhere. It copies every code, so that it
+    /// takes time and room in proportion to them.
+    pub fn to_snapshot(&self) -> Vec<u8> {
+        let pending = &self.inclusion.pending;
+        let whole = Whole {
+            system: Arc::clone(&self.system),
+            configuration: Arc::clone(&self.configuration),
+            session: WholeSession::of(&self.session),
+            paras: Arc::clone(&self.paras),
+            heads: self.paras.heads.clone(),
+            codes: self.paras.codes.values().cloned().collect(),
+            scheduler: Arc::clone(&self.scheduler),
+            pending: pending.iter().map(|(core, pending)| (*core, WholePending::of(pending))).collect(),
+            messages: Arc::clone(&self.messages),
+            slashing: Arc::clone(&self.slashing),
+            validity: WholeValidity::of(&self.validity),
+            balances: Arc::clone(&self.balances),
+            registrar: Arc::clone(&self.registrar),
+            origin: Arc::clone(&self.origin),
+        };
+        whole.encode()
+    }
+
+    /// Reads [`State::to_snapshot`] back. What is decoded is bounded by the length of `bytes`.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]: no snapshot, or not that of a state with this `root`.
+    pub fn from_snapshot(bytes: &[u8], root: Hash) -> Result<Self, SnapshotError> {
+        let whole: Whole = decode_limited(bytes, bytes.len())?;
+        let mut paras = Arc::unwrap_or_clone(whole.paras);
+        paras.heads = whole.heads;
+        paras.codes = whole.codes.into_iter().map(|code| (code.hash(), code)).collect();
+        let future = paras.future_code.values().map(|(_, hash)| hash);
+        let mut named = paras.current_code.values().chain(paras.past_code.values()).chain(future);
+        if let Some(missing) = named.find(|hash| !paras.codes.contains_key(hash)) {
+            return Err(SnapshotError::MissingCode(*missing));
+        }
+        let pending = whole.pending.into_iter();
+        let pending = pending.map(|(core, pending)| (core, Arc::new(pending.restore()))).collect();
+        let (configuration, slashing) =
+            (Arc::unwrap_or_clone(whole.configuration), Arc::unwrap_or_clone(whole.slashing));
+        let mut state = Self::new(configuration, whole.session.restore(), slashing);
+        state.system = whole.system;
+        state.paras = Arc::new(paras);
+        state.scheduler = whole.scheduler;
+        state.inclusion = Arc::new(Inclusion { pending });
+        state.messages = whole.messages;
+        state.validity = Arc::new(whole.validity.restore());
+        state.balances = whole.balances;
+        state.registrar = whole.registrar;
+        state.origin = whole.origin;
+        state.seal_root();
+        let found = state.root();
+        if found == root { Ok(state) } else { Err(SnapshotError::Root { expected: root, found }) }
+    }
+}

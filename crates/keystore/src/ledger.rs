@@ -4,6 +4,7 @@
 //! when they want different values in one slot.
 
 use codec::{Decode, Encode};
+pub use ports::ForgetBefore;
 use ports::{Claim, FinalityStage};
 use primitives::{
     CandidateHash, CompactVote, DecodeError, Hash, SessionIndex, SigningContext, Slot, ValidatorId, blake2_256,
@@ -49,9 +50,9 @@ pub enum Age {
     /// Block seals.
     #[codec(index = 1)]
     Slot(Slot),
-    /// Finality votes.
+    /// Finality votes: voter set and round.
     #[codec(index = 2)]
-    VoterSet(u64),
+    Round(u64, u64),
 }
 
 impl fmt::Display for Age {
@@ -59,7 +60,7 @@ impl fmt::Display for Age {
         match self {
             Self::Session(session) => write!(f, "session {session}"),
             Self::Slot(slot) => write!(f, "slot {slot}"),
-            Self::VoterSet(set) => write!(f, "voter set {set}"),
+            Self::Round(set_id, round) => write!(f, "round {round} of voter set {set_id}"),
         }
     }
 }
@@ -77,24 +78,11 @@ pub struct Entry {
     pub age: Age,
 }
 
-/// The first session, slot and voter set in which signing goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct ForgetBefore {
-    /// First session that is kept.
-    pub session: SessionIndex,
-    /// First slot that is kept.
-    pub slot: Slot,
-    /// First voter set that is kept.
-    pub voter_set: u64,
-}
-
-impl ForgetBefore {
-    fn covers(&self, age: Age) -> bool {
-        match age {
-            Age::Session(session) => session < self.session,
-            Age::Slot(slot) => slot < self.slot,
-            Age::VoterSet(set) => set < self.voter_set,
-        }
+fn is_before(age: Age, kept: &ForgetBefore) -> bool {
+    match age {
+        Age::Session(session) => session < kept.session,
+        Age::Slot(slot) => slot < kept.slot,
+        Age::Round(set_id, round) => (set_id, round) < kept.round,
     }
 }
 
@@ -174,7 +162,7 @@ impl Ledger {
     pub fn claim(&mut self, entries: &[Entry]) -> Result<Claimed, Conflict> {
         for entry in entries {
             let Entry { scope, value, age, .. } = *entry;
-            if self.refused.covers(age) {
+            if is_before(age, &self.refused) {
                 return Err(Conflict::Forgotten { scope, age });
             }
             if let Some(held) = self.held.get(&(entry.key, scope))
@@ -224,7 +212,7 @@ impl Ledger {
             }
             Record::Claim(entries) => {
                 // A claim that was under way while older ones were forgotten may stand behind the mark.
-                let kept = |entry: &Entry| !self.refused.covers(entry.age);
+                let kept = |entry: &Entry| !is_before(entry.age, &self.refused);
                 let entries: Vec<Entry> = entries.into_iter().filter(kept).collect();
                 self.claim(&entries)?;
                 self.mark_durable(&entries);
@@ -238,13 +226,13 @@ impl Ledger {
         let refused = &mut self.refused;
         refused.session = refused.session.max(before.session);
         refused.slot = refused.slot.max(before.slot);
-        refused.voter_set = refused.voter_set.max(before.voter_set);
+        refused.round = refused.round.max(before.round);
     }
 
     /// Drops what would be refused anyway.
     pub fn drop_refused(&mut self) {
         let refused = self.refused;
-        self.held.retain(|_, held| !refused.covers(held.age));
+        self.held.retain(|_, held| !is_before(held.age, &refused));
     }
 
     /// All that a journal must hold to be read back as this ledger.
@@ -302,7 +290,7 @@ pub fn entries(key: &ValidatorId, claim: &Claim) -> Vec<Entry> {
                 FinalityStage::Precommit => 2,
             };
             let scope = Scope::Finality(*set_id, *round, stage);
-            vec![entry(scope, blake2_256(payload), Age::VoterSet(*set_id))]
+            vec![entry(scope, blake2_256(payload), Age::Round(*set_id, *round))]
         }
         Claim::PeerIdentity { .. } => Vec::new(),
     }

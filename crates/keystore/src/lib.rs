@@ -10,7 +10,7 @@
 //! Invariants:
 //! - no signature leaves before its claim is durable;
 //! - of one slot ([`ledger::Scope`] under one key) at most one value is ever signed;
-//! - what [`JournalledKeystore::forget_before`] dropped is refused for good, since nothing could contradict it
+//! - what [`Keystore::forget_before`] dropped is refused for good, since nothing could contradict it
 //!   any more;
 //! - nonces come from the given entropy and from nothing else.
 //!
@@ -42,7 +42,7 @@ pub const JOURNAL_DIRECTORY: &str = "keystore";
 /// The journal on the node's disk.
 pub const JOURNAL_PATH: &str = "keystore/signing.journal";
 /// Marks the journal's kind and the version of its records.
-const JOURNAL_KIND: [u8; 8] = *b"signing1";
+const JOURNAL_KIND: [u8; 8] = *b"signing2";
 
 /// Why the keystore cannot be opened. Nothing may be signed then.
 #[derive(Debug, thiserror::Error)]
@@ -118,27 +118,6 @@ impl JournalledKeystore {
         })
     }
 
-    /// Drops the claims of sessions, slots and voter sets before `before`, and refuses new ones there from now
-    /// on; rewrites the journal without them. To be called when their signatures can no longer matter
-    /// (finalized, and the dispute period is over).
-    ///
-    /// # Errors
-    /// [`KeystoreError::Journal`]; the old claims are refused nevertheless until the next start.
-    ///
-    /// # Cancel safety
-    /// If the future is dropped, the journal may have been rewritten or not.
-    pub async fn forget_before(&self, before: ForgetBefore) -> Result<(), KeystoreError> {
-        // First refuse, then drop: no claim can slip in between and be forgotten.
-        self.ledger().refuse_before(before);
-        let ledger = self.ledger.clone();
-        let survivors = move || -> Vec<Bytes> {
-            let mut ledger = lock(&ledger);
-            ledger.drop_refused();
-            ledger.to_records().map(|record| record.encode().into()).collect()
-        };
-        self.journal.rewrite(survivors).await.map_err(journal_error)
-    }
-
     /// How many slots are claimed: what a metric of the journal's size shows.
     pub fn claims(&self) -> usize {
         self.ledger().len()
@@ -208,5 +187,18 @@ impl Keystore for JournalledKeystore {
     fn vrf_sign(&self, key: &ValidatorId, input: &[u8]) -> Result<VrfSignature, KeystoreError> {
         let (signature, _) = self.pair(key)?.vrf_sign(vrf_input_bytes(input), &mut self.nonces());
         Ok(signature)
+    }
+
+    /// Rewrites the journal without the old claims. If the future is dropped, it may have been rewritten or not.
+    async fn forget_before(&self, before: ForgetBefore) -> Result<(), KeystoreError> {
+        // First refuse, then drop: no claim can slip in between and be forgotten.
+        self.ledger().refuse_before(before);
+        let ledger = self.ledger.clone();
+        let survivors = move || -> Vec<Bytes> {
+            let mut ledger = lock(&ledger);
+            ledger.drop_refused();
+            ledger.to_records().map(|record| record.encode().into()).collect()
+        };
+        self.journal.rewrite(survivors).await.map_err(journal_error)
     }
 }

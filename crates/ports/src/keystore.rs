@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use codec::Encode;
+use codec::{Decode, Encode};
 use primitives::{
     AvailabilityBitfield, CollatorId, CollatorSignature, CompactVote, Hash, SessionIndex, SigningContext,
     SigningPayload as _, ValidatorId, ValidatorSignature, VrfSignature,
@@ -77,6 +77,17 @@ impl Claim {
     }
 }
 
+/// From where on a keystore must remember what it signed: what is older can be contradicted by nobody any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ForgetBefore {
+    /// First session that is kept: statements and bitfields.
+    pub session: SessionIndex,
+    /// First slot that is kept: block seals.
+    pub slot: u64,
+    /// First voter set and round in it that are kept: finality votes.
+    pub round: (u64, u64),
+}
+
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeystoreError {
@@ -123,4 +134,14 @@ pub trait Keystore: Send + Sync {
     /// # Errors
     /// [`KeystoreError::UnknownKey`] if the private key is not here.
     fn vrf_sign(&self, key: &ValidatorId, input: &[u8]) -> Result<VrfSignature, KeystoreError>;
+
+    /// Drops the claims before `before` from the journal, and refuses new ones there for good. To be called when those
+    /// signatures can no longer matter: their blocks are final, and nothing in them can be disputed any more. A keystore
+    /// that keeps no claims does nothing.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Journal`]; the old claims are refused nevertheless until the next start.
+    async fn forget_before(&self, _before: ForgetBefore) -> Result<(), KeystoreError> {
+        Ok(())
+    }
 }

@@ -17,7 +17,7 @@ mod storage;
 mod validation;
 
 pub use collator::{Collation, CollationContext, Collator, InherentSource, InherentSourceError};
-pub use keystore::{Claim, FinalityStage, Keystore, KeystoreError};
+pub use keystore::{Claim, FinalityStage, ForgetBefore, Keystore, KeystoreError};
 pub use network::{
     Address, MAX_HANDSHAKE_BYTES, MAX_NOTIFICATION_BYTES, MAX_PEER_ID_BYTES, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES,
     Network, NetworkError, NetworkEvent, NetworkStatistics, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES, PeerId,

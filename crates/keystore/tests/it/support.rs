@@ -45,7 +45,7 @@ impl World {
     }
 
     pub(crate) fn forget(&self, keystore: &JournalledKeystore, session: SessionIndex) -> Result<(), KeystoreError> {
-        let before = keystore::ledger::ForgetBefore { session, slot: 0, voter_set: 0 };
+        let before = keystore::ledger::ForgetBefore { session, ..Default::default() };
         self.simulation.run_until(keystore.forget_before(before)).unwrap()
     }
 }

@@ -1,7 +1,9 @@
 //! Balances: what collators, fishermen and rewarded validators own, and the pot.
 //!
 //! Stores: an account per public key, the pot, and how much governance has put into circulation.
+//!
 //! Entry points: none of its own; governance endows, claims and reports reserve, verdicts move.
+//!
 //! Order: it has nothing to do at the begin or end of a block.
 //!
 //! Invariant: what accounts and pot hold is what was endowed and what was taken from stakes, never more or less

@@ -8,7 +8,7 @@ use primitives::{
 
 use crate::{
     BlockError, EquivocationReport, FishermanReport, RemoteAvailability, RemoteDispute, SecondaryAttestation,
-    SignedClaim, SignedGovernance, trie,
+    SignedClaim, SignedGovernance, UnavailableReport, trie,
 };
 
 /// What consensus adds to a header.
@@ -66,6 +66,9 @@ pub enum Extrinsic {
     /// An author made two blocks in one slot.
     #[codec(index = 9)]
     Equivocation(Box<EquivocationReport>),
+    /// Checkers could not get hold of an included candidate.
+    #[codec(index = 10)]
+    Unavailable(UnavailableReport),
 }
 
 /// Substrate's root over the extrinsics in their order: a trie (layout V1) from compact index to encoding.

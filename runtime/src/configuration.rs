@@ -1,8 +1,11 @@
 //! Configuration module (RT-2): changes wait until the session changes, so that it is constant within one.
 //!
-//! Stores: the configuration in force and the pending one. Entry points: one per field
-//! ([`crate::ConfigurationChange`]), governance only. Order: first, at begin and session change; it does nothing at
-//! the begin of a block.
+//! Stores: the configuration in force and the pending one.
+//!
+//! Entry points: one per field ([`crate::ConfigurationChange`]), and one for all fields at once, governance only. A
+//! change that breaks an invariant is refused whole.
+//!
+//! Order: first, at the begin of a block and at a session change; at the begin of a block it has nothing to do.
 
 use codec::{Decode, Encode};
 use primitives::{ConfigurationError, HostConfiguration};

@@ -23,6 +23,8 @@ pub enum SignatureOf {
     DisputeVote(CandidateHash, ValidatorIndex),
     /// Under the word that a chunk of a remote dispute's candidate is held.
     RemoteAvailability(CandidateHash, ValidatorIndex),
+    /// Under the word that a candidate cannot be had.
+    Unavailable(CandidateHash, ValidatorIndex),
     /// Under a secondary attestation, or the proof of its assignment.
     Attestation(CandidateHash, ValidatorIndex),
     /// Under a report with a bond, by position of the extrinsic.
@@ -47,6 +49,9 @@ impl std::fmt::Display for SignatureOf {
             }
             Self::RemoteAvailability(candidate, validator) => {
                 write!(f, "validator {validator} about the availability of candidate {candidate}")
+            }
+            Self::Unavailable(candidate, validator) => {
+                write!(f, "validator {validator} about candidate {candidate} that cannot be had")
             }
             Self::Attestation(candidate, validator) => {
                 write!(f, "the attestation of validator {validator} of candidate {candidate}")

@@ -8,7 +8,7 @@ use crate::{
     misbehavior::check_report,
     outcome::Outcome,
     registrar,
-    validity::{attestations, disputes, equivocation, fishermen, remote},
+    validity::{attestations, disputes, equivocation, fishermen, remote, unavailable},
     verifier::Signatures,
 };
 
@@ -21,7 +21,7 @@ pub enum ExtrinsicError {
     /// A parathread claim.
     #[error("parathread claim: {0}")]
     Claim(#[from] RegistrarError),
-    /// Dispute votes, a remote dispute, or its availability.
+    /// Dispute votes, a remote dispute, or whether a candidate is available.
     #[error("dispute: {0}")]
     Dispute(#[from] DisputeError),
     /// A secondary attestation.
@@ -79,6 +79,7 @@ pub(crate) fn apply(
         Extrinsic::Equivocation(report) => {
             equivocation::process(state, report, position, signatures, outcome).map_err(Into::into)
         }
+        Extrinsic::Unavailable(report) => unavailable::process(state, report, signatures, outcome).map_err(Into::into),
     };
     result.map_err(|error| BlockError::Extrinsic { position, error })
 }

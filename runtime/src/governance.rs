@@ -1,7 +1,9 @@
 //! Governance: what more than two thirds of the validators may change (docs/adr/0013-governance-origin.md).
 //!
 //! Stores: the chain's name and how many changes there were, so that no signed change works twice or elsewhere.
+//!
 //! Entry points: [`SignedGovernance`] as an extrinsic; [`State::governed`] for a chain that has not begun.
+//!
 //! Order: extrinsics run after the inherent; all but claims and endowments wait for the session change.
 
 use codec::{Decode, Encode};

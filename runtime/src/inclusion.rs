@@ -1,8 +1,13 @@
 //! Inclusion module (RT-5): candidates from being backed to being available, and what they leave behind.
 //!
 //! Stores: the candidates that are pending availability, by core. Bitfields are not kept: bits accumulate in the
-//! candidates. Entry points: [`process_bitfields`], and `check_candidate` for each backed candidate. It has nothing
-//! to do when a block begins or ends; a session change clears it.
+//! candidates.
+//!
+//! Entry points: none of its own. The inherent calls [`process_bitfields`], [`Inclusion::collect_pending`], and
+//! `check_candidate` for each backed candidate.
+//!
+//! Order: between scheduler and validity. It has nothing to do when a block begins or ends; a session change clears
+//! it.
 
 use bitvec::field::BitField;
 use codec::Encode;
@@ -15,7 +20,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{DisputeVote, SignatureOf, State, validity, verifier::Signatures};
+use crate::{DisputeVote, SignatureOf, State, outcome::Outcome, validity, verifier::Signatures};
 
 /// A backed candidate that occupies its core until enough validators hold their chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
@@ -194,7 +199,7 @@ pub(crate) fn process_bitfields(
     state: &mut State,
     bitfields: &[UncheckedSignedAvailabilityBitfield],
     freed: &BTreeSet<CoreIndex>,
-    events: &mut Vec<CandidateEvent>,
+    outcome: &mut Outcome,
 ) -> Vec<CoreIndex> {
     if bitfields.is_empty() {
         // No candidate becomes available without a vote, and what does not change is not copied.
@@ -206,14 +211,14 @@ pub(crate) fn process_bitfields(
     let available = inclusion.take_available(validators);
     for (core, pending) in &available {
         enact_candidate(state, pending);
-        events.push(CandidateEvent::Included(
+        outcome.events.push(CandidateEvent::Included(
             pending.receipt.to_receipt(),
             pending.receipt.commitments.head_data.clone(),
             *core,
             pending.backing_group,
         ));
     }
-    validity::record_included(state, &available);
+    validity::record_included(state, &available, outcome);
     available.into_iter().map(|(core, _)| core).collect()
 }
 

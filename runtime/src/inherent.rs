@@ -1,6 +1,12 @@
-//! Inclusion inherent (RT-6): the guide's order of steps, once per block, after dispute votes.
+//! Inclusion inherent (RT-6): what the author of a block must put into it, once and first.
 //!
-//! Stores nothing: that there is exactly one inherent follows from the shape of a block.
+//! Stores: nothing. That there is exactly one inherent follows from the shape of a block, which is checked before.
+//!
+//! Entry points: the inherent itself, without an origin: all it holds carries its own signatures. Whatever is wrong
+//! with it makes the block invalid; [`crate::filter_inherent`] takes that out beforehand.
+//!
+//! Order: dispute votes, bitfields, what they make available, time-outs, the schedule of free cores, candidates, the
+//! cores that they occupy. It comes after all modules have begun the block and before all other extrinsics.
 
 use primitives::{
     BackedCandidate, Bits, CandidateEvent, CoreIndex, Hash, InherentData, SigningContext,
@@ -52,8 +58,7 @@ pub(crate) fn bitfield_context(state: &State) -> SigningContext {
 /// Includes what the bitfields make available, drops what has timed out, and schedules all free cores.
 pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabilityBitfield], outcome: &mut Outcome) {
     let disputed = outcome.freed_cores();
-    let events = &mut outcome.events;
-    let mut freed: BTreeMap<CoreIndex, FreedReason> = process_bitfields(state, bitfields, &disputed, events)
+    let mut freed: BTreeMap<CoreIndex, FreedReason> = process_bitfields(state, bitfields, &disputed, outcome)
         .into_iter()
         .map(|core| (core, FreedReason::Concluded))
         .collect();
@@ -65,7 +70,7 @@ pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabi
         let timed_out = Arc::make_mut(&mut state.inclusion).collect_pending(is_over);
         for (core, pending) in timed_out {
             freed.insert(core, FreedReason::TimedOut);
-            events.push(CandidateEvent::TimedOut(
+            outcome.events.push(CandidateEvent::TimedOut(
                 pending.receipt.to_receipt(),
                 pending.receipt.commitments.head_data.clone(),
                 core,

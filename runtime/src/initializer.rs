@@ -1,8 +1,14 @@
-//! Initializer module (RT-1): modules begin a block in one order, learn of a session change in that order,
-//! and end the block in the reverse order.
+//! Initializer module (RT-1): modules begin a block in one order, learn of a session change in that order, and end the
+//! block in the reverse order.
 //!
-//! Order at the begin: configuration (nothing to do), paras, scheduler, inclusion (nothing to do), validity,
-//! messages. Stores where the chain stands, and whether a block is under way.
+//! Stores: where the chain stands (number, slot, author, allowed relay parents), and whether a block is under way.
+//!
+//! Entry points: none. Executing a block calls [`initialize`] before the first extrinsic and [`finalize`] after the
+//! last. A session change while a block is under way is an error that no later block can mend.
+//!
+//! Order: at the begin of a block configuration (nothing to do), paras, scheduler, inclusion (nothing to do),
+//! validity, then messages. At its end validity, scheduler, registrar. After the last block of a session learn of the
+//! next one session, configuration, paras, scheduler, inclusion, messages, validity, slashing, registrar.
 
 use codec::{Decode, Encode};
 use primitives::{BlockNumber, Hash, Header, ParaId, SessionIndex, Slot, ValidatorIndex, messages::UpwardMessage};

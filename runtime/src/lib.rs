@@ -87,5 +87,6 @@ pub use validity::{
     fishermen::{Fate, FishermanError, FishermanReport, ReportKind, fisherman_payload},
     queries::{ApprovalStatus, DisputeStatus},
     remote::{RemoteAvailability, RemoteDispute, remote_availability_payload},
+    unavailable::{UnavailableReport, unavailable_payload},
 };
 pub use verifier::{DirectVerifier, SignatureSet, Verifier, VrfDraw};

@@ -26,6 +26,8 @@ pub const MAX_REMOTE_DISPUTES: usize = 16;
 pub const MAX_REPORTS_PER_CANDIDATE: usize = 32;
 /// Most blocks whose included candidates are kept for secondary checks, whatever the acceptance period.
 pub const MAX_RECORDED_BLOCKS: usize = 600;
+/// Most revert signals that the state remembers: the fork of each is dead, or its block was final and people must help.
+pub const MAX_REVERTS_KEPT: usize = 64;
 /// Smallest deposit of a parathread claim that governance does not make.
 pub const MIN_CLAIM_DEPOSIT: Balance = 1;
 /// Sessions whose validators can still be reported: the current one and this many before it.

@@ -1,8 +1,12 @@
-//! Messages module (RT-11), as far as this chain has queues: upward messages are kept for one block and then
-//! handed out; no channel between paras can be opened, and nothing is sent downward.
+//! Messages module (RT-11), as far as this chain has queues: upward messages are kept for one block and then handed
+//! out; no channel between paras can be opened, and nothing is sent downward.
 //!
-//! Stores: upward messages of one block and the watermarks. Entry points: none; inclusion checks and enacts. Order:
-//! at the begin of a block, after the guide's modules, it hands out the messages.
+//! Stores: upward messages of one block and the watermarks.
+//!
+//! Entry points: none of its own; inclusion checks and enacts.
+//!
+//! Order: at the begin of a block, after the guide's modules, it hands out the messages. At a session change it
+//! forgets paras that are gone.
 
 use codec::{Decode, Encode};
 use primitives::{

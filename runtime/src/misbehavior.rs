@@ -1,6 +1,10 @@
 //! Misbehaviour reports: self-contained proofs that a validator contradicted itself, each slashed once.
 //!
-//! Stores nothing itself: what is known stands in slashing. Entry point: the report, as an extrinsic.
+//! Stores: nothing. What is known stands in slashing.
+//!
+//! Entry points: the report, as an extrinsic. Anybody may bring one; both statements carry the accused's signature.
+//!
+//! Order: where it stands among the extrinsics. Validators of this session and of the one before can be reported.
 
 use primitives::{
     MisbehaviorError, MisbehaviorKind, MisbehaviorReport, SessionIndex, SignedMessage, ValidatorId, ValidatorIndex,

@@ -1,7 +1,14 @@
 //! Paras module (RT-3): heads, codes, upgrades, past codes. Who is a para changes at session boundaries only.
 //!
-//! Stores: heads, current, past and future codes, who comes and who goes. Entry points: the registrar's, and what
-//! inclusion enacts. Order: after configuration; at the begin of a block it prunes codes whose acceptance is over.
+//! Stores: the parachains, ascending; of every registered para its head, its code and when that was last replaced;
+//! codes that are to come, with the relay parent from which they are expected; past codes by the time of their
+//! replacement, also of paras that are gone; who comes and who goes with the next session.
+//!
+//! Entry points: none of its own. The registrar schedules who comes and goes; inclusion schedules upgrades and notes
+//! heads.
+//!
+//! Order: after configuration. At the begin of a block it prunes past codes whose acceptance period is over; at a
+//! session change paras go, then paras come. It has nothing to do at the end of a block.
 
 use codec::{Decode, Encode};
 use primitives::{
@@ -368,6 +375,51 @@ mod tests {
         assert_eq!(paras.codes.len(), 1);
         assert_eq!((at(&paras, 30), at(&paras, 31)), (None, Some(2)));
         assert!(!paras.has_past_code());
+    }
+
+    #[test]
+    fn a_para_that_goes_leaves_past_code_and_nothing_else() {
+        let mut paras = paras();
+        paras.schedule_code_upgrade(PARA, code(1), 10);
+        paras.schedule_para_cleanup(PARA).unwrap();
+        assert_eq!(paras.schedule_para_cleanup(PARA), Err(ParaError::NotRegistered(PARA)));
+        let change = SessionChange {
+            first_block: 20,
+            validators: Arc::default(),
+            previous_configuration: HostConfiguration::default(),
+            configuration: HostConfiguration::default(),
+            random_seed: [0; 32],
+        };
+        paras.on_session_change(&change);
+        assert!(paras.parachains.is_empty() && paras.heads.is_empty() && paras.current_code.is_empty());
+        assert!(paras.future_code.is_empty() && paras.last_upgrade.is_empty() && paras.outgoing.is_empty());
+        assert_eq!(paras.codes.keys().collect::<Vec<_>>(), [&code(0).hash()], "what was to come never will");
+        // The last block that can have used it is that before the session.
+        assert_eq!((at(&paras, 19), at(&paras, 20)), (Some(0), None));
+        paras.prune(39, 20);
+        assert_eq!(at(&paras, 19), Some(0), "acceptance lasts until block 39");
+        paras.prune(40, 20);
+        assert!(paras.codes.is_empty() && paras.past_code.is_empty() && paras.past_code_meta.is_empty());
+    }
+
+    #[test]
+    fn registration_keeps_to_the_sizes() {
+        let configuration =
+            HostConfiguration { max_head_data_size: 2, max_code_size: 20, ..HostConfiguration::default() };
+        let register = |head: usize, code: usize| {
+            let args = ParaGenesisArgs {
+                genesis_head: HeadData(vec![0; head]),
+                validation_code: vec![0; code].into(),
+                parachain: true,
+            };
+            Paras::default().schedule_para_initialize(PARA, args, &configuration)
+        };
+        let (least, most) = (MIN_CODE_SIZE as usize, 20);
+        assert_eq!((register(2, least), register(0, most)), (Ok(()), Ok(())));
+        assert_eq!(register(3, least), Err(ParaError::HeadSize { para: PARA, found: 3, max: 2 }));
+        for found in [least - 1, most + 1] {
+            assert_eq!(register(2, found), Err(ParaError::CodeSize { para: PARA, found, max: 20 }));
+        }
     }
 
     #[test]

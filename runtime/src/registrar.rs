@@ -1,10 +1,13 @@
 //! Registrar: who is a para, and who may author a parathread's next block.
 //!
 //! Stores: the deposits of claims. Registered paras are the paras module's, claims the scheduler's.
-//! Entry points: registering and deregistering (governance origin), claims by governance without a deposit, and
-//! claims that their collator signs and pays a deposit for.
-//! Order: at the end of a block, after the scheduler, it gives back the deposits of claims that were served or
-//! have run out of retries. A deposit is never lost: that a claim was not served may be the validators' fault.
+//!
+//! Entry points: registering and deregistering (governance origin), claims by governance without a deposit, and claims
+//! that their collator signs and pays a deposit for.
+//!
+//! Order: at the end of a block, after the scheduler, and once more after a session change, it gives back the deposits
+//! of claims that were served or have run out of retries. A deposit is never lost: that a claim was not served may be
+//! the validators' fault.
 
 use codec::{Decode, Encode};
 use primitives::{CollatorId, CollatorSignature, Hash, ParaId, SignedMessage};

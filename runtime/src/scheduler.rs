@@ -1,12 +1,16 @@
 //! Scheduler module (RT-4): cores, groups of validators, and whose turn it is.
 //!
-//! The i-th parachain has the i-th core; the cores behind them take parathread claims from a queue. A core is
-//! free or occupied by a candidate that is pending availability; while a block is executed, free cores are
-//! scheduled.
+//! The i-th parachain has the i-th core; the cores behind them take parathread claims from a queue. A core is free or
+//! occupied by a candidate that is pending availability; while a block is executed, free cores are scheduled.
 //!
-//! Stores: groups, cores, the queue of claims and its index, what is scheduled in the block under way. Entry point:
-//! claims ([`Scheduler::add_parathread_claim`], through the registrar). Order: after paras; at the begin of a block it
-//! schedules free cores, at its end it takes back what was not used.
+//! Stores: groups, cores, the queue of claims with its index and the core that the next claim gets, the first block of
+//! the session, and, while a block is under way, what is scheduled.
+//!
+//! Entry points: none of its own. Claims come through the registrar ([`Scheduler::add_parathread_claim`]); the
+//! inherent frees, schedules and occupies cores.
+//!
+//! Order: after paras. At the begin of a block it schedules free cores; at its end what was scheduled in vain goes
+//! back to its queue with one retry less; at a session change cores and groups are made anew.
 
 use codec::{Decode, Encode};
 use primitives::{

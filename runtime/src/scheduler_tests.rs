@@ -161,6 +161,26 @@ fn occupied_cores_are_not_scheduled_and_unscheduled_ones_cannot_be_occupied() {
 }
 
 #[test]
+fn a_core_has_a_para_while_it_is_scheduled_and_while_it_is_occupied() {
+    let mut scheduler = scheduler();
+    scheduler.add_parathread_claim(claim(10), true, &configuration()).unwrap();
+    let paras =
+        |scheduler: &Scheduler| [0, 1, 2, 9].map(|core| scheduler.core_para(CoreIndex(core)).map(|para| para.0));
+    assert_eq!(paras(&scheduler), [None; 4], "free");
+    scheduler.schedule(&BTreeMap::new(), &configuration(), 100);
+    assert_eq!(paras(&scheduler), [Some(1), Some(10), None, None], "scheduled");
+    occupy(&mut scheduler, &[0, 1]).unwrap();
+    assert_eq!(paras(&scheduler), [Some(1), Some(10), None, None], "occupied");
+}
+
+#[test]
+fn a_group_that_is_not_there_has_no_validators() {
+    let scheduler = scheduler();
+    let sizes = [0, 1, 2, 3].map(|group| scheduler.group_validators(GroupIndex(group)).map(<[_]>::len));
+    assert_eq!(sizes, [Some(3), Some(2), Some(2), None]);
+}
+
+#[test]
 fn freed_cores_are_scheduled_in_the_same_block() {
     let mut scheduler = scheduler();
     scheduler.add_parathread_claim(claim(10), true, &configuration()).unwrap();

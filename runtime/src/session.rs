@@ -1,10 +1,15 @@
 //! Session module: who validates, for how long, and the randomness that goes with it.
 //!
-//! Sessions have a fixed length in blocks. The next session's validators are always known; a new set that is
-//! announced takes the place after them.
+//! Sessions have a fixed length in blocks. The next session's validators are always known; a new set that is announced
+//! takes the place after them.
 //!
-//! Stores: validators of the last, this, the next and perhaps the announced session, and randomness. Entry point:
-//! announcing validators, governance only. Order: it turns before all modules learn of the session change.
+//! Stores: validators of the last, this, the next and perhaps the announced session, the session's number and first
+//! block, and the randomness of this and the next one with what authors have contributed since.
+//!
+//! Entry points: announcing validators, governance only.
+//!
+//! Order: it turns before all modules learn of the session change. In every block it gathers what the author's slot
+//! claim contributes.
 
 use codec::Encode;
 use primitives::{BlockNumber, Hash, HostConfiguration, SessionIndex, ValidatorId};

@@ -2,8 +2,11 @@
 //!
 //! Stores: every validator's stake, what each has lost, the proven offences and penalties of the sessions that can
 //! still be reported, by the identity of their session, so that any fork can find out what it has yet to impose.
-//! Entry points: misbehaviour reports and verdicts call [`Slashing::slash`] and [`Slashing::penalize`].
-//! Order: it learns of a session change after all others.
+//!
+//! Entry points: none of its own. Misbehaviour reports, verdicts and equivocations call [`Slashing::slash`] and
+//! [`Slashing::penalize`].
+//!
+//! Order: it learns of a session change after validity; it has nothing to do when a block begins or ends.
 
 use codec::{Decode, Encode};
 use primitives::{BlockNumber, CandidateHash, MisbehaviorKind, SessionIndex, Slot, ValidatorId, ValidatorIndex};

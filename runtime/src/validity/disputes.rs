@@ -190,6 +190,12 @@ impl Dispute {
         supermajority_threshold(self.validators.len())
     }
 
+    /// Both sides have spoken and one has won: an open-and-shut case.
+    pub(crate) fn is_decided_contradiction(&self) -> bool {
+        let (votes_for, against) = (self.votes_for.count_ones(), self.votes_against.count_ones());
+        votes_for > 0 && against > 0 && votes_for.max(against) >= self.supermajority()
+    }
+
     pub(crate) const fn key(&self) -> DisputeKey {
         (self.session, self.candidate)
     }
@@ -267,7 +273,7 @@ pub(crate) fn process_votes(
     if !any_new {
         return Err(DisputeError::NothingNew);
     }
-    if is_new && dispute.place.is_none() && !is_decided_contradiction(&dispute) {
+    if is_new && dispute.place.is_none() && !dispute.is_decided_contradiction() {
         return Err(DisputeError::UnknownCandidate);
     }
     if is_new {
@@ -276,12 +282,6 @@ pub(crate) fn process_votes(
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
     verdict::evaluate(state, key, outcome);
     Ok(())
-}
-
-/// Both sides have spoken and one has won: an open-and-shut case.
-fn is_decided_contradiction(dispute: &Dispute) -> bool {
-    let (votes_for, against) = (dispute.votes_for.count_ones(), dispute.votes_against.count_ones());
-    votes_for > 0 && against > 0 && votes_for.max(against) >= dispute.supermajority()
 }
 
 /// A new dispute; on a candidate of this chain, who stood behind it has voted.
@@ -293,21 +293,32 @@ fn open(state: &State, key: DisputeKey, validators: Arc<Vec<ValidatorId>>) -> Di
     dispute
 }
 
-/// Takes over what is recorded of the candidate on this chain.
-fn join_record(state: &State, dispute: &mut Dispute) {
-    let Some((number, position)) = state.validity.find(dispute.key()) else {
-        return;
-    };
-    if let Some(block) = state.validity.blocks.get(&number) {
-        dispute.place = Some(InclusionPlace { number, parent_hash: block.parent_hash });
-        for vote in block.candidates.get(position).iter().flat_map(|candidate| &candidate.votes) {
+/// Where an included candidate was included first.
+pub(crate) fn inclusion_place(state: &State, key: DisputeKey) -> Option<InclusionPlace> {
+    let (number, _) = state.validity.find(key)?;
+    let block = state.validity.blocks.get(&number)?;
+    Some(InclusionPlace { number, parent_hash: block.parent_hash })
+}
+
+/// Takes over what is recorded of the candidate on this chain: if it is included where, and who stands behind it, also
+/// if it is only backed.
+pub(crate) fn join_record(state: &State, dispute: &mut Dispute) {
+    let key = dispute.key();
+    if let Some((_, candidate)) = state.validity.included(key) {
+        dispute.place = inclusion_place(state, key);
+        for vote in &candidate.votes {
+            dispute.add(vote);
+        }
+    } else if key.0 == state.session_index() {
+        let pending = state.inclusion.pending.values().find(|pending| pending.hash == key.1);
+        for vote in pending.iter().flat_map(|pending| pending.backers.iter()) {
             dispute.add(vote);
         }
     }
 }
 
 /// A candidate that is disputed elsewhere has been included here: it is available, so all can vote.
-pub(crate) fn became_local(state: &mut State, key: DisputeKey) {
+pub(crate) fn became_local(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
     let Some(dispute) = state.validity.disputes.get(&key) else {
         return;
     };
@@ -318,6 +329,7 @@ pub(crate) fn became_local(state: &mut State, key: DisputeKey) {
         dispute.phase = DisputePhase::Voting { until };
     }
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
+    verdict::evaluate(state, key, outcome);
 }
 
 /// Members of the group that come after the block that backed the candidate.

@@ -1,12 +1,14 @@
 //! Validity module (RT-7): what is included stays contestable until its acceptance period is over.
 //!
-//! Stores: per block that included something its candidates with backers, secondary attestations and reports;
-//! disputes, on candidates of this chain and of other forks; what was judged, for as long as anybody could bring it
-//! up again; candidates that may never be backed; the revert signals; slots in which an author made two blocks.
+//! Stores: per block that included something its candidates with backers, secondary attestations, who could not get
+//! hold of them, and reports; disputes, on candidates of this chain and of other forks; what was judged, for as long
+//! as anybody could bring it up again; candidates that may never be backed; the revert signals; slots in which an
+//! author made two blocks.
 //!
-//! Entry points: [`disputes`] (votes, first in the inherent, or as a transaction; concluded remote disputes in
-//! one), [`remote`] (disputes of other forks that nobody has decided), [`attestations`] (secondary checks with
-//! their VRF proofs), [`fishermen`] (reports with a bond), [`equivocation`] (authors of two blocks in one slot).
+//! Entry points: [`disputes`] (votes, first in the inherent, or as a transaction; concluded remote disputes in one),
+//! [`remote`] (disputes of other forks that nobody has decided), [`attestations`] (secondary checks with their VRF
+//! proofs), [`unavailable`] (checkers that cannot get hold of the data), [`fishermen`] (reports with a bond),
+//! [`equivocation`] (authors of two blocks in one slot).
 //!
 //! Order: last at the begin of a block (time-outs, ends of disputes, ends of acceptance), first at its end. Of a
 //! session change it learns after inclusion. Only validators of the candidate's own session vote and are slashed;
@@ -18,6 +20,7 @@ pub(crate) mod equivocation;
 pub(crate) mod fishermen;
 pub(crate) mod queries;
 pub(crate) mod remote;
+pub(crate) mod unavailable;
 mod verdict;
 
 use codec::{Encode, Output};
@@ -55,6 +58,8 @@ pub(crate) struct IncludedCandidate {
     pub(crate) votes: Vec<DisputeVote>,
     /// A bit per validator that backed or approved it: the checks that count.
     pub(crate) checks: Bits,
+    /// A bit per validator that could not get hold of it.
+    pub(crate) unavailable: Bits,
     pub(crate) reports: Vec<BondedReport>,
 }
 
@@ -107,9 +112,10 @@ pub(crate) struct Validity {
 }
 
 impl Validity {
-    /// Where an included candidate is recorded, the newest first.
+    /// Where an included candidate is recorded. One whose head is that of its parent can be included again; its
+    /// first block counts, because a verdict takes the chain back before that.
     pub(crate) fn find(&self, key: DisputeKey) -> Option<(BlockNumber, usize)> {
-        let of_session = self.blocks.iter().rev().filter(|(_, block)| block.session == key.0);
+        let of_session = self.blocks.iter().filter(|(_, block)| block.session == key.0);
         let mut found = of_session.filter_map(|(number, block)| {
             let position = block.candidates.iter().position(|candidate| candidate.hash == key.1)?;
             Some((*number, position))
@@ -219,7 +225,11 @@ fn forget_blocks(state: &mut State, numbers: impl Iterator<Item = BlockNumber>, 
 }
 
 /// Candidates have become available and are included by this block.
-pub(crate) fn record_included(state: &mut State, available: &[(CoreIndex, Arc<PendingCandidate>)]) {
+pub(crate) fn record_included(
+    state: &mut State,
+    available: &[(CoreIndex, Arc<PendingCandidate>)],
+    outcome: &mut Outcome,
+) {
     if available.is_empty() {
         return;
     }
@@ -239,6 +249,7 @@ pub(crate) fn record_included(state: &mut State, available: &[(CoreIndex, Arc<Pe
             group_len: u32::try_from(group_len).unwrap_or(u32::MAX),
             votes: pending.backers.to_vec(),
             checks,
+            unavailable: Bits::repeat(false, validators),
             reports: Vec::new(),
         }
     });
@@ -258,7 +269,7 @@ pub(crate) fn record_included(state: &mut State, available: &[(CoreIndex, Arc<Pe
     validity.blocks.insert(number, Arc::new(block));
     validity.unsealed.insert(number);
     for key in keys {
-        disputes::became_local(state, key);
+        disputes::became_local(state, key, outcome);
     }
 }
 
@@ -289,13 +300,11 @@ pub(crate) fn on_session_change(state: &mut State, oldest: SessionIndex, outcome
     let is_old = |(session, _): &DisputeKey| *session < oldest;
     let has_old = validity.settled.keys().any(is_old)
         || validity.blacklist.iter().any(is_old)
-        || validity.reverts.iter().any(|revert| revert.session < oldest)
         || validity.equivocations.iter().any(|(session, ..)| *session < oldest);
     if has_old {
         let validity = Arc::make_mut(&mut state.validity);
         validity.settled.retain(|key, _| !is_old(key));
         validity.blacklist.retain(|key| !is_old(key));
-        validity.reverts.retain(|revert| revert.session >= oldest);
         validity.equivocations.retain(|(session, ..)| *session >= oldest);
     }
 }

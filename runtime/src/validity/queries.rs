@@ -5,7 +5,7 @@ use primitives::{
     BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeState, DisputeStatementSet, SessionIndex,
     ValidationCode,
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     Verdict,
@@ -13,7 +13,7 @@ use super::{
     disputes::{Dispute, DisputePhase},
     fishermen::reported_units,
 };
-use crate::{Account, AccountId, Issuance, Penalty, Revert, State};
+use crate::{Account, AccountId, Extrinsic, Issuance, Penalty, RemoteDispute, Revert, State};
 
 /// How far a candidate's approval is, as the chain knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +27,16 @@ pub struct ApprovalStatus {
     pub needed: usize,
     /// Distinct checks there are, backers included.
     pub checks: usize,
-    /// Whether a dispute on it is open and has not been decided for it.
+    /// Whether a dispute on it is open and has not been decided for it, or nobody could get hold of it.
     pub disputed: bool,
+    /// Whether a dispute on it was decided for it: then validators have checked it who never drew it.
+    pub judged_valid: bool,
 }
 
 impl ApprovalStatus {
-    /// Enough checks and no dispute.
+    /// Enough checks, or a verdict for it, and no dispute.
     pub const fn is_approved(&self) -> bool {
-        self.checks >= self.needed && !self.disputed
+        (self.checks >= self.needed || self.judged_valid) && !self.disputed
     }
 }
 
@@ -68,15 +70,19 @@ impl State {
         let (_, included) = self.validity.included(key)?;
         let units = reported_units(&included.reports, self.slashing.bond_unit());
         let dispute = self.validity.disputes.get(&key);
-        let judged_valid = |dispute: &Dispute| dispute.concluded() == Some(Verdict::Valid);
-        let settled = self.validity.settled.get(&key);
+        // What is disputed again is not settled.
+        let verdict = match dispute {
+            Some(dispute) => dispute.concluded(),
+            None => self.validity.settled.get(&key).copied(),
+        };
+        let is_contested = dispute.is_some() || verdict.is_some();
         Some(ApprovalStatus {
             included_in: number,
             core: included.core,
             needed: needed_checks(included.group_len as usize, units, included.checks.len()),
             checks: included.checks.count_ones(),
-            disputed: dispute.is_some_and(|dispute| !judged_valid(dispute))
-                || settled.is_some_and(|verdict| *verdict != Verdict::Valid),
+            disputed: is_contested && verdict != Some(Verdict::Valid),
+            judged_valid: verdict == Some(Verdict::Valid),
         })
     }
 
@@ -140,7 +146,27 @@ impl State {
         candidates.into_iter().flatten()
     }
 
-    /// Where this fork is to be given up, oldest signal first, of this session and the one before.
+    /// What is to be told to another fork, if this one is given up, as transactions for it: disputes that are decided
+    /// with what decides them, all others as remote disputes, with the candidate's code where the other fork lacks it.
+    /// Nothing is said of what is closed: whoever keeps the blocks has its votes.
+    pub fn disputes_to_tell(&self, other: &Self) -> Vec<Extrinsic> {
+        let tell = |dispute: &Arc<Dispute>| {
+            let (session, candidate) = dispute.key();
+            let votes = self.dispute_votes(session, candidate)?;
+            if dispute.is_decided_contradiction() {
+                return Some(Extrinsic::DisputeVotes(votes));
+            }
+            let receipt = self.contested_candidate(session, candidate)?.clone();
+            let code = receipt.descriptor.validation_code_hash();
+            let brought = dispute.remote.as_ref().and_then(|remote| remote.validation_code.as_ref());
+            let known = brought.or_else(|| self.validation_code_by_hash(code));
+            let validation_code = known.filter(|_| other.validation_code_by_hash(code).is_none()).cloned();
+            Some(Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: receipt, validation_code, votes })))
+        };
+        self.validity.disputes.values().filter_map(tell).collect()
+    }
+
+    /// Where this fork is to be given up, oldest signal first; the last [`crate::limits::MAX_REVERTS_KEPT`] signals.
     pub fn reverts(&self) -> &[Revert] {
         &self.validity.reverts
     }
@@ -157,6 +183,11 @@ impl State {
     /// The lowest of [`State::disputed_blocks`].
     pub fn first_disputed_block(&self) -> Option<BlockNumber> {
         self.disputed_blocks().first().copied()
+    }
+
+    /// The lowest of [`State::disputed_blocks`] above `finalized`: what is final holds up nothing.
+    pub fn first_disputed_block_above(&self, finalized: BlockNumber) -> Option<BlockNumber> {
+        self.disputed_blocks().range(finalized.checked_add(1)?..).next().copied()
     }
 
     /// Slashes and fines of verdicts and equivocations in this session and the one before, oldest first.

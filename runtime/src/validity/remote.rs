@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{
     Dispute,
-    disputes::{DisputeError, DisputePhase, check_votes},
+    disputes::{DisputeError, DisputePhase, check_votes, join_record},
     mark, verdict,
 };
 use crate::{SignatureOf, State, ValidityEvent, limits::MAX_REMOTE_DISPUTES, outcome::Outcome, verifier::Signatures};
@@ -101,6 +101,7 @@ pub(crate) fn open(
     let until = now.saturating_add(availability_period(state));
     let available = Bits::repeat(false, validators.len());
     let mut dispute = Dispute::new(key, validators, DisputePhase::AwaitingAvailability { until }, now);
+    join_record(state, &mut dispute);
     for (vote, message) in checked.votes {
         dispute.add(&vote);
         signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message);

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::{
     Dispute, DisputeKey,
-    disputes::DisputePhase,
+    disputes::{self, DisputePhase, InclusionPlace},
     fishermen::{self, BondedReport, Fate, ReportKind},
 };
-use crate::{AccountId, Balance, PenaltyReason, State, outcome::Outcome};
+use crate::{AccountId, Balance, PenaltyReason, State, limits::MAX_REVERTS_KEPT, outcome::Outcome};
 
 /// Of what the losers pay, the winners share one part in this many.
 const REWARD_SHARE: Balance = 2;
@@ -23,7 +23,8 @@ pub enum Verdict {
     Valid,
     /// Invalid, or treated so.
     Invalid,
-    /// A dispute of another fork about what nobody could get hold of.
+    /// Nobody could get hold of it: in a dispute of another fork its data did not become available here, or so many
+    /// validators of its session say so of an included one.
     Unavailable,
     /// A dispute of another fork in which too few voted: whoever brings the missing votes can have it decided.
     Undecided,
@@ -331,8 +332,7 @@ fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
 /// The candidate is never backed again, loses its core if it has one, and if it was included, its block and all
 /// that follow are to be abandoned: with all paras and queues (MS-5).
 fn judged_invalid(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
-    let (session, candidate) = dispute.key();
-    let now = state.number();
+    let (_, candidate) = dispute.key();
     Arc::make_mut(&mut state.validity).blacklist.insert(dispute.key());
     let pending = state.inclusion.pending.iter().find(|(_, pending)| pending.hash == candidate);
     if let Some(core) = pending.map(|(core, _)| *core) {
@@ -341,19 +341,63 @@ fn judged_invalid(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
         outcome.validity.push(ValidityEvent::Freed { core, candidate });
     }
     if let Some(place) = dispute.place {
-        let revert = Revert {
-            session,
-            candidate,
-            last_good_number: place.number.saturating_sub(1),
-            last_good_hash: place.parent_hash,
-            signalled_in: now,
-        };
-        Arc::make_mut(&mut state.validity).reverts.push(revert.clone());
-        outcome.validity.push(ValidityEvent::Reverted(revert));
+        signal_revert(state, dispute.key(), place, outcome);
     }
+}
+
+/// Says that this fork is to be abandoned from the block on that included the candidate.
+fn signal_revert(state: &mut State, key: DisputeKey, place: InclusionPlace, outcome: &mut Outcome) {
+    let (session, candidate) = key;
+    let revert = Revert {
+        session,
+        candidate,
+        last_good_number: place.number.saturating_sub(1),
+        last_good_hash: place.parent_hash,
+        signalled_in: state.number(),
+    };
+    let reverts = &mut Arc::make_mut(&mut state.validity).reverts;
+    if reverts.len() >= MAX_REVERTS_KEPT {
+        reverts.remove(0);
+    }
+    reverts.push(revert.clone());
+    outcome.validity.push(ValidityEvent::Reverted(revert));
+}
+
+/// So many validators could not get hold of an included candidate that nobody can judge it: without anybody's fault
+/// being proven, its block is to be abandoned as if it were invalid (MS-5).
+pub(super) fn judged_unavailable(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
+    let Some(place) = disputes::inclusion_place(state, key) else {
+        return;
+    };
+    let reports = take_reports(state, key);
+    fishermen::settle(state, key, &reports, Fate::Returned, outcome);
+    let validity = Arc::make_mut(&mut state.validity);
+    validity.disputes.remove(&key);
+    validity.settled.insert(key, Verdict::Unavailable);
+    validity.blacklist.insert(key);
+    let (session, candidate) = key;
+    outcome.validity.push(ValidityEvent::Closed { session, candidate, verdict: Verdict::Unavailable });
+    signal_revert(state, key, place, outcome);
 }
 
 fn voters(bits: &primitives::Bits) -> impl Iterator<Item = ValidatorIndex> + '_ {
     // There are at most `MAX_VALIDATORS` bits.
     bits.iter_ones().map(|index| ValidatorIndex(index as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genesis::tests::small_genesis;
+
+    #[test]
+    fn the_oldest_signals_are_forgotten() {
+        let (mut state, _) = crate::genesis(&small_genesis()).unwrap();
+        for number in 1..=MAX_REVERTS_KEPT as u32 + 2 {
+            let place = InclusionPlace { number, parent_hash: Hash::ZERO };
+            signal_revert(&mut state, (0, CandidateHash::default()), place, &mut Outcome::default());
+        }
+        let kept: Vec<_> = state.reverts().iter().map(|revert| revert.last_good_number).collect();
+        assert_eq!((kept.len(), kept[0]), (MAX_REVERTS_KEPT, 2));
+    }
 }

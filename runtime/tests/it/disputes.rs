@@ -8,7 +8,7 @@ use runtime::{
 };
 
 /// Seven validators (two may be faulty, five decide), groups of three and two, and an included candidate.
-fn with_candidate() -> (Chain, CandidateHash, Vec<u32>) {
+pub(crate) fn with_candidate() -> (Chain, CandidateHash, Vec<u32>) {
     let mut chain = Chain::new(7);
     chain.skip(1);
     let backers = chain.members(CORE_0);
@@ -16,11 +16,11 @@ fn with_candidate() -> (Chain, CandidateHash, Vec<u32>) {
     (chain, candidate, backers)
 }
 
-fn others(backers: &[u32]) -> Vec<u32> {
+pub(crate) fn others(backers: &[u32]) -> Vec<u32> {
     (0..7).filter(|validator| !backers.contains(validator)).collect()
 }
 
-fn refusal(chain: &Chain, set: DisputeStatementSet) -> DisputeError {
+pub(crate) fn refusal(chain: &Chain, set: DisputeStatementSet) -> DisputeError {
     let by_inherent = match chain.try_block(chain.disputing(vec![set.clone()]), Vec::new()).unwrap_err() {
         BlockError::Dispute { error, .. } => error,
         other => panic!("refused for another reason: {other}"),
@@ -29,14 +29,14 @@ fn refusal(chain: &Chain, set: DisputeStatementSet) -> DisputeError {
     by_inherent
 }
 
-fn paid(chain: &Chain, reason: PenaltyReason) -> Vec<(u32, u128)> {
+pub(crate) fn paid(chain: &Chain, reason: PenaltyReason) -> Vec<(u32, u128)> {
     let penalties = chain.state.penalties().iter().filter(|penalty| penalty.reason == reason);
     let mut paid: Vec<_> = penalties.map(|penalty| (penalty.validator_index.0, penalty.amount)).collect();
     paid.sort();
     paid
 }
 
-fn phase(chain: &Chain, candidate: CandidateHash) -> DisputePhase {
+pub(crate) fn phase(chain: &Chain, candidate: CandidateHash) -> DisputePhase {
     chain.state.dispute(0, candidate).unwrap().phase
 }
 
@@ -403,7 +403,9 @@ fn a_parathreads_claim_is_used_up_by_an_invalid_candidate() {
 
 #[test]
 fn votes_of_one_side_alone_prove_nothing_about_a_candidate_that_is_unknown_here() {
-    let (here, there, candidate, backers) = judged_elsewhere();
+    let (_, there, candidate, backers) = judged_elsewhere();
+    let mut here = Chain::new(7);
+    here.skip(1);
     let against = here.votes(0, candidate, &[], &others(&backers));
     let everybody = here.votes(0, candidate, &[], &[0, 1, 2, 3, 4, 5, 6]);
     for set in [against, everybody] {

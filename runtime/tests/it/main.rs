@@ -19,4 +19,6 @@ mod sessions;
 mod snapshots;
 mod storage;
 mod support;
+mod unavailable;
 mod upgrades;
+mod verdicts;

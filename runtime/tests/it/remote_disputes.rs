@@ -49,7 +49,7 @@ fn available(chain: &Chain, candidate: CandidateHash, validators: &[u32]) -> Ext
 }
 
 #[test]
-fn nobody_votes_before_the_data_is_available_here() {
+fn the_vote_opens_when_the_data_is_available_here() {
     let (mut chain, remote, candidate) = from_elsewhere();
     let executed = chain.push_extrinsics(vec![transaction(&remote)]);
     assert_eq!(executed.validity_events, [ValidityEvent::RemoteOpened { session: 0, candidate }]);
@@ -210,4 +210,36 @@ fn a_remote_dispute_becomes_a_local_one_when_the_candidate_is_included() {
     assert_eq!(status.phase, DisputePhase::Voting { until: chain.state.number() + 20 });
     assert_eq!(status.included_in, Some(chain.state.number()));
     assert_eq!(status.votes.validators_for.count_ones(), backers.len());
+}
+
+#[test]
+fn inclusion_decides_a_remote_dispute_if_its_backers_are_what_was_missing() {
+    let mut chain = Chain::new(7);
+    chain.skip(1);
+    let backers = chain.members(CORE_0);
+    let backing = chain.backing(&[(ONE, CORE_0)]);
+    let receipt = backing.backed_candidates[0].candidate().clone();
+    let candidate = receipt.hash();
+    let rest: Vec<u32> = (0..7).filter(|validator| !backers.contains(validator)).collect();
+    let kind = ValidDisputeStatementKind::BackingSeconded(receipt.descriptor.relay_parent());
+    let seconded = DisputeStatement::Valid(kind);
+    let signature = sign(chain.pair_in(0, backers[0]), &seconded.payload(candidate, 0).unwrap());
+    let mut votes = chain.votes(0, candidate, &rest[..2], &rest[3..]);
+    votes.statements.push((seconded, ValidatorIndex(backers[0]), signature));
+    let remote = RemoteDispute { candidate: receipt, validation_code: None, votes };
+    // The dispute comes first, so that the block knows nothing of those who back the candidate in the next.
+    chain.push_extrinsics(vec![transaction(&remote)]);
+    let relay_parent = backing.parent_header.hash();
+    let backed = backing.backed_candidates;
+    chain.push(primitives::InherentData { backed_candidates: backed, ..chain.inherent() });
+    assert_eq!(chain.state.ancestors().iter().filter(|ancestor| ancestor.hash == relay_parent).count(), 1);
+    assert!(matches!(chain.state.dispute(0, candidate).unwrap().phase, DisputePhase::AwaitingAvailability { .. }));
+    let executed = chain.push(chain.attesting(7, &[0]));
+    let verdict = Verdict::Valid;
+    assert_eq!(
+        executed.validity_events,
+        [ValidityEvent::Concluded { session: 0, candidate, verdict, by_supermajority: true }]
+    );
+    let [penalty] = &executed.penalties[..] else { panic!("one has disputed it") };
+    assert_eq!((penalty.reason, penalty.validator_index.0), (PenaltyReason::AgainstValid(candidate), rest[3]));
 }

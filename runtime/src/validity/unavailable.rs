@@ -1,0 +1,77 @@
+//! Checkers that cannot get hold of an included candidate (AV-4): they have no vote, but once so many say so that no
+//! side can win a dispute any more, the block is abandoned as if the candidate were invalid (MS-5). Nobody is slashed,
+//! because nothing is proven; and as any word of this is of this fork alone, other forks are not told.
+
+use codec::{Decode, Encode};
+use primitives::{
+    CandidateHash, SessionIndex, SignedMessage, ValidatorIndex, ValidatorSignature, supermajority_threshold,
+};
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{disputes::DisputeError, mark, verdict};
+use crate::{SignatureOf, State, outcome::Outcome, verifier::Signatures};
+
+/// Stands before what a validator signs when it cannot get hold of a candidate.
+const UNAVAILABLE_MAGIC: [u8; 4] = *b"UNAV";
+
+/// Validators that could not get hold of an included candidate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct UnavailableReport {
+    /// The candidate's session.
+    pub session: SessionIndex,
+    /// The candidate.
+    pub candidate: CandidateHash,
+    /// Validators of that session, each over [`unavailable_payload`].
+    pub votes: Vec<(ValidatorIndex, ValidatorSignature)>,
+}
+
+/// What a validator signs when it cannot get hold of a candidate.
+pub fn unavailable_payload(candidate: CandidateHash, session: SessionIndex) -> Vec<u8> {
+    (UNAVAILABLE_MAGIC, candidate, session).encode()
+}
+
+/// Counts who could not get hold of a candidate. Signatures are collected, not verified.
+pub(crate) fn process(
+    state: &mut State,
+    report: &UnavailableReport,
+    signatures: &mut Signatures,
+    outcome: &mut Outcome,
+) -> Result<(), DisputeError> {
+    let key = (report.session, report.candidate);
+    let judged = state.validity.disputes.get(&key).and_then(|dispute| dispute.concluded());
+    if let Some(verdict) = judged.or_else(|| state.validity.settled.get(&key).copied()) {
+        return Err(DisputeError::Settled(verdict));
+    }
+    let validators = state.session.validators_of(report.session);
+    let validators = Arc::clone(validators.ok_or(DisputeError::UnknownSession(report.session))?);
+    let found = report.votes.len();
+    if found > validators.len() {
+        return Err(DisputeError::TooMany { found });
+    }
+    let (_, included) = state.validity.included(key).ok_or(DisputeError::UnknownCandidate)?;
+    let payload = unavailable_payload(report.candidate, report.session);
+    let mut new = BTreeSet::new();
+    for (validator, signature) in &report.votes {
+        let public = validators
+            .get(validator.as_usize())
+            .ok_or(DisputeError::UnknownValidator { session: report.session, validator: *validator })?;
+        let is_known = included.unavailable.get(validator.as_usize()).is_none_or(|said| *said);
+        if !is_known && new.insert(*validator) {
+            let message = SignedMessage { public: public.0, message: payload.clone(), signature: *signature };
+            signatures.push(SignatureOf::Unavailable(report.candidate, *validator), message);
+        }
+    }
+    if new.is_empty() {
+        return Err(DisputeError::NothingNew);
+    }
+    let Some(included) = Arc::make_mut(&mut state.validity).included_mut(key) else {
+        return Err(DisputeError::UnknownCandidate);
+    };
+    for validator in new {
+        mark(&mut included.unavailable, validator);
+    }
+    if included.unavailable.count_ones() >= supermajority_threshold(validators.len()) {
+        verdict::judged_unavailable(state, key, outcome);
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Included candidates that checkers cannot get hold of.
+
+use crate::{
+    disputes::{others, with_candidate},
+    support::*,
+};
+use primitives::{CandidateHash, Pair, ValidatorIndex};
+use runtime::{
+    DisputeError, Extrinsic, ExtrinsicError, Fate, FishermanReport, Governance, ReportKind, SignatureOf,
+    UnavailableReport, ValidityEvent, Verdict, fisherman_payload, unavailable_payload,
+};
+
+fn report(chain: &Chain, candidate: CandidateHash, validators: &[u32]) -> UnavailableReport {
+    let payload = unavailable_payload(candidate, 0);
+    let vote = |validator: &u32| (ValidatorIndex(*validator), sign(chain.pair_in(0, *validator), &payload));
+    UnavailableReport { session: 0, candidate, votes: validators.iter().map(vote).collect() }
+}
+
+fn unavailable(chain: &Chain, candidate: CandidateHash, validators: &[u32]) -> Extrinsic {
+    Extrinsic::Unavailable(report(chain, candidate, validators))
+}
+
+fn refusal(chain: &Chain, report: UnavailableReport) -> DisputeError {
+    match chain.refused(Extrinsic::Unavailable(report)) {
+        ExtrinsicError::Dispute(error) => error,
+        other => panic!("refused for another reason: {other}"),
+    }
+}
+
+#[test]
+fn what_nobody_can_get_hold_of_is_reverted_without_slashes() {
+    let (mut chain, candidate, _) = with_candidate();
+    let parent = chain.header.parent_hash;
+    let nothing = chain.push_extrinsics(vec![unavailable(&chain, candidate, &[0, 1, 2, 3])]);
+    assert!(nothing.validity_events.is_empty(), "four of seven are too few");
+    assert!(!chain.state.approval_status(0, candidate).unwrap().disputed);
+    // Who says it again is not counted again.
+    let executed = chain.push_extrinsics(vec![unavailable(&chain, candidate, &[3, 6])]);
+    let verdict = Verdict::Unavailable;
+    let [closed, ValidityEvent::Reverted(revert)] = &executed.validity_events[..] else {
+        panic!("a signal to abandon the fork was expected: {:?}", executed.validity_events)
+    };
+    assert_eq!(closed, &ValidityEvent::Closed { session: 0, candidate, verdict });
+    assert_eq!((revert.candidate, revert.last_good_number, revert.last_good_hash), (candidate, 2, parent));
+    assert!(chain.state.penalties().is_empty() && chain.state.is_blacklisted(0, candidate));
+    assert_eq!(chain.state.first_disputed_block(), Some(3));
+    assert!(!chain.state.approval_status(0, candidate).unwrap().is_approved());
+    assert_eq!(refusal(&chain, report(&chain, candidate, &[5])), DisputeError::Settled(verdict));
+}
+
+#[test]
+fn a_dispute_that_nobody_can_decide_ends_when_the_data_is_gone() {
+    let (mut chain, candidate, backers) = with_candidate();
+    chain.dispute(chain.votes(0, candidate, &[], &others(&backers)[..1]));
+    let executed = chain.push_extrinsics(vec![unavailable(&chain, candidate, &[0, 1, 2, 3, 4])]);
+    assert!(matches!(executed.validity_events[..], [ValidityEvent::Closed { .. }, ValidityEvent::Reverted(_)]));
+    assert!(chain.state.disputes().is_empty() && executed.penalties.is_empty());
+    // Should the data turn up, the guilty pay after all.
+    let mut everybody = others(&backers);
+    everybody.push(backers[0]);
+    let executed = chain.dispute(chain.votes(0, candidate, &[], &everybody));
+    assert_eq!(executed.penalties.len(), backers.len());
+}
+
+#[test]
+fn the_bond_of_who_reported_it_comes_back() {
+    let (mut chain, candidate, _) = with_candidate();
+    let fisherman = Pair::from_name("fisherman");
+    let reporter = fisherman.public();
+    chain.govern(Governance::Endow(reporter, 10_000));
+    let (kind, bond) = (ReportKind::Unavailable, 2_000);
+    let signature = sign(&fisherman, &fisherman_payload(0, candidate, kind, bond));
+    let bonded = FishermanReport { reporter, session: 0, candidate, kind, bond, signature };
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(bonded)]);
+    assert_eq!(chain.state.account(&reporter).reserved, 2_000);
+    let executed = chain.push_extrinsics(vec![unavailable(&chain, candidate, &[0, 1, 2, 3, 4])]);
+    let fate = Fate::Returned;
+    assert_eq!(executed.validity_events[0], ValidityEvent::ReportSettled { reporter, candidate, fate });
+    assert_eq!((chain.state.account(&reporter).free, chain.state.account(&reporter).reserved), (10_000, 0));
+}
+
+#[test]
+fn what_a_report_of_unavailability_is_refused_for() {
+    let (mut chain, candidate, backers) = with_candidate();
+    let good = report(&chain, candidate, &[1]);
+    let nothing = UnavailableReport { candidate: CandidateHash::default(), ..good.clone() };
+    assert_eq!(refusal(&chain, nothing), DisputeError::UnknownCandidate);
+    assert_eq!(refusal(&chain, UnavailableReport { session: 1, ..good.clone() }), DisputeError::UnknownSession(1));
+    let many = UnavailableReport { votes: vec![good.votes[0]; 8], ..good.clone() };
+    assert_eq!(refusal(&chain, many), DisputeError::TooMany { found: 8 });
+    let mut stranger = good.clone();
+    stranger.votes[0].0 = ValidatorIndex(7);
+    let unknown = DisputeError::UnknownValidator { session: 0, validator: ValidatorIndex(7) };
+    assert_eq!(refusal(&chain, stranger), unknown);
+    let mut forged = good.clone();
+    forged.votes[0].0 = ValidatorIndex(2);
+    let source = SignatureOf::Unavailable(candidate, ValidatorIndex(2));
+    assert_eq!(chain.wrong_signature(Extrinsic::Unavailable(forged)), source);
+    chain.push_extrinsics(vec![Extrinsic::Unavailable(good.clone())]);
+    assert_eq!(refusal(&chain, good), DisputeError::NothingNew);
+    let rest = others(&backers);
+    chain.dispute(chain.votes(0, candidate, &rest[1..], &rest[..1]));
+    assert_eq!(refusal(&chain, report(&chain, candidate, &[3])), DisputeError::Settled(Verdict::Valid));
+}

@@ -1,0 +1,96 @@
+//! What verdicts mean beyond the dispute itself: approval, finality, other blocks, other forks.
+
+use crate::{
+    disputes::{others, paid, phase, with_candidate},
+    support::*,
+};
+use primitives::CandidateEvent;
+use runtime::{DisputePhase, PenaltyReason, ValidityEvent, Verdict};
+
+#[test]
+fn a_verdict_for_a_candidate_approves_it() {
+    let (mut chain, candidate, backers) = with_candidate();
+    let rest = others(&backers);
+    chain.dispute(chain.votes(0, candidate, &rest[1..3], &rest[..1]));
+    let status = chain.state.approval_status(0, candidate).unwrap();
+    assert_eq!((status.needed, status.checks), (5, 3), "nobody has drawn it");
+    assert!(status.judged_valid && status.is_approved());
+    chain.skip(11);
+    assert_eq!(chain.state.settled_dispute(0, candidate), Some(Verdict::Valid));
+    assert!(chain.state.approval_status(0, candidate).unwrap().is_approved(), "also when the dispute is closed");
+}
+
+#[test]
+fn a_verdict_at_the_time_out_stays_without_slashes_whoever_comes_late() {
+    let (mut chain, candidate, backers) = with_candidate();
+    let rest = others(&backers);
+    chain.dispute(chain.votes(0, candidate, &rest[..1], &rest[1..3]));
+    chain.skip(21);
+    assert!(matches!(
+        phase(&chain, candidate),
+        DisputePhase::Concluded { verdict: Verdict::Valid, by_supermajority: false, .. }
+    ));
+    let executed = chain.dispute(chain.votes(0, candidate, &rest[3..], &[]));
+    assert!(executed.validity_events.is_empty() && chain.state.penalties().is_empty());
+}
+
+#[test]
+fn who_backs_it_on_this_fork_loses_though_the_other_fork_knows_nothing_of_it() {
+    let mut here = Chain::new(7);
+    here.skip(1);
+    let backers = here.members(CORE_0);
+    let mut there = here.clone();
+    here.push(here.backing(&[(ONE, CORE_0)]));
+    let candidate = here.state.pending_candidate(CORE_0).unwrap().hash;
+    // There only two of the three have backed it.
+    let draft = there.draft(ONE, CORE_0);
+    let mut inherent = there.inherent();
+    inherent.backed_candidates = vec![there.back_with(draft.receipt(), CORE_0, 2)];
+    there.push(inherent);
+    there.push(there.attesting(7, &[0]));
+    let mut opponents = others(&backers);
+    opponents.push(backers[0]);
+    there.dispute(there.votes(0, candidate, &[], &opponents));
+    assert_eq!(paid(&there, PenaltyReason::ForInvalid(candidate)).len(), 2);
+    here.dispute(there.state.dispute_votes(0, candidate).unwrap());
+    assert_eq!(paid(&here, PenaltyReason::ForInvalid(candidate)).len(), 3);
+}
+
+#[test]
+fn a_candidate_that_is_included_twice_takes_the_chain_back_before_the_first_time() {
+    let mut chain = Chain::new(7);
+    chain.skip(1);
+    let backers = chain.members(CORE_0);
+    // Its head is that of its parent, so nothing tells its second inclusion from its first.
+    let mut draft = chain.draft(ONE, CORE_0);
+    draft.commitments.head_data = chain.state.para_head(ONE).unwrap().clone();
+    let backed = chain.back(&draft);
+    let candidate = backed.hash();
+    let mut backed_in = Vec::new();
+    for _ in 0..2 {
+        chain.push(primitives::InherentData { backed_candidates: vec![backed.clone()], ..chain.inherent() });
+        backed_in.push(chain.header.hash());
+        let events = chain.push(chain.attesting(7, &[0])).events;
+        assert!(matches!(events[..], [CandidateEvent::Included(..)]));
+    }
+    let mut opponents = others(&backers);
+    opponents.push(backers[0]);
+    chain.dispute(chain.votes(0, candidate, &[], &opponents));
+    let revert = &chain.state.reverts()[0];
+    assert_eq!((chain.state.number(), revert.last_good_number), (6, 2));
+    assert_eq!(revert.last_good_hash, backed_in[0], "the block that backed it is good");
+}
+
+#[test]
+fn a_signal_is_remembered_though_its_session_is_over() {
+    let (mut chain, candidate, backers) = with_candidate();
+    let mut opponents = others(&backers);
+    opponents.push(backers[0]);
+    let executed = chain.dispute(chain.votes(0, candidate, &[], &opponents));
+    assert!(matches!(executed.validity_events[..], [.., ValidityEvent::Reverted(_)]));
+    chain.skip_to(80);
+    assert_eq!(chain.state.session_index(), 2);
+    assert!(!chain.state.is_blacklisted(0, candidate), "nothing of session 0 can be backed any more");
+    assert_eq!(chain.state.first_disputed_block_above(2), Some(3), "a fork that goes on is not finalized");
+    assert_eq!(chain.state.first_disputed_block_above(3), None, "what is final already holds up nothing");
+}

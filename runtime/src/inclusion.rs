@@ -9,18 +9,23 @@
 //! Order: between scheduler and validity. It has nothing to do when a block begins or ends; a session change clears
 //! it.
 
-use bitvec::field::BitField;
 use codec::Encode;
 use primitives::{
     Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, Hash,
-    SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorIndex, limits::MAX_CORES, supermajority_threshold,
+    SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorId, ValidatorIndex, supermajority_threshold,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use crate::{DisputeVote, SignatureOf, State, outcome::Outcome, validity, verifier::Signatures};
+use crate::{
+    DisputeVote, SignatureOf, State,
+    bit_matrix::{self, CoreMask, Rows, WORD_BITS},
+    outcome::Outcome,
+    validity,
+    verifier::Signatures,
+};
 
 /// A backed candidate that occupies its core until enough validators hold their chunks.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
@@ -85,46 +90,34 @@ pub(crate) struct Inclusion {
     pub(crate) pending: BTreeMap<CoreIndex, Arc<PendingCandidate>>,
 }
 
-const WORD_BITS: usize = u64::BITS as usize;
-/// A bit per core.
-type CoreMask = [u64; MAX_CORES / WORD_BITS];
-
 impl Inclusion {
     /// Bits accumulate: a later 0 withdraws nothing. A bitfield with a bit for a free core is skipped whole,
     /// because its author sees another fork; unless it is this very block that `freed` the core.
+    ///
+    /// `bitfields` are ascending by validator, with a bit per core each.
     fn apply_bits(&mut self, bitfields: &[UncheckedSignedAvailabilityBitfield], freed: &BTreeSet<CoreIndex>) {
         let mut occupied = CoreMask::default();
-        for core in freed {
-            occupied[core.as_usize() / WORD_BITS] |= 1 << (core.as_usize() % WORD_BITS);
+        for core in self.pending.keys().chain(freed) {
+            occupied.set(core.as_usize());
         }
-        let mut votes = BTreeMap::new();
-        for (core, pending) in &self.pending {
-            occupied[core.as_usize() / WORD_BITS] |= 1 << (core.as_usize() % WORD_BITS);
-            votes.insert(core.as_usize(), pending.availability.clone());
-        }
-        for bitfield in bitfields {
-            let mut mask = CoreMask::default();
-            for (word, bits) in mask.iter_mut().zip(bitfield.payload.0.chunks(WORD_BITS)) {
-                *word = bits.load_le();
-            }
-            if mask.iter().zip(&occupied).any(|(bits, occupied)| bits & !occupied != 0) {
-                continue;
-            }
-            let validator = bitfield.validator_index.as_usize();
-            for (index, word) in mask.iter().enumerate() {
-                let mut rest = *word;
-                while rest != 0 {
-                    let core = index.saturating_mul(WORD_BITS).saturating_add(rest.trailing_zeros() as usize);
-                    rest &= rest.saturating_sub(1);
-                    if let Some(mut bit) = votes.get_mut(&core).and_then(|votes| votes.get_mut(validator)) {
-                        *bit = true;
-                    }
+        let cores = bitfields.first().map_or(0, |bitfield| bitfield.payload.0.len());
+        let word = |bitfield: &UncheckedSignedAvailabilityBitfield| bitfield.validator_index.as_usize() / WORD_BITS;
+        for bitfields in bitfields.chunk_by(|one, next| word(one) == word(next)) {
+            let mut said = Rows::EMPTY;
+            for bitfield in bitfields {
+                let mask = CoreMask::of(&bitfield.payload.0);
+                if mask.is_within(&occupied) {
+                    said.set(bitfield.validator_index.as_usize() % WORD_BITS, &mask);
                 }
             }
-        }
-        for ((_, votes), pending) in votes.into_iter().zip(self.pending.values_mut()) {
-            if votes != pending.availability {
-                Arc::make_mut(pending).availability = votes;
+            said.transpose(cores);
+            let position = bitfields.first().map_or(0, word);
+            for (core, pending) in &mut self.pending {
+                let votes = said.of_core(core.as_usize());
+                // Made with as many bits as there are validators, from the first bit of the first byte on.
+                if bit_matrix::lacks(pending.availability.as_raw_slice(), position, votes) {
+                    bit_matrix::set_word(Arc::make_mut(pending).availability.as_raw_mut_slice(), position, votes);
+                }
             }
         }
     }
@@ -160,6 +153,15 @@ pub(crate) fn check_bitfields(
     context: &SigningContext,
     signatures: &mut Signatures,
 ) -> Result<(), BitfieldError> {
+    check_order(state, bitfields)?;
+    for bitfield in bitfields {
+        check_bitfield(state, bitfield, context, signatures)?;
+    }
+    Ok(())
+}
+
+/// At most one of each validator, ascending.
+fn check_order(state: &State, bitfields: &[UncheckedSignedAvailabilityBitfield]) -> Result<(), BitfieldError> {
     let validators = state.validators().len();
     if bitfields.len() > validators {
         return Err(BitfieldError::TooMany { found: bitfields.len(), validators });
@@ -169,9 +171,6 @@ pub(crate) fn check_bitfields(
         if first >= second {
             return Err(BitfieldError::Order { first, second });
         }
-    }
-    for bitfield in bitfields {
-        check_bitfield(state, bitfield, context, signatures)?;
     }
     Ok(())
 }
@@ -183,15 +182,42 @@ pub(crate) fn check_bitfield(
     context: &SigningContext,
     signatures: &mut Signatures,
 ) -> Result<(), BitfieldError> {
+    let public = check_shape(state, bitfield)?;
+    let message = bitfield.to_message(context, public);
+    signatures.push(SignatureOf::Bitfield(bitfield.validator_index), message);
+    Ok(())
+}
+
+/// A known validator's, with one bit per core.
+fn check_shape<'a>(
+    state: &'a State,
+    bitfield: &UncheckedSignedAvailabilityBitfield,
+) -> Result<&'a ValidatorId, BitfieldError> {
     let validator = bitfield.validator_index;
     let public = state.validators().get(validator.as_usize()).ok_or(BitfieldError::UnknownValidator(validator))?;
     let (found, expected) = (bitfield.payload.0.len(), state.scheduler.cores.len());
     if found != expected {
         return Err(BitfieldError::Length { validator, found, expected });
     }
-    let message = bitfield.to_message(context, public);
-    signatures.push(SignatureOf::Bitfield(validator), message);
-    Ok(())
+    Ok(public)
+}
+
+impl State {
+    /// The cores that a block with these bitfields would free: all that it does with them, but for their signatures,
+    /// is done to a copy and thrown away.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn cores_freed_by(
+        &self,
+        bitfields: &[UncheckedSignedAvailabilityBitfield],
+    ) -> Result<Vec<CoreIndex>, BitfieldError> {
+        check_order(self, bitfields)?;
+        for bitfield in bitfields {
+            check_shape(self, bitfield)?;
+        }
+        Ok(process_bitfields(&mut self.clone(), bitfields, &BTreeSet::new(), &mut Vec::new()))
+    }
 }
 
 /// Applies checked bitfields, includes what they make available, and tells which cores that frees.

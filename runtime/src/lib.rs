@@ -24,6 +24,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test"))]
 
 mod balances;
+mod bit_matrix;
 mod block;
 mod candidates;
 mod configuration;

@@ -10,7 +10,7 @@ use keystore::{JournalledKeystore, Keys};
 use messages::network_bridge::ObservedRole;
 use overseer::{ExitReport, Failure, Handle};
 use ports::{Address, Index, Network, PeerId, RuntimeClient, ValidationBackend};
-use relay_chain::{RelayChain, RelayChainConfig};
+use relay_chain::{BatchVerifier, RelayChain, RelayChainConfig};
 use runtime::Genesis;
 use store::FileStore;
 use tokio::sync::watch;
@@ -131,7 +131,7 @@ impl Node {
         let acceptance_blocks = u64::from(genesis.configuration.acceptance_period);
         let acceptance_period = Duration::from_millis(slot_ms.saturating_mul(acceptance_blocks));
         let author = matches!(role, NodeRole::Validator);
-        let verifier = Arc::new(runtime::DirectVerifier);
+        let verifier = Arc::new(BatchVerifier::on_all_cores());
         let config = RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier };
         let signer = author.then(|| keystore.clone());
         let chain = RelayChain::start(config, environment.clone(), network.clone(), blocks, signer).await?;

@@ -13,6 +13,7 @@
 
 pub mod availability;
 pub mod backing;
+pub mod batch;
 pub mod bounded;
 pub mod candidate;
 pub mod configuration;
@@ -38,6 +39,7 @@ pub use availability::{
     AvailabilityBitfield, AvailableData, SignedAvailabilityBitfield, UncheckedSignedAvailabilityBitfield,
 };
 pub use backing::{BackedCandidate, BackingError, ValidityAttestation, check_candidate_backing};
+pub use batch::{KnownKeys, verify_batch};
 pub use bounded::{BoundedVec, DecodeError, TooLong, decode_limited};
 pub use candidate::{
     BlockData, CandidateCommitments, CandidateReceipt, CommittedCandidateReceipt, HeadData, PersistedValidationData,

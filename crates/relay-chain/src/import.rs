@@ -123,6 +123,9 @@ fn check_author(block: &Block, claim: &SlotClaim, context: &SlotContext<'_>) -> 
 
 /// The set of voters that finalizes the children of a block.
 pub(crate) fn next_set_id(parent: &BlockData, state: &State) -> u64 {
+    if parent.state.validators() == state.validators() {
+        return parent.set_id;
+    }
     let sorted = |state: &State| {
         let mut validators = state.validators().to_vec();
         validators.sort_unstable();
@@ -151,16 +154,7 @@ impl Chain {
             return Err(TreeError::UnknownParent { block: hash, parent: parent_hash }.into());
         };
         let block = Arc::new(block);
-        let right = self.check_author_apart(&block, &claim, &parent.data.state).await?;
-        let executed = match executed {
-            Some(executed) => executed,
-            None => {
-                let (block, verifier) = (block.clone(), self.settings.verifier.clone());
-                let state = parent.data.state.clone();
-                let run = move || execute_block(&state, &block, &*verifier);
-                compute(&*self.environment.compute, ComputeKind::StateTransition, found, run).await??
-            }
-        };
+        let (right, executed) = self.check_apart(&block, &claim, &parent.data.state, executed).await?;
         self.storage.put_block(hash, &block).await?;
         let new = new_block(hash, block, &claim, right, &parent.data, executed);
         let entered = self.enter(new);
@@ -179,18 +173,38 @@ impl Chain {
         Ok(Imported { hash, is_best })
     }
 
-    async fn check_author_apart(
+    /// Author and execution, off the loop; the latter not again of what was built here.
+    async fn check_apart(
         &self,
         block: &Arc<Block>,
         claim: &SlotClaim,
-        state: &State,
-    ) -> Result<Right, ImportError> {
-        let validators = state.validators().to_vec();
-        let context = self.slot_context(state, &[]);
-        let (block, claim) = (block.clone(), claim.clone());
-        let check = move || check_author(&block, &claim, &SlotContext { validators: &validators, ..context });
-        // A signature and a proof, with what they cover.
-        compute(&*self.environment.compute, ComputeKind::VerifySignatures, 512, check).await?
+        state: &Arc<State>,
+        executed: Option<Executed>,
+    ) -> Result<(Right, Executed), ImportError> {
+        // A signature and a proof, with what they cover; or all of the block.
+        let (kind, bytes) = match executed {
+            Some(_) => (ComputeKind::VerifySignatures, 512),
+            None => (ComputeKind::StateTransition, block.encoded_size()),
+        };
+        let forks_per_million = self.settings.forks_per_million;
+        let (genesis, verifier) = (self.settings.genesis, self.settings.verifier.clone());
+        let (block, claim, state) = (block.clone(), claim.clone(), state.clone());
+        let check = move || {
+            let context = SlotContext {
+                genesis,
+                randomness: state.randomness(),
+                session: state.session_index(),
+                validators: state.validators(),
+                forks_per_million,
+            };
+            let right = check_author(&block, &claim, &context)?;
+            let executed = match executed {
+                Some(executed) => executed,
+                None => execute_block(&state, &block, &*verifier)?,
+            };
+            Ok((right, executed))
+        };
+        compute(&*self.environment.compute, kind, bytes, check).await?
     }
 
     /// Reports and transactions that have no place on the best chain any more wait no longer; transactions not before

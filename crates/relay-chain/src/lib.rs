@@ -41,6 +41,7 @@ pub mod storage;
 pub mod sync;
 pub mod transactions;
 pub mod tree;
+pub mod verifier;
 pub mod votes;
 
 use std::sync::Arc;
@@ -55,6 +56,7 @@ pub use client::API_VERSION;
 pub use finality::VotingRule;
 pub use gossip_transactions::TransactionRefused;
 pub use import::{ImportError, Imported};
+pub use verifier::BatchVerifier;
 
 use chain::{Chain, Settings};
 use finality::{Finality, NoVoters};
@@ -74,7 +76,7 @@ pub struct RelayChainConfig {
     pub fork_probability: f64,
     /// Whether this node authors blocks with the keys of its keystore.
     pub author: bool,
-    /// Verifies the signatures of a block ([`runtime::DirectVerifier`], a batching one, or a simulator's memo).
+    /// Verifies the signatures of a block ([`BatchVerifier`], one after the other with [`runtime::DirectVerifier`], or a simulator's memo).
     pub verifier: Arc<dyn Verifier + Send + Sync>,
 }
 

@@ -20,6 +20,8 @@ mod tests;
 pub const PARTS_PER_MILLION: u32 = 1_000_000;
 /// A lot is drawn from this many.
 const LOTS: u64 = 1 << 32;
+/// How much finer than lots chances are computed, in bits: products of two still fit 128 bits.
+const FRACTION_BITS: u32 = 28;
 /// Purpose of the bytes made from the VRF output.
 const LOT_CONTEXT: &[u8] = b"parahost-primary-slot";
 /// Domain of the VRF input.
@@ -130,11 +132,8 @@ pub fn primary_threshold(forks_per_million: u32, validators: usize) -> u64 {
         return 0;
     }
     // The largest chance with which nobody else wins at least as often as no fork is wanted.
-    let no_fork = LOTS - forks * LOTS / u64::from(PARTS_PER_MILLION);
-    let nobody_wins = |chance: u64| {
-        let loses = u128::from(LOTS - chance);
-        (0..others).fold(u128::from(LOTS), |all_lose, _| all_lose * loses / u128::from(LOTS)) as u64
-    };
+    let no_fork = (LOTS - forks * LOTS / u64::from(PARTS_PER_MILLION)) << FRACTION_BITS;
+    let nobody_wins = |chance: u64| power((LOTS - chance) << FRACTION_BITS, others);
     let (mut fits, mut too_much) = (0, LOTS + 1);
     while too_much - fits > 1 {
         let middle = fits + (too_much - fits) / 2;
@@ -145,6 +144,20 @@ pub fn primary_threshold(forks_per_million: u32, validators: usize) -> u64 {
         }
     }
     fits
+}
+
+/// A power of a fraction of [`LOTS`] `<<` [`FRACTION_BITS`]; each product is rounded down.
+fn power(fraction: u64, exponent: usize) -> u64 {
+    let one = u128::from(LOTS << FRACTION_BITS);
+    let (mut power, mut square, mut rest) = (one, u128::from(fraction), exponent);
+    while rest > 0 {
+        if rest % 2 == 1 {
+            power = power * square / one;
+        }
+        square = square * square / one;
+        rest /= 2;
+    }
+    power as u64
 }
 
 /// Whose turn a slot is; `None` without validators.

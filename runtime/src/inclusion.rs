@@ -216,7 +216,7 @@ impl State {
         for bitfield in bitfields {
             check_shape(self, bitfield)?;
         }
-        Ok(process_bitfields(&mut self.clone(), bitfields, &BTreeSet::new(), &mut Vec::new()))
+        Ok(process_bitfields(&mut self.clone(), bitfields, &BTreeSet::new(), &mut Outcome::default()))
     }
 }
 

@@ -240,6 +240,7 @@ struct WholeCandidate {
     group_len: u32,
     votes: Vec<DisputeVote>,
     checks: Bits,
+    unavailable: Bits,
     reports: Vec<BondedReport>,
 }
 
@@ -252,6 +253,7 @@ impl WholeCandidate {
             group_len: candidate.group_len,
             votes: candidate.votes.clone(),
             checks: candidate.checks.clone(),
+            unavailable: candidate.unavailable.clone(),
             reports: candidate.reports.clone(),
         }
     }
@@ -265,6 +267,7 @@ impl WholeCandidate {
             group_len: self.group_len,
             votes: self.votes,
             checks: self.checks,
+            unavailable: self.unavailable,
             reports: self.reports,
         }
     }

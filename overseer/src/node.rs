@@ -553,8 +553,8 @@ macro_rules! node {
                 pub fn $slot<S>(mut self, subsystem: S) -> Self
                 where
                     S: $crate::Subsystem<Role = $role>,
-                    S::Sends: $crate::wiring::FitsInto<$node>,
-                    S::JobSends: $crate::wiring::FitsInto<$node>,
+                    S::Sends: $crate::wiring::FitsInto<$node, S>,
+                    S::JobSends: $crate::wiring::FitsInto<$node, S>,
                 {
                     self.inner.fill(subsystem);
                     self
@@ -579,8 +579,8 @@ macro_rules! node {
             ) -> Self
             where
                 S: $crate::Subsystem,
-                S::Sends: $crate::wiring::FitsInto<$node>,
-                S::JobSends: $crate::wiring::FitsInto<$node>,
+                S::Sends: $crate::wiring::FitsInto<$node, S>,
+                S::JobSends: $crate::wiring::FitsInto<$node, S>,
                 $node: $crate::wiring::HasSlot<S::Role>,
             {
                 self.inner.fill_restarting(restarts_max, make);
@@ -596,7 +596,7 @@ macro_rules! node {
             /// Names somebody outside who sends.
             pub fn outside<O: $crate::Outside>(mut self) -> Self
             where
-                O::Sends: $crate::wiring::FitsInto<$node>,
+                O::Sends: $crate::wiring::FitsInto<$node, O>,
             {
                 self.inner.outside::<O>();
                 self

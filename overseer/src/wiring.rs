@@ -161,9 +161,19 @@ pub trait Contains<D: Declaration, I>: SendList {
     fn port(ports: &Self::Ports) -> &Port<D::Message>;
 }
 
-/// Every message of a [`SendList`] has a consumer in the node `N`.
-#[diagnostic::on_unimplemented(message = "node `{N}` has no consumer for a message in `{Self}`")]
-pub trait FitsInto<N>: SendList {}
+/// Every message of this [`SendList`] of the sender `F` has a consumer in the node `N`.
+pub trait FitsInto<N, F>: SendList {}
+
+/// The node consumes the message `M` of the sender `F`.
+#[diagnostic::on_unimplemented(
+    message = "`{F}` sends `{M}`, which nobody in node `{Self}` consumes",
+    label = "sends `{M}`",
+    note = "add a slot for the role that consumes `{M}` to the node's wiring"
+)]
+pub trait Consumes<M, F> {}
+
+#[diagnostic::do_not_recommend]
+impl<N, M: Message, F> Consumes<M, F> for N where N: HasSlot<M::To> {}
 
 /// The node has a slot for the role `R`: declared by [`node!`](crate::node!).
 #[diagnostic::on_unimplemented(
@@ -187,8 +197,8 @@ macro_rules! send_lists {
                 Ok(($(switchboard.connect::<$d>(from, origin)?,)*))
             }
         }
-        impl<Node, $($d: Declaration),*> FitsInto<Node> for ($($d,)*)
-        where $(Node: HasSlot<<$d::Message as Message>::To>),* {}
+        impl<Node, From, $($d: Declaration),*> FitsInto<Node, From> for ($($d,)*)
+        where $(Node: Consumes<$d::Message, From>),* {}
         send_lists!(@contains ($($d),*) $($d $index),*);
     };
     (@contains $all:tt $($d:ident $index:tt),*) => { $( send_lists!(@position $all $d $index); )* };

@@ -1,0 +1,33 @@
+use overseer::{Cast, Context, Failure, Nothing, Subsystem, Wait};
+
+pub struct Ping;
+pub struct Pong;
+overseer::inbox! {
+    /// What the left hears.
+    pub enum LeftInbox for Left as "left" { tell { Ping } }
+}
+overseer::inbox! {
+    /// What the right hears.
+    pub enum RightInbox for Right as "right" { tell { Pong } }
+}
+
+struct Talker;
+impl Subsystem for Talker {
+    type Role = Left;
+    type View = Nothing;
+    type Sends = (Wait<Pong>, Cast<Pong>, Cast<Ping>);
+    type JobSends = ();
+    async fn run(self, _: Context<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+overseer::node! {
+    /// Two slots.
+    pub struct Both, built by BothBuilder { left: Left, right: Right }
+}
+
+fn main() {
+    let wired = |builder: BothBuilder| builder.right(Talker);
+    let _ = wired;
+}

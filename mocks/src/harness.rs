@@ -13,6 +13,7 @@ use overseer::mailbox::MailboxLimits;
 use overseer::message::Post;
 use overseer::node::{Builder, ExitCause};
 use overseer::port::Tap;
+use overseer::replay::{Recordable, Tape};
 use overseer::{Ask, AskError, Handle, Message, Outside, Request, Role, Subsystem, View, Wait};
 
 use crate::desk::{Captor, Describe, Desk, Fate, Stub, lock};
@@ -86,6 +87,13 @@ impl Slots {
     pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
         self.name_role::<S::Role>();
         self.builder.fill(subsystem);
+    }
+
+    /// Puts a real subsystem into its slot, and all that crosses its context onto a tape, for
+    /// [`overseer::replay::replay`].
+    pub fn record<S: Recordable>(&mut self, tape: &Tape, subsystem: S) {
+        self.name_role::<S::Role>();
+        self.builder.fill_recorded(tape, subsystem);
     }
 
     /// Puts a captor into a slot that is empty. The slots of the parachain host need not be named; those of a node of
@@ -182,6 +190,14 @@ impl Harness {
         node_with(seed, |slots| {
             let subject = make(slots.environment());
             slots.fill(subject);
+        })
+    }
+
+    /// Like [`new`](Self::new), with everything that crosses the subject's context on a tape.
+    pub fn recorded<S: Recordable>(seed: u64, tape: &Tape, make: impl FnOnce(&Environment) -> S) -> Self {
+        node_with(seed, |slots| {
+            let subject = make(slots.environment());
+            slots.record(tape, subject);
         })
     }
 

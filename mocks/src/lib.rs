@@ -128,6 +128,22 @@
 //! assert!(next[0].update.started[0].ancestors.is_empty(), "ancestry ends with the session");
 //! ```
 //!
+//! ## The same again
+//!
+//! [`Harness::recorded`] puts all that crosses the subject's context onto a tape; `replay` plays it into a fresh instance
+//! and names the first thing that this does differently:
+//!
+//! ```
+//! # mod subject { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/subject.rs")); }
+//! # use subject::*;
+//! use overseer::replay::{Tape, replay};
+//! let tape = Tape::new();
+//! let harness = mocks::Harness::recorded(1, &tape, |_| Picks);
+//! harness.signal(mocks::chain::TestChain::new(mocks::fixtures::hash(0), 1).1);
+//! harness.finish();
+//! assert_eq!(replay(&tape, Picks), Ok(tape.len()));
+//! ```
+//!
 //! ## More than one real subsystem
 //!
 //! [`node_with`] is the same node with as many slots filled as you like; the others are mocked:

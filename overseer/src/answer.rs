@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{oneshot, watch};
 
 use crate::deadline::Deadline;
+use crate::replay::{Reel, Shown, Text, Words};
 
 /// Why a question has no answer. Every variant names the question and whose answer it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,8 @@ pub enum AskError {
 #[must_use = "a question dropped without an answer is an error at the asker"]
 pub struct Responder<T> {
     sender: oneshot::Sender<T>,
+    /// While who answers is recorded or replayed.
+    witness: Option<Box<Witness<T>>>,
 }
 
 impl<T> Responder<T> {
@@ -68,12 +71,82 @@ impl<T> Responder<T> {
     /// Hands the answer back if nobody waits for it any more: the asker was cancelled, or its time is over. That is
     /// ordinary.
     pub fn answer(self, value: T) -> Result<(), T> {
-        self.sender.send(value)
+        match self.witness {
+            None => self.sender.send(value),
+            Some(witness) => witness.answer(self.sender, value),
+        }
     }
 
     /// Whether the asker has given up: long work for it can be dropped.
     pub fn is_abandoned(&self) -> bool {
-        self.sender.is_closed()
+        match &self.witness {
+            None => self.sender.is_closed(),
+            Some(witness) => witness.is_abandoned(&self.sender),
+        }
+    }
+}
+
+impl<T: 'static> Responder<T> {
+    /// Puts what becomes of the question onto the tape. `at` is the event by which it was received.
+    #[doc(hidden)]
+    pub fn witnessed<W>(self, reel: &Reel, question: &'static str, at: usize) -> Self
+    where
+        T: Shown<W>,
+    {
+        let witness = Witness { reel: reel.clone(), question, at, show: T::show, is_answered: false };
+        Self { witness: Some(Box::new(witness)), ..self }
+    }
+
+    /// The way back of a question on a tape.
+    #[doc(hidden)]
+    pub fn replayed<W>(reel: &Reel, question: &'static str, at: usize) -> Self
+    where
+        T: Shown<W>,
+    {
+        Self { sender: oneshot::channel().0, witness: None }.witnessed(reel, question, at)
+    }
+}
+
+/// Puts what becomes of a question onto a tape.
+struct Witness<T> {
+    reel: Reel,
+    question: &'static str,
+    at: usize,
+    show: fn(&T, &mut std::fmt::Formatter<'_>) -> std::fmt::Result,
+    is_answered: bool,
+}
+
+impl<T> Witness<T> {
+    fn answer(mut self, sender: oneshot::Sender<T>, value: T) -> Result<(), T> {
+        self.is_answered = true;
+        let (question, at) = (self.question, self.at);
+        let text = Text::new(format_args!("answers {question} of event {at}: {}", Words(&value, self.show)));
+        let mut value = Some(value);
+        let (_, is_taken) = self.reel.act(text, |_| match value.take().map(|value| sender.send(value)) {
+            Some(Err(unwanted)) => {
+                value = Some(unwanted);
+                false
+            }
+            _ => true,
+        });
+        match value {
+            Some(value) if !is_taken => Err(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_abandoned(&self, sender: &oneshot::Sender<T>) -> bool {
+        let text = Text::new(format_args!("looks whether {} of event {} is abandoned", self.question, self.at));
+        self.reel.act(text, |_| sender.is_closed()).1
+    }
+}
+
+impl<T> Drop for Witness<T> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let text = Text::new(format_args!("drops {} of event {} without an answer", self.question, self.at));
+            self.reel.act(text, |_| ());
+        }
     }
 }
 
@@ -125,7 +198,7 @@ impl<T> Reply<T> {
     /// ```
     pub fn channel(message: &'static str, by: &'static str) -> (Responder<T>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (Responder { sender }, Self { receiver, message, by, deadline: None })
+        (Responder { sender, witness: None }, Self { receiver, message, by, deadline: None })
     }
 
     pub(crate) fn until(mut self, deadline: Option<Deadline>) -> Self {

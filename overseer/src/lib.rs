@@ -17,12 +17,15 @@
 //! **Slow is not dead.** [`Handle::readiness`] names who lags and who waits for whom; [`Handle::watch`] logs it. Only a
 //! slot's own policy ends or restarts anybody.
 //!
+//! **Full recordings.** [`replay`] records one subsystem and shows where a fresh instance first does something else.
+//!
 //! **Limits.** Mailboxes: [`mailbox::MailboxLimits`]; signal log: [`signal::SIGNAL_LOG_MAX`]; shutdown:
 //! [`node::CONCLUDE_DEADLINE`]; waits and lag that are named: [`health::LONG_WAIT`], [`health::LAG_MAX`]; events kept
-//! for the exit report: [`recorder::RECORDED_EVENTS`].
+//! for the exit report: [`recorder::RECORDED_EVENTS`]; a full recording: [`replay::TAPE_EVENTS_MAX`].
 #![doc = include_str!("ten-minutes.md")]
 // These examples need crates that depend on this one, so they run as documentation tests of `mocks`.
 #![cfg_attr(not(doctest), doc = include_str!("jobs-and-mocks.md"))]
+
 #![forbid(unsafe_code)]
 
 pub mod answer;
@@ -36,6 +39,7 @@ pub mod message;
 pub mod node;
 pub mod port;
 pub mod recorder;
+pub mod replay;
 mod restart;
 pub mod signal;
 pub mod subsystem;

@@ -187,6 +187,42 @@ macro_rules! inbox {
             }
         }
 
+        impl<W> $crate::replay::TapedInbox<W> for $inbox
+        where
+            $($( $tell: $crate::replay::Taped<W>, )*)?
+            $($( $ask: $crate::replay::Taped<W>, $answer: $crate::replay::Shown<W>, )*)?
+        {
+            #[allow(unused_variables, reason = "an inbox may have no message")]
+            fn record(self, reel: &$crate::replay::Reel) -> Self {
+                match self {
+                    $($( Self::$tell(message) => {
+                        reel.received_message::<W, $tell>(&message);
+                        Self::$tell(message)
+                    } )*)?
+                    $($( Self::$ask(message, responder) => {
+                        let at = reel.received_message::<W, $ask>(&message);
+                        Self::$ask(message, responder.witnessed::<W>(reel, stringify!($ask), at))
+                    } )*)?
+                }
+            }
+
+            #[allow(unused_variables, reason = "an inbox may have no message")]
+            fn replay(
+                value: &(dyn ::core::any::Any + ::core::marker::Send),
+                at: usize,
+                reel: &$crate::replay::Reel,
+            ) -> ::core::option::Option<Self> {
+                $($( if let Some(message) = value.downcast_ref::<$tell>() {
+                    return Some(Self::$tell($crate::replay::Taped::<W>::copy(message)));
+                } )*)?
+                $($( if let Some(message) = value.downcast_ref::<$ask>() {
+                    let responder = $crate::Responder::replayed::<W>(reel, stringify!($ask), at);
+                    return Some(Self::$ask($crate::replay::Taped::<W>::copy(message), responder));
+                } )*)?
+                None
+            }
+        }
+
         $($(
             impl $crate::Message for $tell {
                 type To = $role;

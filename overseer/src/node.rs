@@ -19,6 +19,7 @@ use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
 use crate::message::{Message, Role};
 use crate::port::{EdgeSnapshot, Outlet, Tap, TapSlot};
 use crate::recorder::{self, Recording};
+use crate::replay::{self, Recordable, Tape};
 use crate::restart::{self, Outcome, Running};
 use crate::signal::{SignalLog, View};
 use crate::subsystem::Subsystem;
@@ -160,13 +161,7 @@ fn edges<L: SendList>(from: &'static str, origin: Origin) -> impl Iterator<Item 
 impl Builder {
     /// An empty node with these slots, in the order of the wiring.
     pub fn new(environment: Environment, roles: &[&'static str]) -> Self {
-        let switchboard = Switchboard {
-            mailboxes: BTreeMap::new(),
-            taps: BTreeMap::new(),
-            edges: Vec::new(),
-            desks: BTreeMap::new(),
-            environment: environment.clone(),
-        };
+        let switchboard = Switchboard::new(environment.clone());
         Self {
             environment,
             roles: roles.to_vec(),
@@ -204,6 +199,14 @@ impl Builder {
     pub fn fill_restarting<S: Subsystem>(&mut self, restarts_max: u32, make: impl FnMut() -> S + Send + 'static) {
         let mailbox = self.mailbox::<S::Role>();
         let connect = restart::restarting(restarts_max, make, mailbox.clone());
+        self.put::<S>(mailbox, connect);
+    }
+
+    /// Puts a subsystem into its slot that is recorded from its start: everything that crosses its context goes onto the
+    /// tape, for [`replay`](crate::replay::replay()).
+    pub fn fill_recorded<S: Recordable>(&mut self, tape: &Tape, subsystem: S) {
+        let mailbox = self.mailbox::<S::Role>();
+        let connect = replay::recorded(tape, subsystem, mailbox.clone());
         self.put::<S>(mailbox, connect);
     }
 
@@ -584,6 +587,19 @@ macro_rules! node {
                 $node: $crate::wiring::HasSlot<S::Role>,
             {
                 self.inner.fill_restarting(restarts_max, make);
+                self
+            }
+
+            /// Fills a slot with a subsystem that is recorded; see
+            /// [`Builder::fill_recorded`]($crate::node::Builder::fill_recorded).
+            pub fn recorded<S>(mut self, tape: &$crate::replay::Tape, subsystem: S) -> Self
+            where
+                S: $crate::replay::Recordable,
+                S::Sends: $crate::wiring::FitsInto<$node, S>,
+                S::JobSends: $crate::wiring::FitsInto<$node, S>,
+                $node: $crate::wiring::HasSlot<S::Role>,
+            {
+                self.inner.fill_recorded(tape, subsystem);
                 self
             }
 

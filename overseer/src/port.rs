@@ -21,6 +21,7 @@ use crate::deadline::Wheel;
 use crate::edge::{EdgeRecord, Flight};
 use crate::mailbox::{EdgeId, Mailbox, RefusedReason};
 use crate::message::{Inbox, Message, Post, Request, Role};
+use crate::replay::{PortTape, Reel, SendForm, Text, Words, copy_of};
 use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
 
 pub use crate::edge::EdgeSnapshot;
@@ -97,13 +98,19 @@ pub(crate) struct Desk {
     pub(crate) wheel: Arc<Wheel>,
 }
 
+/// What a message meets on its way, where there is any such thing.
+struct Aside<M> {
+    tap: Option<Arc<dyn Tap<M>>>,
+    tape: Option<PortTape>,
+}
+
 /// The sending side of one edge.
 pub struct Port<M: Message> {
     mailbox: Arc<Mailbox<InboxOf<M>>>,
     id: EdgeId,
     edge: Arc<EdgeRecord>,
     desk: Arc<Desk>,
-    tap: Option<Arc<dyn Tap<M>>>,
+    aside: Option<Box<Aside<M>>>,
     /// What delayed messages live by: dropped with the port.
     delays: OnceLock<watch::Sender<()>>,
 }
@@ -116,7 +123,22 @@ impl<M: Message> Port<M> {
         tap: Option<TapSlot>,
     ) -> Self {
         let tap = tap.and_then(|slot| slot.downcast_ref::<Arc<dyn Tap<M>>>().cloned());
-        Self { mailbox, id: edge.id, edge, desk, tap, delays: OnceLock::new() }
+        let aside = tap.map(|tap| Box::new(Aside { tap: Some(tap), tape: None }));
+        Self { mailbox, id: edge.id, edge, desk, aside, delays: OnceLock::new() }
+    }
+
+    /// Puts everything that goes through it onto a tape.
+    pub(crate) fn tape(&mut self, reel: &Reel, form: SendForm) {
+        let aside = self.aside.get_or_insert_with(|| Box::new(Aside { tap: None, tape: None }));
+        aside.tape = Some(PortTape { reel: reel.clone(), form });
+    }
+
+    fn tap(&self) -> Option<&dyn Tap<M>> {
+        self.aside.as_deref()?.tap.as_deref()
+    }
+
+    fn on_tape(&self) -> Option<&PortTape> {
+        self.aside.as_deref()?.tape.as_ref()
     }
 
     /// The message's name, known without computing it.
@@ -146,20 +168,46 @@ impl<M: Message> Port<M> {
 impl<M: Post> Port<M> {
     #[inline]
     pub(crate) fn send(&self, message: M) -> Delivery<'_, M> {
-        match &self.tap {
+        match &self.aside {
             None => {
                 let bytes = message.bytes();
                 Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
             }
-            Some(tap) => Delivery { state: SendState::Tapped(Box::pin(self.send_tapped(&**tap, message))) },
+            Some(aside) => {
+                let sending: BoxedSend<'_, M> = match &aside.tape {
+                    Some(tape) => Box::pin(self.send_taped(tape, message)),
+                    None => Box::pin(self.send_tapped(message)),
+                };
+                Delivery { state: SendState::Aside(sending) }
+            }
         }
     }
 
-    async fn send_tapped(&self, tap: &dyn Tap<M>, message: M) -> Result<(), SendError<M>> {
+    async fn send_taped(&self, tape: &PortTape, message: M) -> Result<(), SendError<M>> {
+        let (event, ()) = tape.reel.act(tape.text("sends", &message, self.edge.declared.to), |_| ());
+        let over = |refused: &Option<RefusedReason>| match refused {
+            None => Text::new(format_args!("its send of event {event} is delivered")),
+            Some(reason) => Text::new(format_args!("its send of event {event} is refused: {reason}")),
+        };
+        let mut message = Some(message);
+        let live = async {
+            let refused = self.send_tapped(message.take()?).await.err()?;
+            message = Some(refused.message);
+            Some(refused.reason)
+        };
+        let refused = tape.reel.wait(event, copy_of::<Option<RefusedReason>>, over, live).await;
+        match (refused, message) {
+            (Some(reason), Some(message)) => Err(SendError { message, reason }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn send_tapped(&self, message: M) -> Result<(), SendError<M>> {
         let plain = |message: M| {
             let bytes = message.bytes();
             Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
         };
+        let Some(tap) = self.tap() else { return plain(message).await };
         match tap.on_send(message) {
             Tapped::Pass(message) => plain(message).await,
             Tapped::Drop => Ok(()),
@@ -180,9 +228,17 @@ impl<M: Post> Port<M> {
     /// Waits for a place on behalf of an outbox. The tap has seen the message already.
     fn deferred(&self, message: M) -> BoxFuture<()> {
         let bytes = message.bytes();
+        let kept = self.on_tape().map(|tape| {
+            let (message, to): (&dyn Any, _) = (&message, self.edge.declared.to);
+            let text = Text::new(format_args!("keeps {} for {to} in its outbox", Words(message, tape.form.show)));
+            (tape.reel.clone(), tape.reel.act(text, |_| ()).0)
+        });
         let sending = Sending::new(self.mailbox.clone(), self.id, message.into_inbox(), bytes, M::LANE);
         // A consumer that has ended takes nothing any more; the node is stopping then.
-        Box::pin(async move { drop(sending.await) })
+        let sending = async move { drop(sending.await) };
+        let Some((reel, event)) = kept else { return Box::pin(sending) };
+        let over = move |(): &()| Text::new(format_args!("its cast of event {event} leaves the outbox"));
+        Box::pin(async move { reel.wait(event, copy_of::<()>, over, sending).await })
     }
 
     fn cast_one(&self, message: M) -> Result<(), SendError<M>> {
@@ -194,7 +250,22 @@ impl<M: Post> Port<M> {
     }
 
     pub(crate) fn cast(&self, message: M) -> Result<(), SendError<M>> {
-        match &self.tap {
+        let Some(tape) = self.on_tape() else { return self.cast_tapped(message) };
+        let text = tape.text("casts", &message, self.edge.declared.to);
+        let mut message = Some(message);
+        let (_, refused) = tape.reel.act(text, |_| {
+            let refused = self.cast_tapped(message.take()?).err()?;
+            message = Some(refused.message);
+            Some(refused.reason)
+        });
+        match (refused, message) {
+            (Some(reason), Some(message)) => Err(SendError { message, reason }),
+            _ => Ok(()),
+        }
+    }
+
+    fn cast_tapped(&self, message: M) -> Result<(), SendError<M>> {
+        match self.tap() {
             None => self.cast_one(message),
             Some(tap) => match tap.on_send(message) {
                 Tapped::Pass(message) => self.cast_one(message),
@@ -215,9 +286,36 @@ impl<M: Post> Port<M> {
         }
     }
 
-    pub(crate) fn reserve(&self, bytes: usize) -> impl Future<Output = Result<Place<'_, M>, RefusedReason>> {
-        let reserve = Reserve::new(&*self.mailbox, self.id, bytes);
-        async move { Ok(Place { permit: reserve.await?, tap: self.tap.as_deref() }) }
+    pub(crate) async fn reserve(&self, bytes: usize) -> Result<Place<'_, M>, RefusedReason> {
+        let Some(tape) = self.on_tape() else { return self.reserve_live(bytes).await };
+        let name = self.edge.declared.message;
+        let text = Text::new(format_args!("reserves a place of {bytes} bytes for {name}"));
+        let (event, ()) = tape.reel.act(text, |_| ());
+        let over = |refused: &Option<RefusedReason>| match refused {
+            None => Text::new(format_args!("its place of event {event} is there")),
+            Some(reason) => Text::new(format_args!("its place of event {event} is refused: {reason}")),
+        };
+        let mut place = None;
+        let live = async {
+            match self.reserve_live(bytes).await {
+                Ok(reserved) => {
+                    place = Some(reserved);
+                    None
+                }
+                Err(reason) => Some(reason),
+            }
+        };
+        match (tape.reel.wait(event, copy_of::<Option<RefusedReason>>, over, live).await, place) {
+            (Some(reason), _) => Err(reason),
+            (None, Some(place)) => Ok(place),
+            // Replayed: there is room for what holds nothing.
+            (None, None) => self.reserve_live(0).await,
+        }
+    }
+
+    async fn reserve_live(&self, bytes: usize) -> Result<Place<'_, M>, RefusedReason> {
+        let permit = Reserve::new(&*self.mailbox, self.id, bytes).await?;
+        Ok(Place { permit, aside: self.aside.as_deref() })
     }
 }
 
@@ -231,7 +329,7 @@ fn back<M: Post>(inbox: InboxOf<M>, reason: RefusedReason) -> SendError<M> {
 #[must_use = "an unused place is given back"]
 pub struct Place<'a, M: Post> {
     permit: Permit<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
-    tap: Option<&'a dyn Tap<M>>,
+    aside: Option<&'a Aside<M>>,
 }
 
 impl<M: Post> Place<'_, M> {
@@ -241,7 +339,21 @@ impl<M: Post> Place<'_, M> {
     /// # Errors
     /// Hands the message back if the consumer has ended: [`Closed`](RefusedReason::Closed).
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
-        let message = match self.tap {
+        let Some(tape) = self.aside.and_then(|aside| aside.tape.as_ref()) else { return self.send_tapped(message) };
+        let (text, reel) = (tape.text("puts", &message, <M::To as Role>::NAME), &tape.reel);
+        let mut message = Some(message);
+        let (_, refused) = reel.act(text, |_| {
+            message = self.send_tapped(message.take()?).err().map(|refused| refused.message);
+            message.is_some().then_some(RefusedReason::Closed)
+        });
+        match (refused, message) {
+            (Some(reason), Some(message)) => Err(SendError { message, reason }),
+            _ => Ok(()),
+        }
+    }
+
+    fn send_tapped(self, message: M) -> Result<(), SendError<M>> {
+        let message = match self.aside.and_then(|aside| aside.tap.as_deref()) {
             None => message,
             Some(tap) => match tap.on_send(message) {
                 Tapped::Pass(message) | Tapped::Duplicate(message, _) | Tapped::Delay(message, _) => message,
@@ -260,8 +372,10 @@ pub struct Delivery<'a, M: Post> {
 
 enum SendState<'a, M: Post> {
     Plain(Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>),
-    Tapped(Pin<Box<dyn Future<Output = Result<(), SendError<M>>> + Send + 'a>>),
+    Aside(BoxedSend<'a, M>),
 }
+
+type BoxedSend<'a, M> = Pin<Box<dyn Future<Output = Result<(), SendError<M>>> + Send + 'a>>;
 
 impl<M: Post> Future for Delivery<'_, M> {
     type Output = Result<(), SendError<M>>;
@@ -274,15 +388,28 @@ impl<M: Post> Future for Delivery<'_, M> {
                 Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
                 Poll::Pending => Poll::Pending,
             },
-            SendState::Tapped(sending) => sending.as_mut().poll(cx),
+            SendState::Aside(sending) => sending.as_mut().poll(cx),
         }
     }
 }
 
 impl<M: Request> Port<M> {
-    pub(crate) async fn ask(&self, message: M) -> Result<M::Answer, AskError> {
+    /// Boxed by its caller, so that a question that is not recorded carries nothing of it.
+    async fn ask_taped(&self, tape: &PortTape, message: M) -> Result<M::Answer, AskError> {
+        let (event, ()) = tape.reel.act(tape.text("asks", &message, self.edge.declared.to), |_| ());
+        let over = |answer: &Result<M::Answer, AskError>| {
+            let answer: &dyn Any = answer;
+            Text::new(format_args!(
+                "its question of event {event} has the answer {}",
+                Words(answer, tape.form.show_answer)
+            ))
+        };
+        tape.reel.wait(event, tape.form.copy_answer, over, self.ask(message)).await
+    }
+
+    async fn ask(&self, message: M) -> Result<M::Answer, AskError> {
         let (name, to) = (self.edge.declared.message, self.edge.declared.to);
-        let (message, delay) = match &self.tap {
+        let (message, delay) = match self.tap() {
             None => (message, None),
             Some(tap) => match tap.on_send(message) {
                 Tapped::Pass(message) | Tapped::Duplicate(message, _) => (message, None),
@@ -399,7 +526,11 @@ impl<F: Sender> Outlet<F> {
     where
         M: Request + SentBy<F, Ask<M>, I>,
     {
-        M::port(&self.ports).ask(message).await
+        let port = M::port(&self.ports);
+        match port.on_tape() {
+            None => port.ask(message).await,
+            Some(tape) => Box::pin(port.ask_taped(tape, message)).await,
+        }
     }
 
     /// The name of a message, without computing it.

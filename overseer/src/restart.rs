@@ -15,6 +15,7 @@ use crate::message::Role;
 use crate::node::{BuildError, Connect, Lag, Logs};
 use crate::port::Outlet;
 use crate::recorder::Recording;
+use crate::replay::Taping;
 use crate::signal::{Cursor, Wakeable};
 use crate::subsystem::{Context, Failure, Parking, Start, Subsystem};
 use crate::wiring::{Origin, SendList, Switchboard};
@@ -23,14 +24,15 @@ use crate::wiring::{Origin, SendList, Switchboard};
 pub(crate) type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
 pub(crate) type Running = BoxFuture<Outcome>;
 
-type MailboxOf<S> = Arc<Mailbox<<<S as Subsystem>::Role as Role>::Inbox>>;
+pub(crate) type MailboxOf<S> = Arc<Mailbox<<<S as Subsystem>::Role as Role>::Inbox>>;
 
 /// Connects ports, log and mailbox of one subsystem.
-fn prepare<S: Subsystem>(
+pub(crate) fn prepare<S: Subsystem>(
     mailbox: MailboxOf<S>,
     switchboard: &mut Switchboard,
     logs: &mut Logs,
     environment: &Environment,
+    taping: Option<Taping<S>>,
 ) -> Result<(Start<S>, Lag, Arc<Recording>), BuildError> {
     let role = <S::Role as Role>::NAME;
     let log = logs.of::<S::View>();
@@ -41,13 +43,20 @@ fn prepare<S: Subsystem>(
     let lag: Lag =
         Arc::new(move || log.published().saturating_sub(progress.load(std::sync::atomic::Ordering::Relaxed)));
     let recording = Arc::new(Recording::default());
+    let mut ports = S::Sends::connect(switchboard, role, Origin::Loop)?;
+    let mut jobs = S::JobSends::connect(switchboard, role, Origin::Jobs)?;
+    if let Some(taping) = &taping {
+        (taping.ports)(&mut ports, &taping.reel);
+        (taping.jobs)(&mut jobs, &taping.reel);
+    }
     let start = Start {
         inbound: Inbound::new(Reader::new(mailbox), cursor),
-        ports: Outlet::new(S::Sends::connect(switchboard, role, Origin::Loop)?),
-        jobs: Outlet::new(S::JobSends::connect(switchboard, role, Origin::Jobs)?),
+        ports: Outlet::new(ports),
+        jobs: Outlet::new(jobs),
         environment: environment.clone(),
         recording: recording.clone(),
         parking: None,
+        taping,
     };
     Ok((start, lag, recording))
 }
@@ -55,7 +64,7 @@ fn prepare<S: Subsystem>(
 /// Runs it once.
 pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
     Box::new(move |switchboard, logs, environment| {
-        let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment)?;
+        let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
         let running = AssertUnwindSafe(subsystem.run(Context::new(start))).catch_unwind();
         Ok((Box::pin(running) as Running, lag, recording))
     })
@@ -68,7 +77,7 @@ pub(crate) fn restarting<S: Subsystem>(
     mailbox: MailboxOf<S>,
 ) -> Connect {
     Box::new(move |switchboard, logs, environment| {
-        let (mut start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment)?;
+        let (mut start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
         let parking = Arc::new(Parking::new());
         start.parking = Some(parking.clone());
         let (ports, jobs, environment) = (start.ports.clone(), start.jobs.clone(), environment.clone());
@@ -95,6 +104,7 @@ pub(crate) fn restarting<S: Subsystem>(
                     environment: environment.clone(),
                     recording: left_at.clone(),
                     parking: Some(parking.clone()),
+                    taping: None,
                 });
             }
             unreachable!("the loop above ends by returning")

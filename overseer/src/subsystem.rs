@@ -16,6 +16,7 @@ use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
 use crate::port::{Delivery, Outlet, Place, SendError};
 use crate::recorder::{Recorder, Recording};
+use crate::replay::Taping;
 use crate::signal::{Nothing, View};
 use crate::wiring::{Ask, Cast, FromJobs, FromLoop, SendList, SentBy, Wait};
 
@@ -88,6 +89,11 @@ pub enum Event<S: Subsystem> {
     Conclude,
 }
 
+/// A signal on a tape.
+struct Heard<S: Subsystem>(<S::View as View>::Update);
+/// The end on a tape.
+struct Concluded;
+
 type InboundOf<S> = Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>;
 
 /// Where the mailbox of a subsystem waits while nobody reads it: between a failure and the restart.
@@ -115,6 +121,7 @@ pub(crate) struct Start<S: Subsystem> {
     pub(crate) environment: Environment,
     pub(crate) recording: Arc<Recording>,
     pub(crate) parking: Option<Arc<Parking<S>>>,
+    pub(crate) taping: Option<Taping<S>>,
 }
 
 /// A subsystem's mailbox, its place in the signal log, and what it declared to send.
@@ -136,6 +143,8 @@ pub struct Context<S: Subsystem> {
     environment: Environment,
     recorder: Recorder,
     parking: Option<Arc<Parking<S>>>,
+    /// While it is recorded or replayed.
+    taping: Option<Box<Taping<S>>>,
 }
 
 impl<S: Subsystem> Drop for Context<S> {
@@ -156,6 +165,7 @@ impl<S: Subsystem> Context<S> {
             environment: start.environment,
             recorder: Recorder::new(start.recording),
             parking: start.parking,
+            taping: start.taping.map(Box::new),
         }
     }
 
@@ -182,6 +192,9 @@ impl<S: Subsystem> Context<S> {
         if !self.outbox.waiting.is_empty() {
             self.outbox.flush(cx);
         }
+        if self.taping.is_some() {
+            return self.poll_recv_taped(cx);
+        }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
         match inbound.poll_next(cx) {
             Poll::Ready(Incoming::Message(message)) => {
@@ -198,6 +211,40 @@ impl<S: Subsystem> Context<S> {
             }
             Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// Receives from a tape, or puts on it what is received.
+    #[cold]
+    fn poll_recv_taped(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
+        let (Some(taping), Some(inbound)) = (&self.taping, &mut self.inbound) else { return Poll::Pending };
+        let reel = &taping.reel;
+        if reel.is_playing() {
+            return reel.poll_received(cx, |value, at| {
+                if value.is::<Concluded>() {
+                    return Some(Event::Conclude);
+                }
+                match value.downcast_ref::<Heard<S>>() {
+                    Some(Heard(update)) => Some(Event::Signal(update.clone())),
+                    None => (taping.replay)(&**value, at, reel).map(Event::Message),
+                }
+            });
+        }
+        inbound.poll_next(cx).map(|incoming| match incoming {
+            Incoming::Message(message) => {
+                self.recorder.message(message.message_name());
+                Event::Message((taping.record)(message, reel))
+            }
+            Incoming::Signal(update) => {
+                self.recorder.signal();
+                reel.received(format_args!("hears a signal"), Box::new(Heard::<S>(update.clone())));
+                Event::Signal(update)
+            }
+            Incoming::Conclude => {
+                self.recorder.conclude();
+                reel.received(format_args!("is told to conclude"), Box::new(Concluded));
+                Event::Conclude
+            }
+        })
     }
 
     /// Sends a message, declared as [`Wait`] in [`Subsystem::Sends`]. Nothing happens before the first poll.

@@ -12,10 +12,11 @@ use deterministic::Environment;
 
 use crate::deadline::Wheel;
 use crate::edge::EdgeRecord;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::{Message, Post, Request, Role, WhenFull};
 use crate::node::BuildError;
 use crate::port::{Desk, Port, TapSlot};
+use crate::replay::{Reel, TapedSend, TapedSends};
 use crate::subsystem::Subsystem;
 
 /// Declares a send that waits while the consumer's queue is full: [`Context::send`](crate::Context::send),
@@ -96,11 +97,35 @@ pub struct Switchboard {
     pub(crate) edges: Vec<Arc<EdgeRecord>>,
     pub(crate) desks: BTreeMap<&'static str, Arc<Desk>>,
     pub(crate) environment: Environment,
+    /// The limits of mailboxes made for consumers that are not there; `None`: they have to be there.
+    alone: Option<MailboxLimits>,
 }
 
 impl Switchboard {
+    pub(crate) fn new(environment: Environment) -> Self {
+        Self {
+            mailboxes: BTreeMap::new(),
+            taps: BTreeMap::new(),
+            edges: Vec::new(),
+            desks: BTreeMap::new(),
+            environment,
+            alone: None,
+        }
+    }
+
+    /// One that makes a mailbox, which nobody reads, for each consumer.
+    pub(crate) fn alone(environment: Environment, limits: MailboxLimits) -> Self {
+        Self { alone: Some(limits), ..Self::new(environment) }
+    }
+
     fn connect<D: Declaration>(&mut self, from: &'static str, origin: Origin) -> Result<Port<D::Message>, BuildError> {
         type To<D> = <<D as Declaration>::Message as Message>::To;
+        if let Some(limits) = self.alone {
+            let make = || -> Box<dyn Any + Send + Sync> {
+                Box::new(Arc::new(Mailbox::<<To<D> as Role>::Inbox>::new(limits, None)))
+            };
+            self.mailboxes.entry(TypeId::of::<To<D>>()).or_insert_with(make);
+        }
         let mailbox = self
             .mailboxes
             .get(&TypeId::of::<To<D>>())
@@ -199,6 +224,10 @@ macro_rules! send_lists {
         }
         impl<Node, From, $($d: Declaration),*> FitsInto<Node, From> for ($($d,)*)
         where $(Node: Consumes<$d::Message, From>),* {}
+        impl<$($d: TapedSend),*> TapedSends for ($($d,)*) {
+            #[allow(unused_variables, reason = "the empty list records nothing")]
+            fn tape(ports: &mut Self::Ports, reel: &Reel) { $( ports.$index.tape(reel, $d::form()); )* }
+        }
         send_lists!(@contains ($($d),*) $($d $index),*);
     };
     (@contains $all:tt $($d:ident $index:tt),*) => { $( send_lists!(@position $all $d $index); )* };

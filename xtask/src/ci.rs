@@ -16,7 +16,7 @@ use std::{
 const CONFORMANCE_FOLDER: &str = "../shared";
 /// Examples that are programs: CI runs them, so they never lie.
 const EXAMPLES: &[&str] =
-    &["adversary", "backpressure", "hello-overseer", "own-subsystem", "swap-selection", "two-views"];
+    &["adversary", "backpressure", "hello-overseer", "own-subsystem", "replay", "swap-selection", "two-views"];
 /// Parachain blocks that the main job carries to inclusion, per para.
 const MAIN_JOB_BLOCKS: &str = "3";
 
@@ -202,6 +202,7 @@ mod tests {
             "example-backpressure",
             "example-hello-overseer",
             "example-own-subsystem",
+            "example-replay",
             "example-swap-selection",
             "example-two-views",
             "graph",

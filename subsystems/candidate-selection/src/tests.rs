@@ -13,6 +13,7 @@ use mocks::fixtures::{Candidate, CandidateBuilder, Validators, hash, peer, rng};
 use mocks::keystore::TestKeystore;
 use overseer::Responder;
 use overseer::message::Inbox as _;
+use overseer::replay::{Tape, replay};
 use primitives::{
     CandidateDescriptor, CandidateReceipt, CollatorId, CoreIndex, CoreState, Hash, OccupiedCore, Pair, ParaId,
     ScheduledCore, ValidatorId,
@@ -62,6 +63,10 @@ struct Bench {
 
 fn bench_with(seed: u64, policy: impl SelectionPolicy, cores: Vec<CoreState>, ours: Vec<Pair>, serve: bool) -> Bench {
     let harness = Harness::new(seed, |_| CandidateSelectionSubsystem::new(Box::new(policy), TestKeystore::new(ours)));
+    serve_bench(harness, cores, serve)
+}
+
+fn serve_bench(harness: Harness, cores: Vec<CoreState>, serve: bool) -> Bench {
     let (chain, genesis) = TestChain::new(hash(0), 1);
     if serve {
         chain.serve(&harness);
@@ -135,6 +140,35 @@ fn the_first_collation_of_our_para_is_fetched_and_proposed_with_its_proof() {
         bench.harness.tell(seconded);
         bench.harness.tell(offer("b", 3, &candidate(3)));
         bench.harness.finish();
+    }
+}
+
+#[test]
+fn a_recording_plays_into_a_fresh_instance_and_names_what_another_policy_does_first() {
+    let subject = |policy: Box<dyn SelectionPolicy>| {
+        CandidateSelectionSubsystem::new(policy, TestKeystore::new(vec![Validators::new(6, 2).pairs[OURS].clone()]))
+    };
+    for seed in 0..20 {
+        let tape = Tape::new();
+        let harness = Harness::recorded(seed, &tape, |_| subject(Box::new(FirstValid)));
+        let cores = vec![scheduled(3, None), scheduled(PARA, None)];
+        let bench = serve_bench(harness, cores, true);
+        bench.propose("a", 1, &candidate(1));
+        let invalid = Invalid { relay_parent: hash(1), receipt: candidate(1).receipt() };
+        bench.harness.tell(offer("b", 2, &candidate(2)));
+        bench.harness.tell(invalid);
+        assert_eq!(bench.reported(), collator("a"));
+        bench.serve(candidate(2).receipt(), &candidate(2));
+        bench.second();
+        bench.harness.signal(bench.chain.import(hash(2), hash(1), 2, 1));
+        bench.harness.finish();
+        assert_eq!(replay(&tape, subject(Box::new(FirstValid))), Ok(tape.len()), "seed {seed}");
+        let other = RandomDelay { mean: Duration::from_millis(500) };
+        let difference = replay(&tape, subject(Box::new(other))).expect_err("it waits before it takes one");
+        assert!(difference.came.starts_with("sleeps until"), "{difference}");
+        let blind = CandidateSelectionSubsystem::new(Box::new(FirstValid), TestKeystore::new(Vec::new()));
+        let difference = replay(&tape, blind).expect_err("it has no key");
+        assert!(difference.expected.starts_with("asks GetSessionContext"), "{difference}");
     }
 }
 

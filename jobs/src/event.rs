@@ -1,6 +1,6 @@
 //! What comes next for a loop with jobs.
 
-use overseer::message::Inbox as _;
+use overseer::message::Inbox;
 use overseer::{Context, Event, Role, Subsystem};
 
 use crate::{JobEnd, Jobs};
@@ -39,8 +39,10 @@ pub trait Scoped<K> {
     fn goes_with(&self) -> Option<K>;
 }
 
-/// Like [`next`], for an inbox that says which messages go with their scope: those whose scope is not open are dropped
-/// and counted in [`Jobs::late`], and never seen by the loop. A question among them is answered as dropped.
+/// Like [`next`], for an inbox that says which messages go with their scope. Before it waits, those of scopes that have
+/// ended since leave the queue, so that their places and bytes are free at once and senders that wait for them go on;
+/// what comes later is dropped when its turn comes. Both are counted in [`Jobs::late`] and never seen by the loop, and
+/// the asker of a question among them gets [`AskError::Ended`](overseer::AskError::Ended) with the scope's `Debug`.
 ///
 /// # Cancel safety
 /// Nothing is lost but what is dropped on purpose.
@@ -48,15 +50,50 @@ pub async fn next_scoped<S, K, T>(context: &mut Context<S>, jobs: &mut Jobs<K, T
 where
     S: Subsystem,
     <S::Role as Role>::Inbox: Scoped<K>,
-    K: Ord + Clone + Send + 'static,
+    K: Ord + Clone + std::fmt::Debug + Send + 'static,
     T: Send + 'static,
 {
     loop {
-        let input = next(context, jobs).await;
-        let Input::Event(Event::Message(message)) = &input else { return input };
-        match message.goes_with() {
-            Some(scope) if !jobs.is_open(&scope) => jobs.count_late(message.message_name()),
-            _ => return input,
+        purge(context, jobs);
+        match next(context, jobs).await {
+            Input::Event(Event::Message(message)) => match message.goes_with() {
+                Some(scope) if !jobs.is_open(&scope) => end(jobs, &scope, message),
+                _ => return Input::Event(Event::Message(message)),
+            },
+            input => return input,
         }
     }
+}
+
+/// What [`next_scoped`] does before it waits; for a loop that ends scopes and then does something long first. While a
+/// signal waits nothing is taken: see [`Context::purge`]; it is made up for after that.
+pub fn purge<S, K, T>(context: &mut Context<S>, jobs: &mut Jobs<K, T>)
+where
+    S: Subsystem,
+    <S::Role as Role>::Inbox: Scoped<K>,
+    K: Ord + Clone + std::fmt::Debug + Send + 'static,
+    T: Send + 'static,
+{
+    if jobs.ended_scopes().is_empty() {
+        return;
+    }
+    let is_gone = |message: &<S::Role as Role>::Inbox| {
+        message.goes_with().is_some_and(|scope| jobs.ended_scopes().contains(&scope) && !jobs.is_open(&scope))
+    };
+    let Some(gone) = context.purge(is_gone) else { return };
+    jobs.forget_ended_scopes();
+    for message in gone {
+        if let Some(scope) = message.goes_with() {
+            end(jobs, &scope, message);
+        }
+    }
+}
+
+fn end<K: Ord + Clone + std::fmt::Debug + Send + 'static, T: Send + 'static>(
+    jobs: &mut Jobs<K, T>,
+    scope: &K,
+    message: impl Inbox,
+) {
+    jobs.count_late(message.message_name());
+    message.end(&format!("{scope:?}"));
 }

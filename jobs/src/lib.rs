@@ -6,8 +6,8 @@
 //! - [`Jobs`] holds the scopes, each with the rule by which it ends ([`Ending`]); [`next`] is the loop's one wait, for
 //!   its mailbox and its jobs at once.
 //! - [`Nest`] is what a task holds to start more tasks in its own scope.
-//! - [`Jobs::admit`] drops and counts a message whose scope has ended; [`next_scoped`] does so for every message that
-//!   says it goes with its scope ([`Scoped`]).
+//! - [`Jobs::admit`] drops and counts a message whose scope has ended; [`next_scoped`] does so for every message that says
+//!   it goes with its scope ([`Scoped`]), and takes those that are queued out of the mailbox when the scope ends.
 //! - [`Router`] is for jobs that live as long as their scope and are told things: one bounded line each.
 //!
 //! **Receives** and **sends**: nothing of its own; what tasks send goes through
@@ -99,7 +99,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Input, Scoped, next, next_scoped};
+pub use event::{Input, Scoped, next, next_scoped, purge};
 pub use router::{Line, NotRouted, Router};
 pub use set::{Jobs, Nest};
 

@@ -1,7 +1,7 @@
 //! The set of scopes and their running tasks.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +110,8 @@ pub struct Jobs<K, T> {
     shared: Arc<Shared<K, T>>,
     ends: mpsc::Receiver<(u64, JobEnd<K, T>)>,
     late: BTreeMap<&'static str, u64>,
+    /// Since the last purge; of more than [`SCOPES_MAX`] the queued messages are dropped when their turn comes.
+    ended: BTreeSet<K>,
 }
 
 impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
@@ -119,7 +121,12 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         // for the loop's next look, as a task of an open scope, or is cancelled with its scope.
         let (ended, ends) = mpsc::channel(limit.max(1));
         let table = Mutex::new(Table { scopes: BTreeMap::new(), running: 0, next_id: 0 });
-        Self { shared: Arc::new(Shared { environment, limit, table, ended }), ends, late: BTreeMap::new() }
+        Self {
+            shared: Arc::new(Shared { environment, limit, table, ended }),
+            ends,
+            late: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        }
     }
 
     /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room: `false`
@@ -195,8 +202,11 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
             table.running -= ended.as_ref().map_or(0, |scope| scope.tasks.len());
             ended
         };
-        if let Some(scope) = ended {
-            scope.tasks.values().for_each(AbortHandle::abort);
+        if let Some(ended) = ended {
+            ended.tasks.values().for_each(AbortHandle::abort);
+            if self.ended.len() < SCOPES_MAX {
+                self.ended.insert(scope.clone());
+            }
         }
     }
 
@@ -222,6 +232,15 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         }
         self.count_late(M::name());
         None
+    }
+
+    /// The scopes that have ended since messages were last purged.
+    pub(crate) fn ended_scopes(&self) -> &BTreeSet<K> {
+        &self.ended
+    }
+
+    pub(crate) fn forget_ended_scopes(&mut self) {
+        self.ended.clear();
     }
 
     pub(crate) fn count_late(&mut self, message: &'static str) {

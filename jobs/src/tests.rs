@@ -481,6 +481,74 @@ impl Subsystem for Works {
     }
 }
 
+/// Ends the scope it is told of, then does something long.
+struct Busy(Arc<std::sync::Mutex<Vec<String>>>);
+impl Subsystem for Busy {
+    type Role = Worker;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut jobs = Jobs::<u32, u32>::new(context.environment().clone(), LIMIT);
+        let _ = (jobs.open(1, Ending::UntilStop), jobs.open(2, Ending::UntilStop));
+        loop {
+            match next_scoped(&mut context, &mut jobs).await {
+                Input::Event(Event::Message(Inbox::Anyway(Anyway(scope)))) => {
+                    jobs.end(&scope);
+                    purge(&mut context, &mut jobs);
+                    context.environment().clock.sleep(Duration::from_secs(2)).await;
+                }
+                Input::Event(Event::Message(message)) => {
+                    use overseer::message::Inbox as _;
+                    self.0.lock().unwrap().push(format!("{} {:?}", message.message_name(), message.goes_with()));
+                }
+                Input::Event(Event::Signal(never)) => match never {},
+                Input::Event(Event::Conclude) => {
+                    self.0.lock().unwrap().push(format!("late {:?}", jobs.late()));
+                    return Ok(());
+                }
+                Input::Job(_) => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn queued_messages_leave_with_their_scope_and_waiting_senders_go_on_at_once() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let said = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut builder = Builder::new(environment.clone(), &[Worker::NAME]);
+    builder.mailbox_limits::<Worker>(overseer::mailbox::MailboxLimits { messages: 4, bytes: 1024 });
+    builder.fill(Busy(said.clone()));
+    let node = builder.build().unwrap();
+    let (handle, test) = (node.handle(), node.handle().outlet::<Test>().unwrap());
+    let answer = Arc::new(std::sync::Mutex::new(None));
+    let (asking, place) = (test.clone(), answer.clone());
+    simulation.run_until(async { test.send(Anyway(1)).await.unwrap() }).unwrap();
+    simulation.run_until(async { test.send(About(1)).await.unwrap() }).unwrap();
+    simulation.run_until(async { test.send(About(2)).await.unwrap() }).unwrap();
+    let ask = async move { *place.lock().unwrap() = Some(asking.ask(Question(1)).await) };
+    environment.spawner.spawn("ask", Box::pin(ask));
+    simulation.run_until_stalled().unwrap();
+    let waiting = test.clone();
+    let wait = async move { waiting.send(About(2)).await.unwrap() };
+    environment.spawner.spawn("wait", Box::pin(wait));
+    simulation.run_until_stalled().unwrap();
+    assert_eq!(handle.queues()[0].waiting, 4);
+    environment.spawner.spawn("node", Box::pin(async move { drop(node.run().await) }));
+    simulation.run_for(Duration::from_secs(1)).unwrap();
+    let ended = AskError::Ended { message: "Question", by: "worker", scope: "1".to_owned() };
+    assert_eq!(answer.lock().unwrap().take(), Some(Err(ended)), "while the loop does something long");
+    assert!(!simulation.tasks().iter().any(|task| task.name == "wait"), "its place was freed");
+    assert_eq!(said.lock().unwrap().len(), 0);
+    handle.stop();
+    simulation.run_for(Duration::from_secs(2)).unwrap();
+    let said = said.lock().unwrap().clone();
+    assert_eq!(said, [r#"late {"About": 1, "Question": 1}"#], "after its long work it hears that the node ends first");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
 enum Test {}
 impl Outside for Test {
     const NAME: &'static str = "test";
@@ -502,7 +570,7 @@ fn messages_that_go_with_an_ended_scope_are_dropped_and_counted() {
         test.send(Anyway(2)).await.unwrap();
         assert_eq!(test.ask(Question(1)).await, Ok(1));
         let refused = test.ask(Question(2)).await;
-        assert_eq!(refused, Err(AskError::Dropped { message: "Question", by: "worker" }));
+        assert_eq!(refused, Err(AskError::Ended { message: "Question", by: "worker", scope: "2".to_owned() }));
         handle.stop();
     };
     let (report, ()) = simulation.run_until(futures::future::join(node.run(), script)).unwrap();

@@ -31,8 +31,8 @@ enum Timing {
 
 /// Receives messages and signals such that no message overtakes a signal that its sender had seen.
 pub struct Inbound<T: Send, V: View> {
-    reader: Reader<T>,
-    cursor: Cursor<V>,
+    pub(crate) reader: Reader<T>,
+    pub(crate) cursor: Cursor<V>,
     deliveries: u32,
     sleeps: u32,
     /// Since the last timed message.

@@ -35,6 +35,7 @@
 pub mod inbound;
 pub mod mailbox;
 pub mod meter;
+mod purge;
 pub mod reader;
 pub mod sending;
 pub mod signal;

@@ -29,18 +29,18 @@ pub struct Taken<T> {
 
 /// The reading side. Dropping it closes the mailbox: waiting senders are told, queued questions are dropped.
 pub struct Reader<T: Send> {
-    mailbox: Arc<Mailbox<T>>,
-    batch: VecDeque<Item<T>>,
+    pub(crate) mailbox: Arc<Mailbox<T>>,
+    pub(crate) batch: VecDeque<Item<T>>,
     /// One of the high lane, to be delivered before the batch.
-    urgent: Option<Item<T>>,
+    pub(crate) urgent: Option<Item<T>>,
     /// Used up, not yet given back.
-    spent: usize,
-    spent_bytes: usize,
+    pub(crate) spent: usize,
+    pub(crate) spent_bytes: usize,
     high_in_a_row: u32,
     /// Sleeps in a row in which the queues' memory was far too large.
     oversized: u32,
     /// Senders to wake; kept for its memory.
-    wakers: Vec<Waker>,
+    pub(crate) wakers: Vec<Waker>,
 }
 
 impl<T: Send> Reader<T> {

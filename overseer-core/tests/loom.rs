@@ -159,6 +159,48 @@ fn what_is_in_a_batch_when_the_reader_goes_is_dropped_once() {
 }
 
 #[test]
+fn purging_a_batch_frees_its_places_for_who_waits() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(2);
+        mailbox.try_send(edge, 10, 1, Lane::Normal).unwrap();
+        mailbox.try_send(edge, 11, 1, Lane::Normal).unwrap();
+        let (waiting, giving_up) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || block_on(send(waiting, edge, 1)).unwrap());
+        let second = thread::spawn(move || give_up(send(giving_up, edge, 12)));
+        block_on(async {
+            // The batch is taken out with it; what stands in it or behind it is purged, whoever puts more in meanwhile.
+            assert_eq!(next_message(&mut inbound).await, 10);
+            let gone = inbound.purge(|number| *number > 9).expect("no signal was published");
+            assert_eq!(gone[0], 11);
+            loop {
+                match next_message(&mut inbound).await {
+                    1 => break,
+                    late => assert_eq!(late, 12),
+                }
+            }
+        });
+        first.join().unwrap();
+        second.join().unwrap();
+        inbound.purge(|_| true).expect("no signal was published");
+        assert_eq!(mailbox.used(), (0, 0), "nothing is lost and nothing is given back twice");
+    });
+}
+
+#[test]
+fn nothing_is_purged_that_was_sent_after_a_signal_not_yet_heard() {
+    model(3, || {
+        let World { mailbox, edge, log, mut inbound } = world(2);
+        let sender = thread::spawn(move || {
+            log.publish(1);
+            mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        });
+        let purged = inbound.purge(|_| true);
+        assert!(purged.is_none_or(|gone| gone.is_empty()), "its sender knows more than the purge");
+        sender.join().unwrap();
+    });
+}
+
+#[test]
 fn the_high_lanes_flag_is_never_missed() {
     model(3, || {
         let World { mailbox, edge, mut inbound, .. } = world(4);

@@ -209,6 +209,38 @@ fn a_place_of_a_budget_is_free_again_when_its_message_was_delivered() {
 }
 
 #[test]
+fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_rest() {
+    let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages: 6, bytes: 100 }, None));
+    let edge = mailbox.register_edge();
+    let log = Arc::new(overseer_core::SignalLog::<overseer_core::Nothing>::new());
+    let mut inbound =
+        overseer_core::Inbound::new(overseer_core::Reader::new(mailbox.clone()), overseer_core::Cursor::new(log));
+    let put = |number: u32, lane| mailbox.try_send(edge, number, 10, lane).unwrap();
+    [1, 20, 3].into_iter().for_each(|number| put(number, Lane::Normal));
+    let next = |inbound: &mut overseer_core::Inbound<u32, _>| {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match inbound.poll_next(&mut cx) {
+            Poll::Ready(overseer_core::Incoming::Message(number)) => Some(number),
+            _ => None,
+        }
+    };
+    assert_eq!(next(&mut inbound), Some(1));
+    put(40, Lane::Normal);
+    put(5, Lane::Normal);
+    put(60, Lane::High);
+    assert_eq!(mailbox.used(), (6, 60));
+    let merge = |_: &mut u32, newer| Some(newer);
+    let budgeted = |number| mailbox.cast(edge, number, 10, Lane::Normal, ("M", WhenFull::Budgeted(1)), merge);
+    assert!(budgeted(70).is_ok() && budgeted(80).is_err(), "one place beyond the limit");
+    assert_eq!(inbound.purge(|number| *number > 9), Some(vec![60, 20, 40, 70]));
+    assert_eq!(mailbox.used(), (2, 20), "what was delivered before counts no more either");
+    assert_eq!([next(&mut inbound), next(&mut inbound), next(&mut inbound)], [Some(3), Some(5), None]);
+    assert_eq!(mailbox.used(), (0, 0));
+    (0..6).for_each(|number| put(number, Lane::Normal));
+    assert!(budgeted(80).is_ok(), "the place of its budget is free again");
+}
+
+#[test]
 fn dropping_the_reader_tells_senders_and_hands_back() {
     let it = fixture(1);
     it.put(1, Lane::Normal).unwrap();

@@ -51,6 +51,32 @@ pub enum AskError {
         /// Who dropped it.
         by: &'static str,
     },
+    /// What the question was about has ended, and with it the question.
+    #[error("{by} purged {message}: {scope} has ended")]
+    Ended {
+        /// The question.
+        message: &'static str,
+        /// Its consumer.
+        by: &'static str,
+        /// What has ended, as its consumer names it.
+        scope: String,
+    },
+}
+
+/// What an answer's channel carries when there is none because this scope has ended.
+#[derive(Debug)]
+struct Ended {
+    scope: String,
+}
+
+/// Small where there is an answer, so that the rare other case costs a pointer.
+type Carried<T> = Result<T, Box<Ended>>;
+
+fn send<T>(sender: oneshot::Sender<Carried<T>>, answer: T) -> Result<(), T> {
+    match sender.send(Ok(answer)) {
+        Err(Ok(unwanted)) => Err(unwanted),
+        Ok(()) | Err(Err(_)) => Ok(()),
+    }
 }
 
 /// The way back of a question: answers it once.
@@ -59,7 +85,7 @@ pub enum AskError {
 /// [`AskError::Dropped`]: nobody waits for ever because somebody forgot.
 #[must_use = "a question dropped without an answer is an error at the asker"]
 pub struct Responder<T> {
-    sender: oneshot::Sender<T>,
+    sender: oneshot::Sender<Carried<T>>,
     /// While who answers is recorded or replayed.
     witness: Option<Box<Witness<T>>>,
 }
@@ -72,9 +98,18 @@ impl<T> Responder<T> {
     /// ordinary.
     pub fn answer(self, value: T) -> Result<(), T> {
         match self.witness {
-            None => self.sender.send(value),
+            None => send(self.sender, value),
             Some(witness) => witness.answer(self.sender, value),
         }
+    }
+
+    /// Tells the asker that what it asked about has ended.
+    pub fn end(self, scope: &str) {
+        if let Some(witness) = self.witness {
+            witness.end(scope);
+        }
+        // Nobody may wait for it any more.
+        let _ = self.sender.send(Err(Box::new(Ended { scope: scope.to_owned() })));
     }
 
     /// Whether the asker has given up: long work for it can be dropped.
@@ -117,12 +152,18 @@ struct Witness<T> {
 }
 
 impl<T> Witness<T> {
-    fn answer(mut self, sender: oneshot::Sender<T>, value: T) -> Result<(), T> {
+    fn end(mut self, scope: &str) {
+        self.is_answered = true;
+        let text = Text::new(format_args!("ends {} of event {} with {scope}", self.question, self.at));
+        self.reel.act(text, |_| ());
+    }
+
+    fn answer(mut self, sender: oneshot::Sender<Carried<T>>, value: T) -> Result<(), T> {
         self.is_answered = true;
         let (question, at) = (self.question, self.at);
         let text = Text::new(format_args!("answers {question} of event {at}: {}", Words(&value, self.show)));
         let mut value = Some(value);
-        let (_, is_taken) = self.reel.act(text, |_| match value.take().map(|value| sender.send(value)) {
+        let (_, is_taken) = self.reel.act(text, |_| match value.take().map(|value| send(sender, value)) {
             Some(Err(unwanted)) => {
                 value = Some(unwanted);
                 false
@@ -135,7 +176,7 @@ impl<T> Witness<T> {
         }
     }
 
-    fn is_abandoned(&self, sender: &oneshot::Sender<T>) -> bool {
+    fn is_abandoned(&self, sender: &oneshot::Sender<Carried<T>>) -> bool {
         let text = Text::new(format_args!("looks whether {} of event {} is abandoned", self.question, self.at));
         self.reel.act(text, |_| sender.is_closed()).1
     }
@@ -173,7 +214,7 @@ impl<T> std::fmt::Debug for Responder<T> {
 /// Awaiting it by reference loses nothing. Dropping it abandons the question: the answer is lost, the consumer sees
 /// [`Responder::is_abandoned`].
 pub struct Reply<T> {
-    receiver: oneshot::Receiver<T>,
+    receiver: oneshot::Receiver<Carried<T>>,
     message: &'static str,
     by: &'static str,
     deadline: Option<Deadline>,
@@ -213,7 +254,11 @@ impl<T> Future for Reply<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (message, by) = (self.message, self.by);
         if let Poll::Ready(result) = Pin::new(&mut self.receiver).poll(cx) {
-            return Poll::Ready(result.map_err(|_| AskError::Dropped { message, by }));
+            return Poll::Ready(match result {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(ended)) => Err(AskError::Ended { message, by, scope: ended.scope }),
+                Err(_) => Err(AskError::Dropped { message, by }),
+            });
         }
         match &self.deadline {
             Some(deadline) if deadline.is_over(cx) => Poll::Ready(Err(AskError::TimedOut { message, by })),

@@ -25,6 +25,8 @@ pub trait Inbox: Sized + Send + 'static {
     fn merge(&mut self, newer: Self) -> Option<Self>;
     /// The name of the message inside.
     fn message_name(&self) -> &'static str;
+    /// Drops the message because what it is about has ended; a question's asker is told so, with the name of that.
+    fn end(self, scope: &str);
     /// The names of all messages that can arrive.
     fn messages() -> &'static [&'static str];
 }
@@ -172,6 +174,14 @@ macro_rules! inbox {
                         $crate::Message::merge(queued, newer).map(Self::$tell)
                     })*)?
                     (_, newer) => ::core::option::Option::Some(newer),
+                }
+            }
+
+            #[allow(unused_variables, reason = "an inbox may have no questions")]
+            fn end(self, scope: &str) {
+                match self {
+                    $($( Self::$tell(_) => {} )*)?
+                    $($( Self::$ask(_, responder) => responder.end(scope), )*)?
                 }
             }
 

@@ -363,6 +363,17 @@ impl<S: Subsystem> Context<S> {
         Ok(())
     }
 
+    /// Takes queued messages out before their turn, those of which `is_gone` is true: their places and bytes are free at
+    /// once, and senders that wait for them go on. `None`, and nothing is taken, while a signal is there that was not
+    /// delivered, because a queued message may have been sent by somebody who has seen it. `jobs` does this for scopes
+    /// that end.
+    pub fn purge(
+        &mut self,
+        is_gone: impl FnMut(&<S::Role as Role>::Inbox) -> bool,
+    ) -> Option<Vec<<S::Role as Role>::Inbox>> {
+        self.inbound.as_mut()?.purge(is_gone)
+    }
+
     /// What jobs send through, as declared in [`Subsystem::JobSends`]. Cheap to clone into each job.
     ///
     /// A job may wait for whom it likes, because the loop goes on receiving: the graph of waits has a node of its own

@@ -1,7 +1,10 @@
 //! Folders, names, headers, licences, lint configuration.
 
 use super::{Finding, Severity, sources::SIMULATED_ROOMS};
-use crate::house::{House, LockFile, Package};
+use crate::{
+    house::{House, LockFile, Package},
+    source::CodeView,
+};
 
 /// Folders whose package has another name, because the folder says where it is and the package what users type.
 const OTHER_NAMES: &[(&str, &str)] = &[("node-bin", "parahost"), ("tests", "whole-node-tests")];
@@ -18,6 +21,12 @@ const MAIN_LINES_MAX: usize = 50;
 const MAIN_FILE: &str = "node-bin/src/main.rs";
 /// Longer files are hard to hold in one's head; said, not enforced.
 const FILE_LINES_WARN: usize = 800;
+/// What is read in an evening: no more than this many lines of code altogether, tests and comments apart.
+const FRAMEWORK: &[&str] = &["overseer", "crates/deterministic", "jobs"];
+const FRAMEWORK_LINES_MAX: usize = 6_000;
+/// What is proved by models: the fewer steps, the better the proof.
+const CORE: &[&str] = &["overseer-core"];
+const CORE_LINES_MAX: usize = 1_500;
 
 pub(super) fn check(house: &House, findings: &mut Vec<Finding>) {
     for package in &house.packages {
@@ -29,6 +38,8 @@ pub(super) fn check(house: &House, findings: &mut Vec<Finding>) {
     lock_file(house, findings);
     main_length(house, findings);
     file_length(house, findings);
+    lines_of(house, FRAMEWORK, FRAMEWORK_LINES_MAX, findings);
+    lines_of(house, CORE, CORE_LINES_MAX, findings);
     equal_clippy_files(house, findings);
 }
 
@@ -110,6 +121,30 @@ fn main_length(house: &House, findings: &mut Vec<Finding>) {
             "move what decides something into a module beside it, or into crates/node",
         ));
     }
+}
+
+fn lines_of(house: &House, folders: &[&str], lines_max: usize, findings: &mut Vec<Finding>) {
+    let count = |folder: &str| house.rust_files(&format!("{folder}/src")).map(code_lines).sum::<usize>();
+    let lines: usize = folders.iter().map(|folder| count(folder)).sum();
+    if lines > lines_max {
+        findings.push(Finding::error(
+            "small-framework",
+            folders[0],
+            None,
+            format!("{lines} lines of code in {}, at most {lines_max} are allowed", folders.join(", ")),
+            "take out what nobody uses, or what a subsystem can do for itself: the framework is read in an evening",
+        ));
+    }
+}
+
+/// Lines with code, without tests: those stand in files of that name, or at the end.
+fn code_lines((path, text): (&str, &str)) -> usize {
+    if path.ends_with("/tests.rs") || path.contains("/tests/") {
+        return 0;
+    }
+    let view = CodeView::new(text);
+    let code = view.text().lines().take_while(|line| !line.starts_with("mod tests {"));
+    code.filter(|line| !line.trim().is_empty() && !line.starts_with("#[cfg(test)]")).count()
 }
 
 fn file_length(house: &House, findings: &mut Vec<Finding>) {

@@ -250,6 +250,24 @@ fn main_is_short_and_long_files_are_only_a_warning() {
 }
 
 #[test]
+fn the_framework_is_read_in_an_evening() {
+    let text = |lines: usize| {
+        format!("{HEADER}{}#[cfg(test)]\nmod tests {{\n}}\n", "/// Words.\nlet a = 1;\n\n".repeat(lines))
+    };
+    let with = |jobs: usize| {
+        let mut house = house(&[("overseer", &[]), ("jobs", &[])]);
+        house.files.insert("overseer/src/port.rs".to_owned(), text(4_000));
+        house.files.insert("overseer/src/tests.rs".to_owned(), text(100));
+        house.files.insert("jobs/src/set.rs".to_owned(), text(jobs));
+        check(&house).into_iter().filter(|finding| finding.severity == Severity::Error).collect::<Vec<_>>()
+    };
+    assert_eq!(with(2_000), []);
+    let found = with(2_001);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].what.starts_with("6001 lines of code"), "{}", found[0]);
+}
+
+#[test]
 fn the_rooms_have_the_same_bans() {
     assert_eq!(found_in("jobs/clippy.toml", "allow-unwrap-in-tests = true"), ["jobs/clippy.toml clippy-bans"]);
     assert_eq!(found_in("clippy.toml", "too-many-lines-threshold = 90"), ["subsystems/clippy.toml clippy-bans"]);

@@ -54,6 +54,8 @@ pub struct Readiness {
     /// The same waits as chains, a line each: `a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query
     /// of c`.
     pub chains: Vec<String>,
+    /// The same chains without times, so that one that lasts keeps its name.
+    pub chain_names: Vec<String>,
 }
 
 impl Readiness {
@@ -85,8 +87,8 @@ impl Handle {
                 long_waits.push(LongWait { from: edge.from, origin: edge.origin, waits_for, message, to, time });
             }
         }
-        let chains = chains(&long_waits);
-        Readiness { lagging, long_waits, chains }
+        let (chains, chain_names) = (chains(&long_waits, true), chains(&long_waits, false));
+        Readiness { lagging, long_waits, chains, chain_names }
     }
 
     /// Looks every [`LOOK_EVERY`] and logs each new chain of waits and each subsystem that begins to lag, once, until
@@ -113,10 +115,7 @@ impl Handle {
         for (subsystem, lag) in &readiness.lagging {
             lines.insert((*subsystem).to_owned(), format!("{subsystem} is {lag} signals behind"));
         }
-        for line in &readiness.chains {
-            // The same chain is the same line but for how long it lasts.
-            lines.insert(line.replace(|letter: char| letter.is_ascii_digit(), ""), line.clone());
-        }
+        lines.extend(readiness.chain_names.iter().cloned().zip(readiness.chains.iter().cloned()));
         let mut told = lock(&self.shared.health.told);
         told.retain(|key| lines.contains_key(key));
         for (key, line) in lines {
@@ -128,7 +127,7 @@ impl Handle {
 }
 
 /// One line for each long wait that nobody waits behind, and for each circle.
-fn chains(waits: &[LongWait]) -> Vec<String> {
+fn chains(waits: &[LongWait], with_times: bool) -> Vec<String> {
     let waited_for: BTreeSet<&str> = waits.iter().map(|wait| wait.to).collect();
     let mut heads: Vec<usize> = (0..waits.len()).filter(|index| !waited_for.contains(waits[*index].from)).collect();
     let mut told = BTreeSet::new();
@@ -140,22 +139,22 @@ fn chains(waits: &[LongWait]) -> Vec<String> {
         if turn >= outsiders && told.contains(&head) {
             continue;
         }
-        lines.push(chain(waits, head, &mut told));
+        lines.push(chain(waits, head, &mut told, with_times));
     }
     lines
 }
 
-fn chain(waits: &[LongWait], head: usize, told: &mut BTreeSet<usize>) -> String {
+fn chain(waits: &[LongWait], head: usize, told: &mut BTreeSet<usize>, with_times: bool) -> String {
     let mut line = waits[head].from.to_owned();
     let mut seen = BTreeSet::new();
     let mut at = Some(head);
     while let Some(index) = at {
         told.insert(index);
         let wait = &waits[index];
-        let seconds = wait.time.as_secs_f64();
+        let time = if with_times { format!(" {:.1} s", wait.time.as_secs_f64()) } else { String::new() };
         let _ = match wait.waits_for {
-            WaitsFor::Place => write!(line, " waits {seconds:.1} s with {} at {}", wait.message, wait.to),
-            WaitsFor::Answer => write!(line, " waits {seconds:.1} s for the answer to {} of {}", wait.message, wait.to),
+            WaitsFor::Place => write!(line, " waits{time} with {} at {}", wait.message, wait.to),
+            WaitsFor::Answer => write!(line, " waits{time} for the answer to {} of {}", wait.message, wait.to),
         };
         seen.insert(index);
         at = waits.iter().position(|next| next.from == wait.to);
@@ -181,14 +180,18 @@ mod tests {
     #[test]
     fn a_chain_is_told_from_its_beginning() {
         let waits = [wait("b", WaitsFor::Answer, "Query", "c"), wait("a", WaitsFor::Place, "Put", "b")];
-        assert_eq!(chains(&waits), ["a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query of c"]);
+        assert_eq!(
+            chains(&waits, true),
+            ["a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query of c"]
+        );
+        assert_eq!(chains(&waits, false), ["a waits with Put at b, which waits for the answer to Query of c"]);
     }
 
     #[test]
     fn a_circle_is_told_once() {
         let waits = [wait("a", WaitsFor::Answer, "P", "b"), wait("b", WaitsFor::Answer, "Q", "a")];
         assert_eq!(
-            chains(&waits),
+            chains(&waits, true),
             ["a waits 6.0 s for the answer to P of b, which waits 6.0 s for the answer to Q of a: a circle"]
         );
     }

@@ -9,6 +9,9 @@
 
 #![forbid(unsafe_code)]
 
+mod histograms;
+
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use overseer::Handle;
@@ -16,6 +19,8 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
+
+use histograms::Times;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +101,15 @@ struct OverseerCollector {
     waited: IntCounterVec,
     merged: IntCounterVec,
     in_flight: IntGaugeVec,
-    timed: IntCounterVec,
-    queued_nanoseconds: IntCounterVec,
-    handled_nanoseconds: IntCounterVec,
     waiting: IntGaugeVec,
     bytes: IntGaugeVec,
+    fill: GaugeVec,
     lag: IntGaugeVec,
     busy: GaugeVec,
     long_waits: IntGaugeVec,
+    long_wait_chains: IntGaugeVec,
+    queued: Times,
+    handled: Times,
 }
 
 impl OverseerCollector {
@@ -118,17 +124,24 @@ impl OverseerCollector {
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
             merged: counter("messages_merged_total", "Casts folded into a queued message")?,
             in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,
-            timed: counter("messages_timed_total", "Messages whose times were measured, one in 64")?,
-            queued_nanoseconds: counter("timed_queued_nanoseconds_total", "From send to receive, timed messages")?,
-            handled_nanoseconds: counter("timed_handled_nanoseconds_total", "Handling time, timed messages")?,
             waiting: gauge("queue_messages", "Messages waiting in a queue")?,
             bytes: gauge("queue_bytes", "Bytes waiting in a queue or being delivered")?,
+            fill: GaugeVec::new(
+                Opts::new("queue_fill", "Taken share of a queue's places or bytes, whichever is more"),
+                &["subsystem"],
+            )?,
             lag: gauge("signals_behind", "Entries of its signal log that a subsystem has not taken")?,
             busy: GaugeVec::new(Opts::new("busy_share", "Share of its time that a subsystem works"), &["subsystem"])?,
             long_waits: IntGaugeVec::new(
                 Opts::new("long_waits", "1 while somebody waits for longer than the threshold"),
                 &["from", "to", "message"],
             )?,
+            long_wait_chains: IntGaugeVec::new(
+                Opts::new("long_wait_chains", "1 while these wait for each other for longer than the threshold"),
+                &["chain"],
+            )?,
+            queued: Times::new("message_queued_seconds", "From send to receive, of one message in 64")?,
+            handled: Times::new("message_handled_seconds", "Handling time, of one message in 64")?,
         })
     }
 }
@@ -141,31 +154,31 @@ impl OverseerCollector {
             &self.waited,
             &self.merged,
             &self.in_flight,
-            &self.timed,
-            &self.queued_nanoseconds,
-            &self.handled_nanoseconds,
             &self.waiting,
             &self.bytes,
+            &self.fill,
             &self.lag,
             &self.busy,
             &self.long_waits,
+            &self.long_wait_chains,
         ]
     }
 }
 
 impl Collector for OverseerCollector {
     fn desc(&self) -> Vec<&Desc> {
-        self.metrics().into_iter().flat_map(Collector::desc).collect()
+        let times = [&self.queued.desc, &self.handled.desc];
+        self.metrics().into_iter().flat_map(Collector::desc).chain(times).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        for counter in [&self.sent, &self.refused, &self.waited, &self.merged, &self.timed] {
+        for counter in [&self.sent, &self.refused, &self.waited, &self.merged] {
             counter.reset();
         }
-        self.queued_nanoseconds.reset();
-        self.handled_nanoseconds.reset();
-        self.in_flight.reset();
-        self.long_waits.reset();
+        for gauge in [&self.in_flight, &self.long_waits, &self.long_wait_chains] {
+            gauge.reset();
+        }
+        let (mut queued, mut handled) = (BTreeMap::new(), BTreeMap::new());
         for edge in self.handle.edges() {
             let labels = [edge.from, edge.declared.to, edge.declared.message];
             // A loop and its jobs may both send a message: one series for both.
@@ -174,25 +187,31 @@ impl Collector for OverseerCollector {
             self.waited.with_label_values(&labels).inc_by(edge.waited);
             self.merged.with_label_values(&labels).inc_by(edge.merged);
             self.in_flight.with_label_values(&labels).add(edge.in_flight as i64);
-            if let Some(times) = &edge.times {
-                self.timed.with_label_values(&labels).inc_by(times.queued.count());
-                self.queued_nanoseconds.with_label_values(&labels).inc_by(times.queued.sum_nanos);
-                self.handled_nanoseconds.with_label_values(&labels).inc_by(times.handled.sum_nanos);
+            if let Some(times) = edge.times {
+                histograms::add(queued.entry(labels).or_default(), &times.queued);
+                histograms::add(handled.entry(labels).or_default(), &times.handled);
             }
         }
         for queue in self.handle.queues() {
             let label = [queue.subsystem];
             self.waiting.with_label_values(&label).set(queue.waiting as i64);
             self.bytes.with_label_values(&label).set(queue.bytes as i64);
+            let fill = (queue.waiting as f64 / queue.limit as f64).max(queue.bytes as f64 / queue.bytes_limit as f64);
+            self.fill.with_label_values(&label).set(fill);
             self.lag.with_label_values(&label).set(queue.lag as i64);
             if let Some(share) = queue.busy.share() {
                 self.busy.with_label_values(&label).set(share);
             }
         }
-        for wait in self.handle.readiness().long_waits {
+        let readiness = self.handle.readiness();
+        for wait in readiness.long_waits {
             self.long_waits.with_label_values(&[wait.from, wait.to, wait.message]).set(1);
         }
-        self.metrics().into_iter().flat_map(Collector::collect).collect()
+        for chain in readiness.chain_names {
+            self.long_wait_chains.with_label_values(&[chain]).set(1);
+        }
+        let times = [self.queued.family(&queued), self.handled.family(&handled)];
+        self.metrics().into_iter().flat_map(Collector::collect).chain(times).collect()
     }
 }
 
@@ -227,6 +246,37 @@ mod tests {
         assert!(text.contains(r#"parahost_queue_messages{subsystem="ear",node="alice"} 1"#), "{text}");
         let sent = r#"parahost_messages_sent_total{from="mouth",message="Ping",to="ear",node="alice"} 1"#;
         assert!(text.contains(sent), "{text}");
+    }
+
+    #[test]
+    fn times_are_histograms_and_a_queue_shows_how_full_it_is() {
+        let simulation = Simulation::new(1);
+        let mut builder = overseer::node::Builder::new(simulation.environment("node"), &["ear"]);
+        builder.fill(overseer::subsystem::Drain::<Ear>::default());
+        let overseer = builder.build().expect("one slot, filled");
+        let handle = overseer.handle();
+        let outlet = handle.outlet::<Mouth>().expect("the ear has a slot");
+        let metrics = NodeMetrics::new("alice", handle).expect("fresh registry");
+        for _ in 0..128 {
+            simulation.run_until(outlet.send(Ping)).expect("there is room").expect("the ear's mailbox is open");
+        }
+        let text = metrics.render().expect("text");
+        assert!(text.contains(r#"parahost_queue_fill{subsystem="ear",node="alice"} 0.125"#), "{text}");
+        simulation.run_for(std::time::Duration::from_micros(900)).expect("no live-lock");
+        simulation.environment("node").spawner.spawn("node", Box::pin(async { drop(overseer.run().await) }));
+        simulation.run_until_stalled().expect("no live-lock");
+        let text = metrics.render().expect("text");
+        let labels = r#"from="mouth",to="ear",message="Ping",node="alice""#;
+        for line in [
+            "# TYPE parahost_message_queued_seconds histogram".to_owned(),
+            format!(r#"parahost_message_queued_seconds_bucket{{{labels},le="0.000524288"}} 0"#),
+            format!(r#"parahost_message_queued_seconds_bucket{{{labels},le="0.002097152"}} 2"#),
+            format!(r#"parahost_message_queued_seconds_bucket{{{labels},le="+Inf"}} 2"#),
+            format!("parahost_message_queued_seconds_sum{{{labels}}} 0.0018"),
+            format!("parahost_message_queued_seconds_count{{{labels}}} 2"),
+        ] {
+            assert!(text.contains(&line), "{line} is missing:\n{text}");
+        }
     }
 
     #[test]

@@ -9,8 +9,12 @@ use finality_grandpa::{Chain, Commit, Message, SignedMessage, SignedPrecommit, v
 use ports::FinalityStage;
 use primitives::{BlockNumber, Hash, Header, Signature, ValidatorId};
 
+use crate::tree::MAX_UNFINALIZED_BLOCKS;
+
 /// Largest encoded justification or set of catch-up votes, in bytes.
 pub const MAX_JUSTIFICATION_BYTES: usize = 1024 * 1024 - 64 * 1024;
+/// Headers that a justification brings along: a tree has no more blocks above the finalized one.
+pub const MAX_ANCESTRIES: usize = MAX_UNFINALIZED_BLOCKS;
 /// Votes of one voter and stage that are looked at: a second one is an equivocation, more say nothing new.
 pub const VOTES_PER_VOTER_MAX: usize = 2;
 
@@ -35,6 +39,12 @@ pub enum JustificationError {
         found: usize,
         /// How many there may be.
         max: usize,
+    },
+    /// More headers than can lie between a block and those that are voted for.
+    #[error("{found} headers, at most {MAX_ANCESTRIES} are possible")]
+    TooManyHeaders {
+        /// How many.
+        found: usize,
     },
     /// A vote by somebody else.
     #[error("{0:?} is no voter")]
@@ -158,6 +168,10 @@ impl Justification {
         let (found, max) = (self.commit.precommits.len(), voters.len().get() * VOTES_PER_VOTER_MAX);
         if found > max {
             return Err(JustificationError::TooManyVotes { found, max });
+        }
+        let found = self.ancestries.len();
+        if found > MAX_ANCESTRIES {
+            return Err(JustificationError::TooManyHeaders { found });
         }
         for SignedPrecommit { precommit, signature, id } in &self.commit.precommits {
             let message = Message::Precommit(precommit.clone());

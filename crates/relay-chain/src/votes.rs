@@ -65,11 +65,11 @@ impl Votes {
         if vote.round.saturating_add(ROUNDS_BEHIND) < self.round {
             return Offered::Old;
         }
-        if vote.round > self.round.saturating_add(ROUNDS_AHEAD) {
-            return Offered::Ahead;
-        }
         if !voters.contains(&vote.signed.id) {
             return Offered::NoVoter;
+        }
+        if vote.round > self.round.saturating_add(ROUNDS_AHEAD) {
+            return Offered::Ahead;
         }
         let key = (vote.signed.id, stage(&vote.signed.message) as u8);
         let held = self.rounds.get(&vote.round).and_then(|round| round.get(&key)).map_or(&[][..], Vec::as_slice);

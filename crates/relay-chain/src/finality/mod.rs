@@ -8,11 +8,13 @@
 //! The voters of a block's children are the validators of its state. A block after which they differ is the last that
 //! the old set votes for; its finalization starts the next set, numbered on, at round 1.
 //!
-//! **Limits**: [`EARLY_VOTES_MAX`], [`RESTART_LAG`], [`REPEAT_EVERY`], and those of [`crate::votes`].
+//! **Limits**: [`RESTART_LAG`], [`REPEAT_EVERY`], those of [`crate::votes`], and for votes that
+//! come early [`EARLY_PEERS_MAX`], [`EARLY_ROUNDS_MAX`], [`EARLY_VOTERS_MIN`].
 
+mod early;
 mod voter;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use codec::Encode;
@@ -22,6 +24,8 @@ use futures::{FutureExt, StreamExt, pin_mut, select_biased};
 use ports::{Claim, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{BlockNumber, Hash, Header, ValidatorId, decode_limited};
 
+use early::EarlyVotes;
+pub use early::{EARLY_PEERS_MAX, EARLY_ROUNDS_MAX, EARLY_VOTERS_MIN};
 use voter::{Event, GlobalIn, Running, Start};
 pub use voter::{GOSSIP_SHARE_OF_SLOT, VotingRule};
 
@@ -37,8 +41,6 @@ use crate::{
     votes::{Offered, ROUNDS_BEHIND},
 };
 
-/// Votes of the next voter set that are kept until this node gets there.
-pub const EARLY_VOTES_MAX: usize = 1024;
 /// How far, in blocks, finality may run ahead of the voter (by proofs from others) before the voter starts anew.
 pub const RESTART_LAG: BlockNumber = 16;
 /// After so many units of gossip (see [`GOSSIP_SHARE_OF_SLOT`]) without a new round the votes at hand are sent again.
@@ -65,7 +67,7 @@ pub(crate) struct Finality {
     newest: Option<Justification>,
     /// A proof whose block is not here yet.
     pending: Option<Justification>,
-    early: VecDeque<(PeerId, Vote)>,
+    early: EarlyVotes,
     /// Height that the voter knows to be final.
     voter_finalized: BlockNumber,
     /// Who was asked to help us catch up, while we wait.
@@ -95,7 +97,7 @@ impl Finality {
             completed,
             newest,
             pending: None,
-            early: VecDeque::new(),
+            early: EarlyVotes::default(),
             voter_finalized,
             asked: None,
         })
@@ -286,7 +288,7 @@ impl Finality {
         let lags = finalized.header.number > self.voter_finalized.saturating_add(RESTART_LAG);
         if finalized.data.set_id != self.set_id || lags {
             self.restart().await;
-            for (peer, vote) in std::mem::take(&mut self.early) {
+            for (peer, vote) in self.early.take() {
                 self.on_vote(&peer, vote).await;
             }
         }
@@ -318,7 +320,10 @@ impl Finality {
                     self.chain.peer_connected(FINALITY_PROTOCOL, peer);
                 }
             }
-            NetworkEvent::Disconnected { peer } => self.chain.peer_disconnected(FINALITY_PROTOCOL, &peer),
+            NetworkEvent::Disconnected { peer } => {
+                self.early.forget(&peer);
+                self.chain.peer_disconnected(FINALITY_PROTOCOL, &peer);
+            }
             NetworkEvent::Message { peer, payload } => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
                 Ok(FinalityMessage::Vote(vote)) => self.on_vote(&peer, vote).await,
                 Ok(FinalityMessage::Justification(proof)) => self.on_justification(&peer, *proof).await,
@@ -355,8 +360,10 @@ impl Finality {
 
     async fn on_vote(&mut self, peer: &PeerId, vote: Vote) {
         if vote.set_id != self.set_id {
-            if vote.set_id == self.set_id + 1 && self.early.len() < EARLY_VOTES_MAX {
-                self.early.push_back((peer.clone(), vote));
+            if self.set_id.checked_add(1) == Some(vote.set_id)
+                && let Err(error) = self.early.keep(peer, vote, self.voters.len().get())
+            {
+                self.chain.offence(peer, &error);
             }
             return;
         }
@@ -373,10 +380,7 @@ impl Finality {
             return self.chain.offence(peer, &"vote with a wrong signature");
         }
         if offered == Offered::Ahead {
-            if self.voters.contains(&vote.signed.id) {
-                self.ask_for_help(peer.clone());
-            }
-            return;
+            return self.ask_for_help(peer.clone());
         }
         let (target, number) = (*vote.signed.target().0, vote.signed.target().1);
         let message = FinalityMessage::Vote(vote.clone()).encode();

@@ -9,7 +9,7 @@ use deterministic::{ComputeError, ComputeKind, compute};
 use futures::{FutureExt, pin_mut, select_biased};
 use ports::{NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{Hash, decode_limited};
-use runtime::{BlockError, EquivocationReport, Extrinsic};
+use runtime::{BlockError, EquivocationReport, Extrinsic, State};
 
 use crate::{
     chain::Chain,
@@ -94,6 +94,16 @@ pub(crate) async fn report_equivocation(chain: &Chain, report: EquivocationRepor
     match submit(chain, Extrinsic::Equivocation(Box::new(report)), None).await {
         Ok(_) => tracing::warn!(%validator, session, "an author made two blocks in one slot"),
         Err(error) => tracing::debug!(%validator, session, %error, "equivocation is not to be reported"),
+    }
+}
+
+/// Brings what a fork that gives itself up knows of disputes to the best one: who misbehaved pays on every fork.
+pub(crate) async fn tell_of_disputes(chain: &Chain, given_up: &State) {
+    let best = chain.best();
+    for transaction in given_up.disputes_to_tell(&best.data.state) {
+        if let Err(error) = submit(chain, transaction, None).await {
+            tracing::debug!(%error, "a dispute of a fork that was given up has no place on the best one");
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use runtime::{
 
 use crate::{
     chain::{BlockData, Chain},
-    gossip_transactions::report_equivocation,
+    gossip_transactions::{report_equivocation, tell_of_disputes},
     messages::MAX_BLOCK_BYTES,
     slots::{Right, SlotContext, SlotError},
     storage::StoredBlock,
@@ -170,6 +170,9 @@ impl Chain {
         if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
             report_equivocation(self, report).await;
         }
+        if let Some(given_up) = self.snapshot(&hash).map(|known| known.data.state).filter(|state| reverts_in(state)) {
+            tell_of_disputes(self, &given_up).await;
+        }
         Ok(Imported { hash, is_best })
     }
 
@@ -252,6 +255,11 @@ impl Chain {
         }
         Ok(is_best)
     }
+}
+
+/// Whether a block signals that its fork is to be given up.
+fn reverts_in(state: &State) -> bool {
+    state.reverts().last().is_some_and(|revert| revert.signalled_in == state.number())
 }
 
 /// Gives up what the state of a block says is to be given up of its own chain: from the first bad block on. Returns

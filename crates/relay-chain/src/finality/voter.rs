@@ -188,7 +188,8 @@ impl Surroundings {
         let base_number = tree.get(base)?.header.number;
         let mut target = (*base, base_number);
         let Some(head) = tree.best_containing(base) else { return Some(target) };
-        let disputed = tree.get(&head)?.data.state.first_disputed_block();
+        let finalized = tree.finalized().1.header.number;
+        let disputed = tree.get(&head)?.data.state.first_disputed_block_above(finalized);
         let mut path = tree.ancestry(base, &head).unwrap_or_default();
         path.reverse();
         path.extend((head != *base).then_some(head));

@@ -4,6 +4,8 @@
 
 mod bad_blocks;
 mod disk;
+mod forge;
+mod judgement;
 mod networks;
 mod peers;
 mod sessions;

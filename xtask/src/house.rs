@@ -64,7 +64,7 @@ pub enum LockFile {
 pub struct House {
     /// The workspace's members.
     pub packages: Vec<Package>,
-    /// Texts (Rust, TOML, licences) by path relative to the root.
+    /// Texts (Rust, TOML, Markdown, licences) by path relative to the root.
     pub files: BTreeMap<String, String>,
     /// State of the lock file.
     pub lock_file: LockFile,
@@ -218,7 +218,7 @@ fn read_folder(folder: &Path, root: &Path, files: &mut BTreeMap<String, String>)
 }
 
 fn is_text(name: &str) -> bool {
-    name.ends_with(".rs") || name.ends_with(".toml") || name.starts_with("LICENSE")
+    [".rs", ".toml", ".md"].iter().any(|ending| name.ends_with(ending)) || name.starts_with("LICENSE")
 }
 
 fn lock_file(root: &Path) -> LockFile {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
-use xtask::{bench, build_pvf, ci, conformance, graph, new_subsystem, tidy};
+use xtask::{bench, build_pvf, ci, conformance, graph, new_subsystem, reference, tidy};
 
 /// Every chore of the repository.
 ///
@@ -65,6 +65,10 @@ enum Chore {
         #[command(flatten)]
         node: Node,
     },
+    /// Write the pages of the runtime's modules, docs/reference/runtime/, from what the modules say of themselves.
+    ///
+    /// `tidy` says when a page is stale.
+    Reference,
     /// Begin a subsystem: a crate with header, loop, state machine and a test against scripted neighbours.
     ///
     /// Makes subsystems/NAME and the module of its messages from xtask/templates/subsystem/, wires it into the node and
@@ -135,6 +139,7 @@ fn main() -> ExitCode {
         Chore::Graph { check: true, node, .. } => graph::check(node.program.as_deref()),
         Chore::Graph { write: true, node, .. } => graph::write(node.program.as_deref()),
         Chore::Graph { format, node, .. } => graph::print(format, node.program.as_deref()),
+        Chore::Reference => reference::write(),
         Chore::NewSubsystem { name, dry_run } => new_subsystem::run(&name, dry_run),
         Chore::BuildPvf => build_pvf::run(),
         Chore::Conformance { dir, node } => conformance::run(&dir, node.program.as_deref()),

@@ -1,9 +1,10 @@
 //! `cargo xtask tidy`: the rules of the house that a compiler does not know.
 //!
-//! [`check`] is a function from a [`House`] to [`Finding`]s; three files hold the rules by what they look at:
-//! `layers` (who may depend on whom), `sources` (what may stand in a Rust text) and `files` (folders, names, licences,
-//! lints). Each finding names the place, the rule, and how to mend it.
+//! [`check`] is a function from a [`House`] to [`Finding`]s; four files hold the rules by what they look at:
+//! `layers` (who may depend on whom), `sources` (what may stand in a Rust text), `files` (folders, names, licences,
+//! lints) and `docs` (pages that name things of the sources). Each finding names the place, the rule, and how to mend it.
 
+mod docs;
 mod files;
 mod layers;
 mod sources;
@@ -70,6 +71,7 @@ pub fn check(house: &House) -> Vec<Finding> {
     layers::check(house, &mut findings);
     sources::check(house, &mut findings);
     files::check(house, &mut findings);
+    docs::check(house, &mut findings);
     findings.sort_by(|a, b| (&a.path, a.line, a.rule).cmp(&(&b.path, b.line, b.rule)));
     findings
 }

@@ -273,3 +273,38 @@ fn the_rooms_have_the_same_bans() {
     assert_eq!(found_in("clippy.toml", "too-many-lines-threshold = 90"), ["subsystems/clippy.toml clippy-bans"]);
     assert_eq!(found_in("subsystems/a/clippy.toml", ""), ["subsystems/a/clippy.toml clippy-bans"]);
 }
+
+/// A house with a runtime and this row in its map.
+fn mapped(row: &str) -> Vec<String> {
+    let mut house = with_file("runtime/src/initializer.rs", "pub fn initialize() {}\n// fn forgotten()\n");
+    let test = "#[test]\nfn it_begins() {}\nfn helper() {}\n";
+    house.files.insert("runtime/tests/it/blocks.rs".to_owned(), test.to_owned());
+    let map = format!("| guide | code | test |\n|---|---|---|\n{row}\n");
+    house.files.insert("docs/runtime-map.md".to_owned(), map);
+    found(&house).into_iter().filter(|finding| finding.ends_with("runtime-map")).collect()
+}
+
+#[test]
+fn what_the_map_of_the_runtime_names_is_there() {
+    assert_eq!(mapped("| begin | `initializer::initialize` | `blocks::it_begins` |"), Vec::<String>::new());
+    let refused = ["docs/runtime-map.md:3 runtime-map"];
+    for row in [
+        "| begin | `initializer::forgotten` | `blocks::it_begins` |",
+        "| begin | `inclusion::initialize` | `blocks::it_begins` |",
+        "| begin | `initializer::initialize` | `blocks::it_ends` |",
+        "| begin | `initializer::initialize` | `blocks::helper` |",
+        "| begin | `initializer::initialize` | `sessions::it_begins` |",
+        "| begin | `initializer::initialize` | by eye |",
+        "| begin | `initializer::initialize` |",
+    ] {
+        assert_eq!(mapped(row), refused, "{row}");
+    }
+}
+
+#[test]
+fn a_runtime_without_a_map_or_pages_is_named() {
+    let house = with_file("runtime/src/initializer.rs", "//! Initializer.\n");
+    let found = found(&house);
+    assert!(found.contains(&"docs/runtime-map.md runtime-map".to_owned()), "{found:?}");
+    assert!(found.contains(&"runtime/src/initializer.rs:1 runtime-reference".to_owned()), "{found:?}");
+}

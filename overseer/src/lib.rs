@@ -25,7 +25,6 @@
 #![doc = include_str!("ten-minutes.md")]
 // These examples need crates that depend on this one, so they run as documentation tests of `mocks`.
 #![cfg_attr(not(doctest), doc = include_str!("jobs-and-mocks.md"))]
-
 #![forbid(unsafe_code)]
 
 pub mod answer;

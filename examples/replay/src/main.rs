@@ -58,7 +58,7 @@ impl Subsystem for Strict {
                 Event::Message(BankInbox::Book(_)) => {}
                 Event::Message(BankInbox::Rate(Rate, reply)) => {
                     self.0 += 1;
-                    drop(reply.answer(self.0));
+                    reply.answer(self.0).ok();
                 }
                 Event::Signal(never) => match never {},
                 Event::Conclude => return Ok(()),

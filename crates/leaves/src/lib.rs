@@ -5,13 +5,14 @@
 //!
 //! **Invariants**: an imported block enters and its parent leaves; a finalized block of height *h* removes every leaf of
 //! at most that height but itself, and every leaf that does not descend from it; nothing on a stale fork is ever
-//! activated. Each update is one entry: what stops, what starts, what is final.
+//! activated; nor is anything on a fork that was given up, whose last good ancestor starts again. Each update is one
+//! entry: what stops, what starts, what is final.
 //!
 //! **Limits**: [`BLOCKS_MAX`] blocks above the finalized one, [`LEAVES_MAX`] leaves, [`ANCESTRY_MAX`] ancestors per leaf.
 
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jobs::ScopeView;
@@ -202,6 +203,36 @@ impl Leaves {
         LeavesUpdate { stopped, started: Vec::new(), finalized: Some(self.finalized) }
     }
 
+    /// Forks are given up, from these blocks on: what descends from them stops and never starts again. A parent that is
+    /// left without children is a leaf again.
+    pub fn revert(&mut self, abandoned: &[Hash]) -> LeavesUpdate {
+        let bad = abandoned.iter().filter_map(|hash| self.blocks.get(hash)).copied();
+        // What is final stays.
+        let bad: Vec<Block> = bad.filter(|block| block.number > self.finalized.number).collect();
+        let mut dead: BTreeSet<Hash> = bad.iter().map(|block| block.hash).collect();
+        let mut by_height: Vec<Block> = self.blocks.values().copied().collect();
+        by_height.sort_by_key(|block| block.number);
+        for block in by_height {
+            if dead.contains(&block.parent) {
+                dead.insert(block.hash);
+            }
+        }
+        self.blocks.retain(|hash, _| !dead.contains(hash));
+        let stopped: Vec<Hash> = self.active.keys().filter(|leaf| dead.contains(leaf)).copied().collect();
+        for leaf in &stopped {
+            self.active.remove(leaf);
+        }
+        let mut started = Vec::new();
+        for parent in bad.iter().map(|block| block.parent) {
+            let Some(block) = self.blocks.get(&parent) else { continue };
+            let is_leaf = !self.blocks.values().any(|child| child.parent == parent);
+            if is_leaf && self.active.len() < LEAVES_MAX && self.active.insert(parent, block.number).is_none() {
+                started.push(self.describe(&parent));
+            }
+        }
+        LeavesUpdate { stopped, started, finalized: None }
+    }
+
     fn descends_from_finalized(&self, hash: &Hash) -> bool {
         let mut at = *hash;
         while let Some(block) = self.blocks.get(&at) {
@@ -276,6 +307,32 @@ mod tests {
         assert!(leaves.import(block(6, 4, 4, 0)).is_empty(), "a stale fork never starts again");
         assert_eq!(started(&leaves.import(block(7, 5, 3, 0))), [hash(7)]);
         assert!(leaves.finalize(hash(0), 0).is_empty(), "finality does not go back");
+    }
+
+    #[test]
+    fn a_fork_that_is_given_up_stops_and_its_last_good_ancestor_starts_again() {
+        let (mut leaves, _) = Leaves::start(block(0, 9, 0, 0), []);
+        for (byte, parent, number) in [(1, 0, 1), (2, 1, 2), (3, 2, 3), (4, 2, 3)] {
+            leaves.import(block(byte, parent, number, 0));
+        }
+        let update = leaves.revert(&[hash(2)]);
+        assert_eq!((started(&update), update.stopped), (vec![hash(1)], vec![hash(3), hash(4)]));
+        assert!(leaves.import(block(5, 3, 4, 0)).is_empty(), "nothing on it starts");
+        assert!(leaves.revert(&[hash(2)]).is_empty(), "once is enough");
+        let update = leaves.import(block(6, 1, 2, 0));
+        assert_eq!((started(&update), update.stopped), (vec![hash(6)], vec![hash(1)]));
+    }
+
+    #[test]
+    fn a_fork_that_is_given_up_leaves_others_alone() {
+        let (mut leaves, _) = Leaves::start(block(0, 9, 0, 0), []);
+        for (byte, parent, number) in [(1, 0, 1), (2, 1, 2), (3, 1, 2)] {
+            leaves.import(block(byte, parent, number, 0));
+        }
+        let update = leaves.revert(&[hash(2)]);
+        assert_eq!((started(&update), update.stopped), (vec![], vec![hash(2)]));
+        leaves.finalize(hash(3), 2);
+        assert!(leaves.revert(&[hash(3)]).is_empty(), "what is final stays");
     }
 
     #[test]

@@ -31,6 +31,7 @@ async fn follow_feed(feed: &mut Feed<ChainEvent>, tree: &mut Leaves, handle: &Ha
         let update = match feed.next().await {
             Ok(Some(ChainEvent::Imported(block))) => tree.import(describe(&block)),
             Ok(Some(ChainEvent::Finalized { hash, number, .. })) => tree.finalize(hash, number),
+            Ok(Some(ChainEvent::Reverted { abandoned })) => tree.revert(&abandoned),
             Ok(None) => return true,
             Err(_) => return false,
         };

@@ -92,6 +92,12 @@ pub enum ChainEvent {
         /// Heads of forks that can never become final, by this finalization.
         stale_heads: Vec<Hash>,
     },
+    /// Forks are given up, with all that descends from their first blocks: they include a candidate that was judged
+    /// invalid. Nothing on them is announced any more; the chain goes on from the parents of these blocks.
+    Reverted {
+        /// The first block of each fork, lower ones first.
+        abandoned: Vec<Hash>,
+    },
 }
 
 /// A dispute that takes votes: session and name of the candidate, votes and times.

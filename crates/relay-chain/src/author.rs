@@ -89,7 +89,8 @@ async fn author_in(chain: &Chain, keystore: &dyn Keystore, slot: Slot) -> Result
     let Some((key, claim)) = own_claim(chain, keystore, &parent, slot)? else {
         return Ok(None);
     };
-    let inherent = inherent_data(chain, &parent).await;
+    let mut inherent = inherent_data(chain, &parent).await;
+    chain.condemned().tell(&parent.data.state, &mut inherent);
     let (mut block, executed) = build(chain, &parent, &claim, inherent).await?;
     let seal = Claim::BlockSeal { slot, pre_seal_hash: block.header.hash() };
     add_seal(&mut block.header, keystore.sign(&key, &seal).await?);
@@ -138,7 +139,9 @@ async fn inherent_data(chain: &Chain, parent: &Snapshot) -> InherentData {
     }
 }
 
-/// Builds with as much as the state machine takes: inherent and transactions, else the inherent, else nothing.
+/// Builds with as much as the state machine takes: inherent and transactions, else the inherent, else that without
+/// bitfields, else nothing. A block that includes a condemned candidate is not built: nothing is attested in its place,
+/// until the candidate has lost its core.
 async fn build(
     chain: &Chain,
     parent: &Snapshot,
@@ -152,16 +155,21 @@ async fn build(
     let (state, verifier) = (parent.data.state.clone(), chain.settings.verifier.clone());
     let (parent_header, digest) = (parent.header.clone(), vec![claim.to_digest_item()]);
     let bytes = inherent.encoded_size();
+    let condemned = chain.condemned().names();
     let work = move || {
         let inherent = filter_inherent(&state, &parent_header, inherent, &*verifier);
         let empty = InherentData::empty(parent_header.clone());
         let fitting = filter_extrinsics(&state, &parent_header, &inherent, transactions, &*verifier);
-        let attempts: [(InherentData, Vec<Extrinsic>); 3] =
-            [(inherent.clone(), fitting), (inherent, Vec::new()), (empty, Vec::new())];
+        let unattested = InherentData { bitfields: Vec::new(), ..inherent.clone() };
+        let attempts: [(InherentData, Vec<Extrinsic>); 4] =
+            [(inherent.clone(), fitting), (inherent, Vec::new()), (unattested, Vec::new()), (empty, Vec::new())];
         let mut last = BlockError::NoInherent;
         for (inherent, transactions) in attempts {
             let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(transactions).collect();
             match build_block(&state, &parent_header, digest.clone(), extrinsics) {
+                Ok((_, executed)) if executed.state.included_here().any(|key| condemned.contains(&key)) => {
+                    tracing::warn!("leaving a condemned candidate out of the block");
+                }
                 Ok((block, executed)) if block.encoded_size() + SEAL_ROOM <= MAX_BLOCK_BYTES => {
                     return Ok((block, executed));
                 }

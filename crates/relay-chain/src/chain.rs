@@ -16,13 +16,15 @@ use overseer::{Feed, answer::FeedSender};
 use ports::{ChainEvent, ImportedBlock, InherentSource, Keystore, Network, PeerId, ProtocolId, StorageError};
 use primitives::{BlockNumber, CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
 use runtime::{Block, State, Verifier};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{
+    Held,
     finality::VotingRule,
     justification::{Justification, JustificationError, voters},
     messages::{BLOCK_PROTOCOL, BlockMessage, Handshake, PROTOCOL_VERSION},
     reports::ReportPool,
+    reverts::Condemned,
     slots::{SlotContext, slot_at},
     storage::{Storage, StoredBlock},
     transactions::TransactionPool,
@@ -77,6 +79,8 @@ pub(crate) struct Counters {
     pub(crate) forks: u64,
     pub(crate) authored: u64,
     pub(crate) refused: u64,
+    pub(crate) abandoned: u64,
+    pub(crate) too_late: u64,
 }
 
 /// Why a proof of finality was not taken.
@@ -137,6 +141,8 @@ pub(crate) struct Chain {
     pub(crate) importing: tokio::sync::Mutex<()>,
     finalizing: tokio::sync::Mutex<()>,
     tree: Mutex<Tree<BlockData>>,
+    /// Locked after the tree, if both are.
+    condemned: Mutex<Condemned>,
     feeds: Mutex<Vec<FeedSender<ChainEvent>>>,
     counters: Mutex<Counters>,
     reports: Mutex<ReportPool>,
@@ -145,6 +151,8 @@ pub(crate) struct Chain {
     offences: Mutex<BTreeMap<PeerId, u32>>,
     /// Counts changes of the tree.
     changed: watch::Sender<u64>,
+    /// Woken whenever a block has become final; one task waits.
+    pub(crate) finalized_more: Notify,
     stopped: watch::Sender<bool>,
 }
 
@@ -161,6 +169,7 @@ impl Chain {
         keystore: Option<Arc<dyn Keystore>>,
         storage: Storage,
         tree: Tree<BlockData>,
+        condemned: Condemned,
     ) -> Self {
         Self {
             settings,
@@ -173,6 +182,7 @@ impl Chain {
             importing: tokio::sync::Mutex::default(),
             finalizing: tokio::sync::Mutex::default(),
             tree: Mutex::new(tree),
+            condemned: Mutex::new(condemned),
             feeds: Mutex::default(),
             counters: Mutex::default(),
             reports: Mutex::default(),
@@ -180,12 +190,17 @@ impl Chain {
             peers: Mutex::default(),
             offences: Mutex::default(),
             changed: watch::Sender::new(0),
+            finalized_more: Notify::new(),
             stopped: watch::Sender::new(false),
         }
     }
 
     pub(crate) fn tree(&self) -> MutexGuard<'_, Tree<BlockData>> {
         lock(&self.tree)
+    }
+
+    pub(crate) fn condemned(&self) -> MutexGuard<'_, Condemned> {
+        lock(&self.condemned)
     }
 
     pub(crate) fn reports(&self) -> MutexGuard<'_, ReportPool> {
@@ -244,7 +259,8 @@ impl Chain {
 
     // ---- events -----------------------------------------------------------------------------------------------
 
-    /// Counts up whenever the tree has changed.
+    /// Counts up whenever the tree has changed. One task waits for it: in which order several would be woken is not
+    /// determined.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -311,9 +327,15 @@ impl Chain {
         let removed = {
             let mut tree = self.tree();
             let done = tree.finalize(hash)?;
+            self.condemned().forget(&tree.finalized().1.data.state);
+            if !done.overruled.is_empty() {
+                self.counters().too_late += 1;
+                tracing::error!(number, ?hash, given_up = ?done.overruled, "what was given up became final");
+            }
             self.publish(&ChainEvent::Finalized { hash, number, stale_heads: done.stale_heads });
             done.removed
         };
+        self.finalized_more.notify_one();
         tracing::debug!(number, ?hash, "finalized");
         for (number, hash) in removed {
             if let Err(error) = self.storage.remove_block(StoredBlock { number, hash }).await {
@@ -388,6 +410,18 @@ impl Chain {
     pub(crate) fn refuse(&self, peer: &PeerId) {
         tracing::warn!(%peer, "peer is refused");
         self.network.disconnect(peer, REFUSE_PEER_FOR);
+    }
+
+    // ---- memory -----------------------------------------------------------------------------------------------
+
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            blocks: self.tree().entries().count(),
+            waiting: self.transactions().len() + self.reports().len(),
+            condemned: self.condemned().names().len(),
+            offenders: lock(&self.offences).len(),
+            feeds: lock(&self.feeds).len(),
+        }
     }
 
     // ---- end --------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ use crate::{
     chain::{BlockData, Chain},
     gossip_transactions::{report_equivocation, tell_of_disputes},
     messages::MAX_BLOCK_BYTES,
+    reverts::judge,
     slots::{Right, SlotContext, SlotError},
     storage::StoredBlock,
     tree::{Entry, NewBlock, Tree, TreeError},
@@ -88,6 +89,8 @@ pub struct Imported {
     pub hash: Hash,
     /// Whether it is the head of the best chain.
     pub is_best: bool,
+    /// Whether it was built on a fork that had been given up: it is no news to anybody.
+    pub is_late: bool,
 }
 
 /// The header without its seal, and the seal.
@@ -163,8 +166,8 @@ impl Chain {
             let stored = StoredBlock { number: parent.header.number + 1, hash };
             self.storage.remove_block(stored).await?;
         }
-        let is_best = entered?;
-        if is_best {
+        let imported = entered?;
+        if imported.is_best {
             self.forget_settled();
         }
         if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
@@ -173,7 +176,7 @@ impl Chain {
         if let Some(given_up) = self.snapshot(&hash).map(|known| known.data.state).filter(|state| reverts_in(state)) {
             tell_of_disputes(self, &given_up).await;
         }
-        Ok(Imported { hash, is_best })
+        Ok(imported)
     }
 
     /// Author and execution, off the loop; the latter not again of what was built here.
@@ -236,50 +239,38 @@ impl Chain {
         Some(EquivocationReport { session, validator: claim.author, first, second })
     }
 
-    /// The last step: into the tree, and told to all readers.
-    fn enter(&self, new: NewBlock<BlockData>) -> Result<bool, TreeError> {
+    /// The last step: into the tree, and told to all readers; a block on a fork that is given up is not told.
+    fn enter(&self, new: NewBlock<BlockData>) -> Result<Imported, TreeError> {
         let mut tree = self.tree();
         let (hash, parent) = (new.hash, new.header.parent_hash);
         let is_fork = tree.has_child(&parent);
-        let mut is_best = tree.insert(new)?;
-        if give_up_reverted(&mut tree, &hash) {
-            is_best = false;
-        }
+        let is_late = tree.get(&parent).is_some_and(|parent| parent.is_given_up);
+        tree.insert(new)?;
+        let judged = judge(&mut tree, &mut self.condemned(), &hash);
         {
             let mut counters = self.counters();
             counters.imported += 1;
             counters.forks += u64::from(is_fork);
+            counters.abandoned += judged.abandoned.len() as u64;
+            counters.too_late += judged.too_late as u64;
         }
-        if let Some(imported) = self.imported(&tree, hash) {
+        if tree.get(&hash).is_some_and(|entry| !entry.is_given_up)
+            && let Some(imported) = self.imported(&tree, hash)
+        {
             self.publish(&ChainEvent::Imported(imported));
         }
-        Ok(is_best)
+        // Of a block that was given up as it came, nobody has heard.
+        let abandoned: Vec<Hash> = judged.abandoned.into_iter().filter(|bad| *bad != hash).collect();
+        if !abandoned.is_empty() {
+            self.publish(&ChainEvent::Reverted { abandoned });
+        }
+        Ok(Imported { hash, is_best: tree.best().0 == hash, is_late })
     }
 }
 
 /// Whether a block signals that its fork is to be given up.
 fn reverts_in(state: &State) -> bool {
     state.reverts().last().is_some_and(|revert| revert.signalled_in == state.number())
-}
-
-/// Gives up what the state of a block says is to be given up of its own chain: from the first bad block on. Returns
-/// whether the best block is another one now. What is final stays; then only people can help.
-pub(crate) fn give_up_reverted(tree: &mut Tree<BlockData>, hash: &Hash) -> bool {
-    let Some(entry) = tree.get(hash) else { return false };
-    let (state, finalized) = (entry.data.state.clone(), tree.finalized().1.header.number);
-    let mut changed = false;
-    for revert in state.reverts().iter().filter(|revert| revert.signalled_in == state.number()) {
-        let (last_good, candidate) = (revert.last_good_number, revert.candidate);
-        if last_good < finalized {
-            tracing::error!(last_good, finalized, ?candidate, "a candidate in a finalized block was judged invalid");
-            continue;
-        }
-        if let Some(bad) = tree.ancestor_at(hash, last_good.saturating_add(1)) {
-            tracing::warn!(last_good, ?candidate, "this fork is given up: it includes an invalid candidate");
-            changed |= tree.give_up(&bad);
-        }
-    }
-    changed
 }
 
 fn new_block(

@@ -13,12 +13,12 @@
 //! - answers to subsystems come from immutable snapshots and never wait for import, authoring or voting;
 //! - all signatures go through [`ports::Keystore`]: one seal per slot, one vote per round and stage, or silence;
 //! - a block is final when `finality-grandpa` holds more than two thirds of the votes for it, and the proof is on disk;
-//! - an author of two blocks in one slot is reported by whoever sees both; a fork that its own state gives up, for an
-//!   invalid candidate in it, is built on no more, and nothing that its state holds to be disputed is voted for;
+//! - an author of two blocks in one slot is reported by whoever sees both; a fork that includes a candidate which any
+//!   fork has judged invalid is built on no more, and nothing that its state holds to be disputed is voted for;
 //! - a node that is started on its disk continues where it was acknowledged to be.
 //!
-//! **Parts**: [`tree`], [`slots`], [`votes`], [`spec`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`],
-//! [`author`], [`sync`], [`finality`], [`storage`] do the work around them.
+//! **Parts**: [`tree`], [`slots`], [`votes`], [`spec`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`], [`reverts`],
+//! [`author`], [`sync`], [`finality`], [`storage`], [`snapshots`], [`upkeep`] do the work around them.
 //!
 //! **Limits** are named constants in these modules.
 
@@ -35,12 +35,15 @@ pub mod justification;
 mod load;
 pub mod messages;
 pub mod reports;
+pub mod reverts;
 pub mod slots;
+pub mod snapshots;
 pub mod spec;
 pub mod storage;
 pub mod sync;
 pub mod transactions;
 pub mod tree;
+pub mod upkeep;
 pub mod verifier;
 pub mod votes;
 
@@ -142,6 +145,11 @@ pub struct ChainStatus {
     pub authored: u64,
     /// Blocks refused since start that somebody is to blame for.
     pub refused: u64,
+    /// Forks given up since start, because they include a candidate that was judged invalid.
+    pub abandoned: u64,
+    /// Alarms since start: candidates in finalized blocks that were judged invalid, and finalizations of what was given
+    /// up. What is final stays; people must decide.
+    pub too_late: u64,
     /// Misbehavior reports that wait for a block.
     pub reports: usize,
     /// Transactions that wait for a block, or for theirs to become final.
@@ -150,6 +158,21 @@ pub struct ChainStatus {
     pub set_id: u64,
     /// Peers on the block protocol.
     pub peers: usize,
+}
+
+/// What is held in memory, counted: none of it grows with the length of the chain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Blocks in the tree, each with its state.
+    pub blocks: usize,
+    /// Transactions and reports that wait.
+    pub waiting: usize,
+    /// Candidates that were judged invalid.
+    pub condemned: usize,
+    /// Peers whose offences are remembered.
+    pub offenders: usize,
+    /// Readers of events.
+    pub feeds: usize,
 }
 
 /// A running chain. Its tasks end with [`stop`](Self::stop).
@@ -190,7 +213,15 @@ impl RelayChain {
         let storage = Storage::new(blobs);
         let loaded = load::load(&storage, &environment, &genesis, forks_per_million).await?;
         let settings = Settings { genesis: loaded.genesis, slot_ms, forks_per_million, verifier };
-        let chain = Arc::new(Chain::new(settings, environment, network, keystore.clone(), storage, loaded.tree));
+        let chain = Arc::new(Chain::new(
+            settings,
+            environment,
+            network,
+            keystore.clone(),
+            storage,
+            loaded.tree,
+            loaded.condemned,
+        ));
         let (syncer, synced) = Syncer::new(chain.clone());
         let finality = Finality::new(chain.clone(), syncer.clone(), loaded.round, loaded.votes, loaded.finalized)?;
         let blocks = chain.network.open(BLOCK_PROTOCOL, chain.handshake())?;
@@ -201,6 +232,7 @@ impl RelayChain {
         spawner.spawn("chain-blocks", Box::pin(sync::run(chain.clone(), blocks, syncer, synced)));
         spawner.spawn("chain-finality", Box::pin(finality.run(votes)));
         spawner.spawn("chain-reports", Box::pin(gossip_reports::run(chain.clone(), reports)));
+        spawner.spawn("chain-upkeep", Box::pin(upkeep::run(chain.clone(), loaded.newest_snapshot)));
         spawner.spawn("chain-transactions", Box::pin(gossip_transactions::run(chain.clone(), transactions)));
         if let Some(keystore) = keystore.filter(|_| author) {
             spawner.spawn("chain-author", Box::pin(author::run(chain.clone(), keystore)));
@@ -246,11 +278,18 @@ impl RelayChain {
             forks: counters.forks,
             authored: counters.authored,
             refused: counters.refused,
+            abandoned: counters.abandoned,
+            too_late: counters.too_late,
             reports,
             transactions,
             set_id: tree.finalized().1.data.set_id,
             peers,
         }
+    }
+
+    /// What is held in memory.
+    pub fn held(&self) -> Held {
+        self.chain.held()
     }
 
     /// Checks a block and takes it into the tree, as if a peer had sent it; it is not announced.

@@ -1,7 +1,9 @@
-//! Starting from disk: the chain is executed again from genesis, the finalized part first.
+//! Starting from disk: the chain is executed again from a stored state on, the finalized part first.
 //!
-//! Nothing but blocks and proofs is believed to be on disk, and blocks only with the hash that they are stored under.
-//! Signatures in them were verified before they were written and are not verified again.
+//! Nothing but blocks, proofs and states is believed to be on disk; blocks only with the hash that they are stored
+//! under, and a state only with the root in its block, which the last finalized one descends from. The newest state is
+//! taken from which on enough blocks are left to be kept, else an older or newer one, else the genesis. Signatures in
+//! blocks were verified before they were written and are not verified again.
 
 use std::sync::Arc;
 
@@ -12,11 +14,13 @@ use runtime::{Block, Genesis, State, genesis as first_state};
 use crate::{
     Error,
     chain::BlockData,
-    import::{give_up_reverted, replay},
+    import::replay,
     justification::Justification,
+    reverts::{Condemned, judge},
     slots::SlotContext,
+    snapshots,
     storage::{CompletedRound, OwnVote, Storage, StoredBlock},
-    tree::{MAX_UNFINALIZED_DEPTH, NewBlock, Tree},
+    tree::{FINALIZED_BLOCKS_KEPT, MAX_UNFINALIZED_DEPTH, NewBlock, Tree},
 };
 
 /// How many blocks are executed between two chances for other tasks to run.
@@ -26,9 +30,12 @@ const BLOCKS_PER_STEP: BlockNumber = 16;
 pub(crate) struct Loaded {
     pub(crate) genesis: Hash,
     pub(crate) tree: Tree<BlockData>,
+    pub(crate) condemned: Condemned,
     pub(crate) finalized: Option<Justification>,
     pub(crate) round: Option<CompletedRound>,
     pub(crate) votes: Vec<OwnVote>,
+    /// Height of the newest stored state, 0 if there is none.
+    pub(crate) newest_snapshot: BlockNumber,
 }
 
 /// The tree with only the genesis block.
@@ -59,12 +66,17 @@ pub(crate) async fn load(
     }
     let finalized = storage.finalized().await?;
     let context = Context { genesis: hash, forks_per_million };
-    let mut height = 0;
+    let (mut height, mut newest_snapshot) = (0, 0);
     if let Some(proof) = &finalized {
         let (target, number) = proof.target();
         height = number;
-        let path = finalized_path(storage, StoredBlock { number, hash: target }).await?;
-        for stored in path {
+        let mut path = Path::ending_at(StoredBlock { number, hash: target });
+        if let Some(root) = stored_root(storage, environment, &mut path, &mut newest_snapshot).await? {
+            tree = Tree::new(root);
+        }
+        let base = tree.finalized().1.header.number;
+        path.extend_to(storage, base).await?;
+        for stored in path.above(base) {
             let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
             let replayed = replay(&tree, block, stored.hash, None);
             let new = replayed.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
@@ -76,9 +88,9 @@ pub(crate) async fn load(
             }
         }
     }
-    take_unfinalized(storage, &mut tree, height, &context).await?;
+    let condemned = take_unfinalized(storage, &mut tree, height, &context).await?;
     let (round, votes) = (storage.round().await?, storage.votes().await?);
-    Ok(Loaded { genesis: hash, tree, finalized, round, votes })
+    Ok(Loaded { genesis: hash, tree, condemned, finalized, round, votes, newest_snapshot })
 }
 
 struct Context {
@@ -98,33 +110,86 @@ impl Context {
     }
 }
 
-/// The names of all finalized blocks, oldest first, found from the last one back.
-async fn finalized_path(storage: &Storage, last: StoredBlock) -> Result<Vec<StoredBlock>, Error> {
-    let mut path = Vec::new();
-    let mut stored = last;
-    while stored.number > 0 {
-        let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
-        path.push(stored);
-        stored = StoredBlock { number: stored.number - 1, hash: block.header.parent_hash };
+/// The names of the finalized blocks, found from the last one back, as far as was needed.
+struct Path {
+    /// The newest first, without gaps.
+    blocks: Vec<StoredBlock>,
+    /// The parent of the last of them.
+    next: StoredBlock,
+}
+
+impl Path {
+    fn ending_at(last: StoredBlock) -> Self {
+        Self { blocks: Vec::new(), next: last }
     }
-    path.reverse();
-    Ok(path)
+
+    /// Goes back until the parent of the oldest name is of height `number`, or lower.
+    async fn extend_to(&mut self, storage: &Storage, number: BlockNumber) -> Result<(), Error> {
+        while self.next.number > number {
+            let stored = self.next;
+            let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
+            self.blocks.push(stored);
+            self.next = StoredBlock { number: stored.number - 1, hash: block.header.parent_hash };
+        }
+        Ok(())
+    }
+
+    fn contains(&self, stored: StoredBlock) -> bool {
+        self.next == stored || self.blocks.contains(&stored)
+    }
+
+    /// Those above a height, oldest first.
+    fn above(&self, number: BlockNumber) -> impl Iterator<Item = StoredBlock> {
+        self.blocks.iter().rev().copied().filter(move |stored| stored.number > number)
+    }
+}
+
+/// The block to start from, with its stored state; `None` for the genesis.
+async fn stored_root(
+    storage: &Storage,
+    environment: &Environment,
+    path: &mut Path,
+    newest: &mut BlockNumber,
+) -> Result<Option<NewBlock<BlockData>>, Error> {
+    let last = path.next.number;
+    let mut found = snapshots::list(storage).await?;
+    found.retain(|stored| stored.number <= last);
+    *newest = found.last().map_or(0, |stored| stored.number);
+    // The newest first, but those behind which too few blocks would be left come last.
+    found.sort_by_key(|stored| {
+        let is_deep = last - stored.number >= FINALIZED_BLOCKS_KEPT as BlockNumber;
+        std::cmp::Reverse((is_deep, stored.number))
+    });
+    for stored in found {
+        path.extend_to(storage, stored.number).await?;
+        if !path.contains(stored) {
+            tracing::warn!(number = stored.number, hash = ?stored.hash, "passing over the state of another chain");
+            continue;
+        }
+        match snapshots::read(storage, environment, stored).await {
+            Ok(root) => return Ok(Some(root)),
+            Err(error) => tracing::warn!(number = stored.number, %error, "passing over a stored state"),
+        }
+    }
+    Ok(None)
 }
 
 /// Blocks above the finalized one enter if their parents did; others are what a crash or a dead fork left, and go.
+/// What was given up is given up again, because the blocks that said so are among them.
 async fn take_unfinalized(
     storage: &Storage,
     tree: &mut Tree<BlockData>,
     finalized: BlockNumber,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Condemned, Error> {
+    let mut condemned = Condemned::default();
     let first = finalized.saturating_add(1);
     for stored in storage.blocks(first, finalized.saturating_add(MAX_UNFINALIZED_DEPTH)).await? {
         let Some(block) = storage.block(stored).await? else { continue };
         let replayed = replay(tree, block, stored.hash, Some(&|state| context.at(state)));
         match replayed.and_then(|new| Ok(tree.insert(new)?)) {
             Ok(_) => {
-                give_up_reverted(tree, &stored.hash);
+                judge(tree, &mut condemned, &stored.hash);
             }
             Err(error) => {
                 tracing::warn!(number = stored.number, hash = ?stored.hash, %error, "dropping a block on disk");
@@ -132,5 +197,5 @@ async fn take_unfinalized(
             }
         }
     }
-    Ok(())
+    Ok(condemned)
 }

@@ -9,7 +9,7 @@
 //! | `chain/round` | the votes that completed the last round |
 //! | `chain/votes` | what we vote in the rounds at hand, written before it is signed |
 //!
-//! States are not stored: a start executes the blocks again.
+//! States are stored now and then ([`crate::snapshots`]): a start executes the blocks after the last ones again.
 //!
 //! **Limits**: [`BLOCKS_PER_BUCKET`], [`BUCKETS_SEARCHED_MAX`]; one proof is kept per voter set and [`JUSTIFICATION_PERIOD`] blocks.
 
@@ -82,7 +82,7 @@ pub struct StoredBlock {
 /// The chain's part of a node's blobs.
 #[derive(Clone)]
 pub struct Storage {
-    blobs: Arc<dyn BlobStore>,
+    pub(crate) blobs: Arc<dyn BlobStore>,
 }
 
 impl Storage {
@@ -91,7 +91,7 @@ impl Storage {
         Self { blobs }
     }
 
-    async fn get<T: Decode>(&self, key: &str, limit: usize) -> Result<Option<T>, StorageError> {
+    pub(crate) async fn get<T: Decode>(&self, key: &str, limit: usize) -> Result<Option<T>, StorageError> {
         let Some(bytes) = self.blobs.get(key).await? else {
             return Ok(None);
         };
@@ -291,7 +291,7 @@ fn justification_key(number: BlockNumber, set_id: u64) -> String {
 }
 
 /// Height and what follows it in a key's last part.
-fn parse(key: &str) -> Option<(BlockNumber, &str)> {
+pub(crate) fn parse(key: &str) -> Option<(BlockNumber, &str)> {
     let (number, rest) = key.rsplit('/').next()?.split_once('-')?;
     Some((number.parse().ok()?, rest))
 }

@@ -3,7 +3,7 @@
 //! A block whose parent is not known waits as an orphan while the stretch from the finalized block to its parent is asked
 //! of whoever sent it. Answers carry proofs of finality, so that a node that was away for long finalizes on its way.
 //!
-//! **Limits**: [`ORPHANS_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`BLOCKS_PER_CLAIM_MAX`], and those of
+//! **Limits**: [`ORPHANS_MAX`], [`ORPHANS_PER_PEER_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`BLOCKS_PER_CLAIM_MAX`], and those of
 //! [`crate::messages`].
 
 use std::{
@@ -32,6 +32,8 @@ use crate::{
 
 /// Blocks that wait for their parents; each is at most a gossip message.
 pub const ORPHANS_MAX: usize = 64;
+/// Of them those of one peer: a further one takes the place of the peer's first.
+pub const ORPHANS_PER_PEER_MAX: usize = 16;
 /// Peers that we catch up from at once.
 pub const SYNC_JOBS_MAX: usize = 4;
 /// Requests of one catching-up; further blocks come with the next announcement.
@@ -51,12 +53,30 @@ struct Orphans {
 
 impl Orphans {
     fn add(&mut self, peer: PeerId, block: Block) {
+        let of_peer = || self.by_parent.values().flatten().filter(|(sender, _)| *sender == peer);
+        if of_peer().count() >= ORPHANS_PER_PEER_MAX
+            && let Some(first) = of_peer().map(|(_, block)| block.header.parent_hash).next()
+        {
+            self.drop_of(&peer, &first);
+        }
         if self.count >= ORPHANS_MAX {
             // Whatever waits will be announced or asked for again: a full pool is somebody's nonsense.
             *self = Self::default();
         }
         self.count += 1;
         self.by_parent.entry(block.header.parent_hash).or_default().push((peer, block));
+    }
+
+    /// Drops one orphan of a peer.
+    fn drop_of(&mut self, peer: &PeerId, parent: &Hash) {
+        let Some(waiting) = self.by_parent.get_mut(parent) else { return };
+        if let Some(position) = waiting.iter().position(|(sender, _)| sender == peer) {
+            waiting.remove(position);
+            self.count -= 1;
+        }
+        if waiting.is_empty() {
+            self.by_parent.remove(parent);
+        }
     }
 
     fn take(&mut self, parent: &Hash) -> Vec<(PeerId, Block)> {
@@ -290,8 +310,10 @@ async fn announced(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, p
         return;
     }
     match chain.import(block.clone(), None).await {
-        Ok(_) => {
-            chain.announce(&block, Some(&peer));
+        Ok(imported) => {
+            if !imported.is_late {
+                chain.announce(&block, Some(&peer));
+            }
             adopt(chain, syncer, orphans, hash).await;
         }
         Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {
@@ -310,8 +332,10 @@ async fn adopt(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, paren
         for (peer, block) in orphans.take(&parent) {
             let hash = block.hash();
             match chain.import(block.clone(), None).await {
-                Ok(_) => {
-                    chain.announce(&block, Some(&peer));
+                Ok(imported) => {
+                    if !imported.is_late {
+                        chain.announce(&block, Some(&peer));
+                    }
                     open.push(hash);
                 }
                 Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {

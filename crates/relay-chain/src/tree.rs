@@ -107,6 +107,8 @@ pub struct Finalized {
     pub stale_heads: Vec<Hash>,
     /// All blocks of those forks; they are no longer in the tree.
     pub removed: Vec<(BlockNumber, Hash)>,
+    /// Of the blocks that became final, those that were given up: what is final stays, and people must be told.
+    pub overruled: Vec<(BlockNumber, Hash)>,
 }
 
 /// The tree.
@@ -117,6 +119,8 @@ pub struct Tree<D> {
     children: BTreeMap<Hash, BTreeSet<Hash>>,
     /// Finalized blocks in the tree, oldest first; the last is the finalized one.
     finalized: VecDeque<Hash>,
+    /// The first blocks of forks that were given up, above the finalized block.
+    given_up: BTreeSet<Hash>,
     best: Hash,
 }
 
@@ -129,6 +133,7 @@ impl<D> Tree<D> {
             blocks: BTreeMap::from([(hash, entry)]),
             children: BTreeMap::new(),
             finalized: VecDeque::from([hash]),
+            given_up: BTreeSet::new(),
             best: hash,
         }
     }
@@ -243,6 +248,7 @@ impl<D> Tree<D> {
         if self.get(hash).is_none_or(|entry| entry.header.number <= floor || entry.is_given_up) {
             return false;
         }
+        self.given_up.insert(*hash);
         for hash in self.descendants(*hash) {
             if let Some(entry) = self.blocks.get_mut(&hash) {
                 entry.is_given_up = true;
@@ -334,7 +340,12 @@ impl<D> Tree<D> {
         newly.push(hash);
         let mut done = Finalized::default();
         for hash in newly {
-            done.newly.push((self.known(&hash).header.number, hash));
+            let entry = self.known(&hash);
+            let named = (entry.header.number, hash);
+            if entry.is_given_up {
+                done.overruled.push(named);
+            }
+            done.newly.push(named);
             self.finalized.push_back(hash);
         }
         let alive = self.descendants(hash);
@@ -354,6 +365,10 @@ impl<D> Tree<D> {
         }
         done.removed = doomed;
         self.children.retain(|parent, _| alive.contains(parent));
+        self.given_up.retain(|bad| *bad != hash && alive.contains(bad));
+        if !done.overruled.is_empty() {
+            self.take_up(&done.overruled, hash);
+        }
         while self.finalized.len() > FINALIZED_BLOCKS_KEPT {
             if let Some(oldest) = self.finalized.pop_front() {
                 self.blocks.remove(&oldest);
@@ -364,6 +379,26 @@ impl<D> Tree<D> {
         }
         debug_assert!(self.known(&self.best).header.number >= number);
         Ok(done)
+    }
+
+    /// What was given up is final: it counts again, with what descends from it and was not given up by itself.
+    fn take_up(&mut self, overruled: &[(BlockNumber, Hash)], last: Hash) {
+        let mut open: Vec<Hash> = self.children.get(&last).into_iter().flatten().copied().collect();
+        for hash in overruled.iter().map(|(_, hash)| *hash).chain([last]) {
+            if let Some(entry) = self.blocks.get_mut(&hash) {
+                entry.is_given_up = false;
+            }
+        }
+        while let Some(hash) = open.pop() {
+            if self.given_up.contains(&hash) {
+                continue;
+            }
+            if let Some(entry) = self.blocks.get_mut(&hash) {
+                entry.is_given_up = false;
+            }
+            open.extend(self.children.get(&hash).into_iter().flatten().copied());
+        }
+        self.best = self.leaves().first().copied().unwrap_or(last);
     }
 
     /// A block with all that descends from it.

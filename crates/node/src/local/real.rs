@@ -237,6 +237,7 @@ impl LocalNetwork {
         match event {
             ChainEvent::Imported(block) => self.import(client, block).await,
             ChainEvent::Finalized { number, .. } => Ok(vec![self.progress.finalize(number)]),
+            ChainEvent::Reverted { .. } => Ok(Vec::new()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use deterministic::{Crash, Disk, entropy::below};
 use primitives::{BlockNumber, Hash};
-use relay_chain::{Error, tree::FINALIZED_BLOCKS_KEPT};
+use relay_chain::{Error, snapshots::SNAPSHOT_PERIOD, tree::FINALIZED_BLOCKS_KEPT};
 
 use crate::support::World;
 
@@ -151,6 +151,40 @@ fn survive_kills(seed: u64) {
 #[test]
 fn a_network_that_is_killed_ten_times_loses_nothing_that_was_final() {
     (200..203).for_each(survive_kills);
+}
+
+#[test]
+fn a_start_from_a_stored_state_needs_no_old_blocks_and_goes_on_and_serves() {
+    let mut world = World::new(26, 2, 0.0);
+    world.genesis.validators.truncate(1);
+    world.start(0).unwrap();
+    world.run_slots(u64::from(SNAPSHOT_PERIOD) + FINALIZED_BLOCKS_KEPT as u64 + 10);
+    let before = world.chain(0).status();
+    let root = world.best_state(0).root();
+    world.crash(0, Crash::Forget);
+    world.start(0).unwrap();
+    let after = world.chain(0).status();
+    assert_eq!((after.best, after.finalized), (before.best, before.finalized));
+    assert_eq!(world.best_state(0).root(), root);
+    // One that comes with nothing gets all of it.
+    world.start(1).unwrap();
+    world.run_slots(8);
+    assert!(world.agreed() >= before.finalized.1 + 6, "{:?}", world.statuses());
+    // A start would fail if it looked at an old block; without the state it must.
+    let disk = world.nodes[0].disk.clone();
+    let folder = "values/chain/blocks/00000000";
+    let old = format!("{folder}/{}", disk.list(folder).unwrap().remove(5));
+    disk.flip_bit(&old, disk.len(&old).unwrap() as usize / 2).unwrap();
+    world.crash(0, Crash::Forget);
+    world.start(0).unwrap();
+    let before = world.agreed();
+    world.run_slots(4);
+    assert!(world.agreed() >= before + 3, "{:?}", world.statuses());
+    world.crash(0, Crash::Forget);
+    for state in disk.list("values/chain/states").unwrap() {
+        disk.flip_bit(&format!("values/chain/states/{state}"), 30).unwrap();
+    }
+    assert!(matches!(world.start(0), Err(Error::Storage(_))), "the old block is damaged, and now it is needed");
 }
 
 #[test]

@@ -206,6 +206,7 @@ fn events_tell_of_imports_and_finality_in_order() {
                     assert!(imported.contains(&hash) && stale_heads.iter().all(|head| imported.contains(head)));
                     finalized = number;
                 }
+                ChainEvent::Reverted { abandoned } => panic!("nothing is judged invalid: {abandoned:?}"),
             }
         }
     };

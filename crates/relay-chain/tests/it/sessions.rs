@@ -1,18 +1,22 @@
 //! Validators that come and go: voter sets, proofs at their changes, catching up over many of them.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use codec::Encode;
 use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
 use network::{MemoryHub, Verdict};
 use ports::Network;
-use primitives::{BlockNumber, Hash, ValidatorId, crypto::SeedRng};
+use primitives::{BlockNumber, Hash, Signature, ValidatorId, crypto::SeedRng};
 use relay_chain::{
-    justification::{Justification, vote_payload},
+    finality::{EARLY_ROUNDS_MAX, EARLY_VOTERS_MIN},
+    justification::{Justification, SignedVoteMessage, Vote, vote_payload},
     messages::{
         BLOCK_PROTOCOL, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake, PROTOCOL_VERSION,
     },
+    tree::{FINALIZED_BLOCKS_KEPT, MAX_UNFINALIZED_DEPTH},
 };
+
+use runtime::Block;
 
 use crate::support::{SLOT_MS, World};
 
@@ -36,7 +40,7 @@ fn run_to_session(world: &World, index: usize, session: u32) {
 }
 
 /// All blocks of a node from the first on, with the proofs that it hands out, as a stranger gets them.
-fn download(world: &World, index: usize) -> BlockResponse {
+fn download(world: &World, index: usize) -> (Vec<Block>, Vec<Justification>) {
     let stranger = world.hub.join(MemoryHub::peer("downloader"));
     let handshake = Handshake {
         version: PROTOCOL_VERSION,
@@ -64,7 +68,7 @@ fn download(world: &World, index: usize) -> BlockResponse {
         all.1.extend(answer.justifications.into_inner());
     }
     stranger.disconnect(&peer, Duration::ZERO);
-    BlockResponse { blocks: all.0.try_into().unwrap_or_default(), justifications: all.1.try_into().unwrap_or_default() }
+    all
 }
 
 #[test]
@@ -90,11 +94,11 @@ fn a_voter_set_ends_with_the_block_that_enacts_the_next_and_leaves_a_proof() {
     assert!(world.agreed() >= left_at + 9);
     assert!(authored >= 2 && world.chain(0).status().authored == 0, "who left authors no more");
 
-    let found = download(&world, 2);
+    let (_, proofs) = download(&world, 2);
     // Announced in session 0, next in session 1, in office from session 2 on: block 9 is the last of session 1.
-    let last_of_old = found.justifications.iter().filter(|proof| proof.set_id == 0).map(|proof| proof.target().1).max();
+    let last_of_old = proofs.iter().filter(|proof| proof.set_id == 0).map(|proof| proof.target().1).max();
     assert_eq!(last_of_old, Some(9), "the old set proves the block that enacts the new one");
-    assert!(found.justifications.iter().any(|proof| proof.set_id == 1));
+    assert!(proofs.iter().any(|proof| proof.set_id == 1));
 }
 
 #[test]
@@ -113,11 +117,25 @@ fn a_node_that_was_away_for_a_thousand_blocks_and_fifty_voter_sets_catches_up_an
     let sets = world.chain(0).status().set_id;
     let before = world.agreed();
     assert!(sets >= 48 && before >= 990, "{:?}", world.statuses());
-    // From an empty disk.
+    // From an empty disk, with no more in memory than a node that was never away may have.
     world.start(4).unwrap();
-    world.run_slots(6);
+    for _ in 0..6 * 20 {
+        world.simulation.run_for(Duration::from_millis(SLOT_MS / 20)).unwrap();
+        let held = world.chain(4).held().blocks;
+        assert!(held <= MAX_UNFINALIZED_DEPTH as usize + FINALIZED_BLOCKS_KEPT, "{held} blocks");
+    }
     let late = world.chain(4).status();
     assert!(late.finalized.1 >= before && late.set_id >= sets, "{late:?}");
+    let (given, taken) = (download(&world, 0), download(&world, 4));
+    assert!(given.0.len() >= 990 && taken.0.len() >= given.0.len());
+    let sets = |proofs: &[Justification]| proofs.iter().map(|proof| proof.set_id).collect::<BTreeSet<_>>();
+    let (mut given, taken) = (sets(&given.1), sets(&taken.1));
+    // Of the set at work the newest proof only is kept, which may be beyond what was asked for.
+    given.pop_last();
+    assert!(
+        given.len() >= 48 && taken.is_superset(&given),
+        "what was proven to it, it can prove: {given:?}, {taken:?}"
+    );
     assert_eq!(world.statuses().iter().map(|status| status.refused).sum::<u64>(), 0);
     // It is elected, and needed: three of the four that are elected are there.
     world.elect(0, &[0, 1, 2, 4]);
@@ -127,6 +145,71 @@ fn a_node_that_was_away_for_a_thousand_blocks_and_fifty_voter_sets_catches_up_an
     world.run_slots(12);
     assert!(world.agreed() >= before + 6, "{:?}", world.statuses());
     assert!(world.chain(4).status().authored >= 2);
+}
+
+#[test]
+fn a_node_that_was_away_with_its_disk_is_elected_meanwhile_and_validates() {
+    let mut world = world(65, 4, 3, 5);
+    for index in 0..4 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(4);
+    world.crash(3, deterministic::Crash::Seed(3));
+    world.elect(0, &[0, 1, 3]);
+    // Two of three do not finalize: it is needed, and comes when its session has begun.
+    run_to_session(&world, 0, 2);
+    world.run_slots(4);
+    let before = world.agreed();
+    world.start(3).unwrap();
+    world.run_slots(14);
+    assert!(world.agreed() >= before + 8, "{:?}", world.statuses());
+    let status = world.chain(3).status();
+    assert!(status.authored >= 2 && status.set_id == 1, "{status:?}");
+}
+
+#[test]
+fn a_flood_of_votes_of_the_next_set_costs_the_peer_and_the_set_changes() {
+    let mut world = world(66, 4, 3, 12);
+    for index in 0..4 {
+        world.start(index).unwrap();
+    }
+    let stranger = world.hub.join(MemoryHub::peer("stranger"));
+    let handshake = Handshake {
+        version: PROTOCOL_VERSION,
+        genesis: world.chain(0).genesis_hash(),
+        slot_ms: SLOT_MS,
+        forks_per_million: 0,
+    };
+    let _events = [BLOCK_PROTOCOL, FINALITY_PROTOCOL].map(|it| stranger.open(it, handshake.encode().into()).unwrap());
+    let victim = world.nodes[0].peer();
+    stranger.connect(&victim, &[]);
+    world.run_slots(1);
+    world.elect(0, &[1, 2, 3]);
+    assert_eq!(world.chain(0).status().peers, 4);
+    let mut id = [7; 32];
+    for voter in 0_u32.. {
+        id[..4].copy_from_slice(&voter.to_le_bytes());
+        for round in 1..=EARLY_ROUNDS_MAX {
+            let (target_hash, target_number) = (Hash::repeat(1), 100);
+            let message = Message::Precommit(Precommit { target_hash, target_number });
+            let signed = SignedVoteMessage { message, signature: Signature::default(), id: ValidatorId(id) };
+            let vote = FinalityMessage::Vote(Vote { set_id: 1, round, signed }).encode();
+            // Refused once it has gone too far.
+            let _sent = stranger.send(&victim, FINALITY_PROTOCOL, vote.into());
+        }
+        if voter % 64 == 0 {
+            world.simulation.run_for(Duration::from_millis(50)).unwrap();
+            if world.chain(0).status().peers == 3 {
+                break;
+            }
+        }
+        assert!(voter <= 4 * EARLY_VOTERS_MIN as u32, "the flood is never refused");
+    }
+    assert_eq!(world.chain(0).status().set_id, 0, "the flood came before the change");
+    run_to_session(&world, 1, 2);
+    world.run_slots(5);
+    assert!(world.statuses().iter().all(|status| status.set_id == 1), "{:?}", world.statuses());
+    assert!(world.agreed() >= 25, "{:?}", world.statuses());
 }
 
 /// A proof by the first node alone, the only voter of its set.

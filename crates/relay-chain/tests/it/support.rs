@@ -20,6 +20,7 @@ pub(crate) struct Node {
     pub(crate) disk: Arc<MemoryDisk>,
     pub(crate) chain: Option<Arc<RelayChain>>,
     pub(crate) network: Option<Arc<MemoryNetwork>>,
+    pub(crate) keystore: Option<Arc<JournalledKeystore>>,
 }
 
 impl Node {
@@ -57,7 +58,14 @@ impl World {
         let nodes: Vec<Node> = (0..validators)
             .map(|index| {
                 let name = format!("node-{index}");
-                Node { pair: Pair::from_name(&name), name, disk: Arc::default(), chain: None, network: None }
+                Node {
+                    pair: Pair::from_name(&name),
+                    name,
+                    disk: Arc::default(),
+                    chain: None,
+                    network: None,
+                    keystore: None,
+                }
             })
             .collect();
         let pairs: Vec<Pair> = nodes.iter().map(|node| node.pair.clone()).collect();
@@ -92,10 +100,11 @@ impl World {
             verifier: Arc::new(DirectVerifier),
         };
         let keystore = Arc::new(keystore.unwrap());
-        let starting = RelayChain::start(config, environment, network.clone(), store.values.clone(), Some(keystore));
+        let starting =
+            RelayChain::start(config, environment, network.clone(), store.values.clone(), Some(keystore.clone()));
         let chain = self.simulation.run_until(starting).unwrap()?;
         let node = &mut self.nodes[index];
-        (node.chain, node.network) = (Some(chain), Some(network));
+        (node.chain, node.network, node.keystore) = (Some(chain), Some(network), Some(keystore));
         Ok(())
     }
 
@@ -104,7 +113,7 @@ impl World {
         let node = &mut self.nodes[index];
         self.simulation.kill(&node.name);
         self.hub.crash(&MemoryHub::peer(&node.name));
-        (node.chain, node.network) = (None, None);
+        (node.chain, node.network, node.keystore) = (None, None, None);
         node.disk.crash(crash);
     }
 

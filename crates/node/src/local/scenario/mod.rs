@@ -214,6 +214,7 @@ impl Scenario {
                     self.see(Sight::FinalityFollowed, *number);
                 }
             }
+            ChainEvent::Reverted { .. } => {}
         }
     }
 

@@ -1,14 +1,14 @@
 //! The relay chain's header, Substrate's in encoding and hash.
 
-use codec::{Decode, Encode};
+use codec::{Compact, Decode, Encode, Error, Input};
 
-use crate::{BlockNumber, Hash};
+use crate::{BlockNumber, BoundedVec, Hash, limits::MAX_DIGEST_ITEMS};
 
 /// Names the consensus engine that a digest item belongs to.
 pub type ConsensusEngineId = [u8; 4];
 
 /// Header of a relay-chain block.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Header {
     /// Hash of the parent's header.
     pub parent_hash: Hash,
@@ -27,6 +27,19 @@ impl Header {
     /// blake2b-256 of the SCALE encoding: the block's hash.
     pub fn hash(&self) -> Hash {
         Hash::of(self)
+    }
+}
+
+/// Refuses more than [`MAX_DIGEST_ITEMS`]: an item may take one byte, and forty times that in memory.
+impl Decode for Header {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        Ok(Self {
+            parent_hash: Hash::decode(input)?,
+            number: Compact::<BlockNumber>::decode(input)?.0,
+            state_root: Hash::decode(input)?,
+            extrinsics_root: Hash::decode(input)?,
+            digest: BoundedVec::<DigestItem, MAX_DIGEST_ITEMS>::decode(input)?.into_inner(),
+        })
     }
 }
 

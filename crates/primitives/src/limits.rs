@@ -22,6 +22,8 @@ pub const MAX_COALESCED_APPROVALS: usize = 16;
 pub const MAX_APPROVED_PEER_ID: usize = 64;
 /// Most signals behind the separator in the upward messages.
 pub const MAX_UMP_SIGNALS: usize = 2;
+/// Most items of a header's digest: many times what slots, seals and finality need.
+pub const MAX_DIGEST_ITEMS: usize = 64;
 /// Room that an encoded candidate needs beside its proof of validity: receipt, head data, new code, messages.
 pub const MAX_COMMITMENTS_SIZE: usize = 16 * 1024 * 1024;
 

@@ -11,6 +11,7 @@
 //! Invariants:
 //! - pure and synchronous: the same state and block give the same result on every machine; no clock, no I/O;
 //! - no block makes it panic, and a refused block leaves no trace: execution works on a copy;
+//! - every loop ends: it goes over something that there is, or counts to a constant (`cargo xtask tidy`);
 //! - a [`State`] shares with its parent whatever a block did not change, so that forks are cheap;
 //! - it verifies no signature itself: all of a block's signatures go to the injected [`Verifier`] as one
 //!   [`SignatureSet`];
@@ -20,8 +21,17 @@
 //!
 //! Limits: [`limits`].
 
-#![warn(clippy::arithmetic_side_effects)]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "an overflow in a test is a failed test"))]
+#![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::panic, clippy::unreachable)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        reason = "an overflow in a test is a failed test"
+    )
+)]
 
 mod balances;
 mod bit_matrix;

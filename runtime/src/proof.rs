@@ -55,7 +55,8 @@ impl StateProof {
         let key = nibbles(key);
         let mut rest = &key[..];
         let mut node = find(root)?;
-        loop {
+        // Each node but the last takes a nibble of the key.
+        for _ in 0..=key.len() {
             let Some(decoded) = Node::decode(node)? else {
                 return Ok(None);
             };
@@ -76,6 +77,7 @@ impl StateProof {
                 Some(Some(Slot::Hashed(hash))) => find(*hash)?,
             };
         }
+        Err(ProofError::Malformed)
     }
 }
 
@@ -292,13 +294,10 @@ impl<'a> Input<'a> {
         let in_header = 0xff_u8.checked_shr(prefix_bits).unwrap_or(0);
         let mut count = usize::from(header & in_header);
         if header & in_header == in_header {
-            loop {
-                let more = self.byte()?;
-                count = count.saturating_add(usize::from(more));
-                if more != 0xff {
-                    break;
-                }
-            }
+            // As many bytes as say that there are more, and one that does not.
+            let full = self.0.iter().take_while(|byte| **byte == 0xff).count();
+            let more = self.take(full.saturating_add(1))?;
+            count = more.iter().fold(count, |count, more| count.saturating_add(usize::from(*more)));
         }
         let bytes = self.take(count.div_ceil(2))?;
         let skipped = count % 2;

@@ -23,6 +23,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{limits::MAX_PARATHREAD_QUEUE, session::SessionChange};
 
+/// Draws for one place of the shuffle: that all of them miss does not happen.
+const DRAWS_MAX: usize = 256;
+
 /// The right to author the next block of a parathread.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ParathreadClaim {
@@ -392,15 +395,13 @@ fn groups(validators: usize, cores: usize, seed: [u8; 32]) -> Vec<Vec<ValidatorI
     (0..cores).map(|group| rest.by_ref().take(size.saturating_add(usize::from(group < larger))).collect()).collect()
 }
 
-/// A number below `bound`, all equally likely: the widest multiple of `bound` is drawn from.
+/// A number below `bound`, all equally likely: the widest multiple of `bound` is drawn from. Each draw misses it with
+/// less than even chances.
 fn below(random: &mut impl Rng, bound: u32) -> u32 {
     let excess = u32::MAX.checked_rem(bound).unwrap_or(0);
-    loop {
-        let drawn = random.next_u32();
-        if drawn < u32::MAX.saturating_sub(excess) {
-            return drawn.checked_rem(bound).unwrap_or(0);
-        }
-    }
+    let mut draws = (0..DRAWS_MAX).map(|_| random.next_u32());
+    let drawn = draws.find(|drawn| *drawn < u32::MAX.saturating_sub(excess)).unwrap_or(0);
+    drawn.checked_rem(bound).unwrap_or(0)
 }
 
 #[cfg(test)]

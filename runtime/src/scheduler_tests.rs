@@ -2,6 +2,7 @@
 
 use super::*;
 use primitives::ValidatorId;
+use proptest::prelude::*;
 use std::sync::Arc;
 
 fn configuration() -> HostConfiguration {
@@ -249,4 +250,66 @@ fn a_session_change_drops_claims_beyond_the_new_number_of_retries() {
     change.configuration.parathread_retries = 0;
     scheduler.on_session_change(&change, &[ParaId(1)], |_| true);
     assert!(scheduler.queue.is_empty() && scheduler.claim_index.is_empty());
+}
+
+/// Every claim that is somewhere, as often as it is: in the queue, scheduled, on a core.
+fn claims(scheduler: &Scheduler) -> Vec<ParaId> {
+    let queued = scheduler.queue.iter().map(|queued| &queued.entry);
+    let scheduled = scheduler.scheduled.values().filter_map(|assignment| assignment.claim.as_ref());
+    let on_cores = scheduler.cores.iter().flatten().filter_map(|occupied| match occupied {
+        CoreOccupied::Parathread(entry) => Some(entry),
+        CoreOccupied::Parachain => None,
+    });
+    let mut claims: Vec<_> = queued.chain(scheduled).chain(on_cores).map(|entry| entry.claim.para).collect();
+    claims.sort_unstable();
+    claims
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn claims_are_never_duplicated_or_lost(steps in prop::collection::vec((0..7_u8, any::<u32>()), 1..80)) {
+        let mut scheduler = scheduler();
+        let (mut configuration, mut now) = (configuration(), 100);
+        for (kind, number) in steps {
+            let before = claims(&scheduler);
+            let cores = (0..scheduler.cores.len() as u32).filter(|core| number >> core & 1 == 1).map(CoreIndex);
+            let cores: BTreeSet<_> = cores.collect();
+            match kind {
+                0 | 1 => {
+                    let added = scheduler.add_parathread_claim(claim(10 + number % 6), number % 7 != 0, &configuration);
+                    prop_assert_eq!(claims(&scheduler).len(), before.len() + usize::from(added.is_ok()));
+                }
+                2 => {
+                    let reason = if number % 3 == 0 { FreedReason::TimedOut } else { FreedReason::Concluded };
+                    let freed = cores.into_iter().map(|core| (core, reason)).collect();
+                    scheduler.schedule(&freed, &configuration, now);
+                }
+                3 => {
+                    let scheduled = cores.into_iter().filter(|core| scheduler.scheduled.contains_key(core)).collect();
+                    prop_assert_eq!(scheduler.occupied(&scheduled), Ok(()));
+                    prop_assert_eq!(claims(&scheduler), before);
+                }
+                4 => {
+                    scheduler.finalize(&configuration);
+                    now += 1;
+                    prop_assert!(scheduler.scheduled.is_empty());
+                }
+                5 => cores.into_iter().for_each(|core| scheduler.free(core)),
+                _ => {
+                    // Sessions change between blocks.
+                    scheduler.finalize(&configuration);
+                    let previous = configuration.clone();
+                    configuration.parathread_cores = number % 4;
+                    let change = SessionChange { configuration: configuration.clone(), ..change(now, 7, previous) };
+                    scheduler.on_session_change(&change, &[ParaId(1)], |para| para.0 % 5 != number % 9);
+                }
+            }
+            let claims = claims(&scheduler);
+            prop_assert!(claims.is_sorted_by(|one, next| one < next), "twice after {kind}: {claims:?}");
+            let index: Vec<_> = scheduler.claim_index.iter().copied().collect();
+            prop_assert_eq!(claims, index, "what is claimed is somewhere, after {}", kind);
+        }
+    }
 }

@@ -108,12 +108,9 @@ impl Stream {
             self.0.push(kind.prefix | nibbles.len() as u8);
         } else {
             self.0.push(kind.prefix | in_header);
-            let mut rest = nibbles.len().saturating_sub(usize::from(in_header));
-            while rest >= 0xff {
-                self.0.push(0xff);
-                rest = rest.saturating_sub(0xff);
-            }
-            self.0.push(rest as u8);
+            let rest = nibbles.len().saturating_sub(usize::from(in_header));
+            self.0.extend(std::iter::repeat_n(0xff, rest / 0xff));
+            self.0.push((rest % 0xff) as u8);
         }
         let (odd, pairs) = nibbles.split_at(nibbles.len() % 2);
         self.0.extend_from_slice(odd);

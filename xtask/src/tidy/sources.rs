@@ -21,6 +21,8 @@ const RANDOM_SOURCES: &[&str] =
 const STD_NOT_IN_RUNTIME: &[&str] = &["env", "fs", "io", "net", "process", "thread", "time"];
 /// Words that it has no use for.
 const WORDS_NOT_IN_RUNTIME: &[&str] = &["async", "println!", "eprintln!"];
+/// Loops of which nobody can say at a glance that they end.
+const OPEN_LOOPS: &[&str] = &["loop", "while"];
 /// Unfinished work and switched-off tests.
 const UNFINISHED: &[(&str, &str)] = &[
     ("todo!(", "write it, or leave the feature out"),
@@ -130,6 +132,12 @@ fn impure_runtime(file: &File<'_>, findings: &mut Vec<Finding>) {
     for word in WORDS_NOT_IN_RUNTIME {
         for at in file.view.words(word) {
             findings.push(file.error(at, "runtime-pure", format!("`{word}` in the runtime"), mend));
+        }
+    }
+    for word in OPEN_LOOPS {
+        for at in file.view.words(word) {
+            let mend = "use `for` over what there is, or up to a constant: a block must not make a node wait for ever";
+            findings.push(file.error(at, "bounded-loops", format!("`{word}` in the runtime"), mend));
         }
     }
     for at in file.view.words("std::") {

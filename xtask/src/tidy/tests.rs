@@ -143,6 +143,14 @@ fn the_runtime_is_pure() {
 }
 
 #[test]
+fn the_runtime_has_no_open_loops() {
+    let text = "for a in b {}\nloop { break }\nwhile let Some(a) = b {}\n// while that lasts\nb.take_while(c);\n";
+    let expected = ["runtime/src/a.rs:2 bounded-loops", "runtime/src/a.rs:3 bounded-loops"];
+    assert_eq!(found_in("runtime/src/a.rs", text), expected);
+    assert_eq!(found_in("runtime/tests/it/a.rs", text), Vec::<String>::new());
+}
+
+#[test]
 fn a_crate_in_no_layer_is_refused() {
     assert_eq!(found(&house(&[("crates/misc", &[])])), ["crates/misc/Cargo.toml layers"]);
     assert_eq!(layer_of("subsystems/x"), Some(3));

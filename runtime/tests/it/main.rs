@@ -12,6 +12,7 @@ mod filter;
 mod fishermen;
 mod governance;
 mod misbehavior;
+mod mutated_blocks;
 mod parathreads;
 mod properties;
 mod remote_disputes;

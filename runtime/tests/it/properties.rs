@@ -3,10 +3,13 @@
 use crate::support::*;
 use codec::{Decode, Encode};
 use primitives::{
-    BackedCandidate, CandidateEvent, CollatorId, CoreIndex, CoreState, InherentData, Pair, ParaId, SigningContext,
+    BackedCandidate, CandidateEvent, CollatorId, CoreIndex, CoreState, InherentData, OccupiedCoreAssumption, Pair,
+    ParaId, SigningContext, ValidationCodeHash,
 };
 use proptest::prelude::*;
-use runtime::{Block, DirectVerifier, Executed, Governance, ParathreadClaim, execute_block, extrinsics_root};
+use runtime::{
+    Block, DirectVerifier, Executed, Extrinsic, Governance, ParathreadClaim, execute_block, extrinsics_root,
+};
 use std::collections::BTreeMap;
 
 const VALIDATORS: u32 = 5;
@@ -21,17 +24,15 @@ struct Step {
     attest: Vec<[bool; 3]>,
     claim: bool,
     report: Option<u32>,
+    /// Whether the first parachain's candidate brings new code.
+    upgrade: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let attest = prop::collection::vec(any::<[bool; 3]>(), VALIDATORS as usize);
     let report = prop::option::weighted(0.1, 0..VALIDATORS);
-    (any::<[bool; 3]>(), attest, any::<bool>(), report).prop_map(|(back, attest, claim, report)| Step {
-        back,
-        attest,
-        claim,
-        report,
-    })
+    let steps = (any::<[bool; 3]>(), attest, any::<bool>(), report, prop::bool::weighted(0.3));
+    steps.prop_map(|(back, attest, claim, report, upgrade)| Step { back, attest, claim, report, upgrade })
 }
 
 fn collator() -> Pair {
@@ -44,11 +45,17 @@ fn short_sessions() -> Chain {
         genesis.configuration.parachain_rotation_frequency = 4;
         genesis.configuration.chain_availability_period = 3;
         genesis.configuration.thread_availability_period = 2;
+        genesis.configuration.validation_upgrade_frequency = 4;
+        genesis.configuration.validation_upgrade_delay = 2;
+        genesis.configuration.acceptance_period = 5;
     })
 }
 
-fn back(chain: &Chain, para: ParaId, core: CoreIndex) -> BackedCandidate {
-    let draft = chain.draft(para, core);
+fn back(chain: &Chain, para: ParaId, core: CoreIndex, upgrade: bool) -> BackedCandidate {
+    let mut draft = chain.draft(para, core);
+    if upgrade {
+        draft.commitments.new_validation_code = Some(vec![chain.header.number as u8; 40].into());
+    }
     let receipt = if para == THREAD { draft.receipt_v1(&collator()) } else { draft.receipt() };
     chain.back_with(receipt, core, usize::MAX)
 }
@@ -58,7 +65,8 @@ fn inherent(chain: &Chain, step: &Step) -> InherentData {
     let mut inherent = chain.inherent();
     for ((para, core), wanted) in CORES.into_iter().zip(step.back) {
         if wanted {
-            inherent.backed_candidates.push(back(chain, para, core));
+            let backed = back(chain, para, core, step.upgrade && para == ONE);
+            inherent.backed_candidates.push(backed);
         }
     }
     let cores = chain.state.availability_cores(chain.state.number() + 1);
@@ -143,21 +151,65 @@ fn check_step(before: &Chain, after: &Chain, executed: &Executed) {
     assert_eq!(proof.read(after.state.root(), &head), Ok(after.state.storage().get(&head).cloned()));
 }
 
+/// Availability bits are those that were there and those of this block's bitfields, unless these name a free core.
+fn check_bits(before: &Chain, after: &Chain, inherent: &InherentData) {
+    let occupied = pending(before);
+    let says = |validator: usize, core: CoreIndex| {
+        let said = inherent.bitfields.iter().find(|field| field.validator_index.as_usize() == validator);
+        said.is_some_and(|field| {
+            let free = field.payload.0.iter_ones().any(|core| !occupied.contains_key(&CoreIndex(core as u32)));
+            !free && field.payload.0[core.as_usize()]
+        })
+    };
+    for (_, core) in CORES {
+        let Some(now) = after.state.pending_candidate(core) else { continue };
+        let earlier = before.state.pending_candidate(core).filter(|earlier| earlier.hash == now.hash);
+        assert_eq!(now.availability.len(), VALIDATORS as usize, "a bit per validator");
+        for (validator, bit) in now.availability.iter().by_vals().enumerate() {
+            let expected = earlier.is_some_and(|it| it.availability[validator] || says(validator, core));
+            assert_eq!(bit, expected, "validator {validator}, core {core}");
+        }
+    }
+}
+
+/// Code changes to what an included candidate announced, one at a time, and is there as long as it is named.
+fn check_code(announced: &mut Option<ValidationCodeHash>, before: &Chain, after: &Chain, executed: &Executed) {
+    let current = |chain: &Chain| chain.state.validation_code_hash(ONE, OccupiedCoreAssumption::TimedOut).unwrap();
+    let (was, is) = (current(before), current(after));
+    assert!(after.state.validation_code_by_hash(is).is_some());
+    let of_one = |event: &&CandidateEvent| matches!(event, CandidateEvent::Included(receipt, ..) if receipt.descriptor.para_id() == ONE);
+    let included = executed.events.iter().find(of_one).and(before.state.candidate_pending_availability(CORE_0));
+    if let Some(code) = included.and_then(|candidate| candidate.commitments.new_validation_code.as_ref()) {
+        assert_eq!(announced.replace(code.hash()), None, "one upgrade at a time");
+    }
+    if was != is {
+        assert!(included.is_some(), "code changes with a block of the para only");
+        assert_eq!(announced.take(), Some(is), "what was announced");
+        let kept = after.state.past_code_meta(ONE).unwrap().upgrade_times().len();
+        assert!(kept > 0 && after.state.validation_code_by_hash(was).is_some(), "the old code is kept for a while");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn events_explain_every_change(steps in prop::collection::vec(step(), 20..40)) {
         let mut chain = short_sessions();
+        let mut announced = None;
         for step in &steps {
             let mut before = chain.clone();
             let (block, executed) = run(&mut chain, step);
             // A claim was put into the state beforehand.
             before.state = chain.state.clone();
-            chain.header = block.header;
+            chain.header = block.header.clone();
             chain.state = executed.state.clone();
             check_step(&before, &chain, &executed);
             check_claim(&before, &chain, &executed);
+            check_code(&mut announced, &before, &chain, &executed);
+            if let (Extrinsic::Inclusion(inherent), None) = (&block.extrinsics[0], executed.new_session) {
+                check_bits(&before, &chain, inherent);
+            }
         }
     }
 

@@ -92,12 +92,13 @@ enum Chore {
     /// wasm32-unknown-unknown` gives you one.
     #[command(verbatim_doc_comment)]
     BuildPvf,
-    /// Measure the message bus beside its peers.
+    /// Measure the message bus beside its peers, or the relay chain beside its marks.
     ///
     /// Runs the workspace bench/, in release, with the newest of each peer that its lock file names. Not a part of CI: a
     /// machine that does other work meanwhile measures that work.
     ///
     ///   cargo xtask bench bus --help          what can be asked
+    ///   cargo xtask bench runtime --help      the same of the relay chain
     ///   cargo xtask bench bus --check         exit code 1 and the missed mark last
     #[command(verbatim_doc_comment)]
     Bench {

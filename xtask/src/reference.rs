@@ -11,7 +11,7 @@ use crate::{
 use std::{collections::BTreeMap, fs};
 
 /// Where the pages lie.
-const FOLDER: &str = "docs/reference/runtime";
+pub const FOLDER: &str = "docs/reference/runtime";
 /// Where the sources lie.
 const SOURCES: &str = "runtime/src";
 /// Limits that several modules share.
@@ -20,26 +20,28 @@ const SHARED_LIMITS: &str = "runtime/src/limits.rs";
 const SECTIONS: &[(&str, &str)] =
     &[("Stores:", "What it stores"), ("Entry points:", "Entry points"), ("Order:", "Order")];
 
-/// A module: the name of its page, and its sources, the one with the header first.
+/// A module: the name of its page, its section of the map, and its sources, the one with the header first.
 struct Module {
     page: &'static str,
+    section: &'static str,
     sources: &'static [&'static str],
 }
 
-const fn module(page: &'static str, sources: &'static [&'static str]) -> Module {
-    Module { page, sources }
+const fn module(page: &'static str, section: &'static str, sources: &'static [&'static str]) -> Module {
+    Module { page, section, sources }
 }
 
 /// The modules of the guide in the order in which they run, then those that the guide only assumes.
 const MODULES: &[Module] = &[
-    module("initializer", &["initializer"]),
-    module("session", &["session"]),
-    module("configuration", &["configuration", "configuration_change"]),
-    module("paras", &["paras"]),
-    module("scheduler", &["scheduler"]),
-    module("inclusion", &["inclusion", "candidates"]),
-    module("inclusion-inherent", &["inherent", "error"]),
+    module("initializer", "initializer", &["initializer"]),
+    module("session", "broad-strokes", &["session"]),
+    module("configuration", "configuration", &["configuration", "configuration_change"]),
+    module("paras", "paras", &["paras"]),
+    module("scheduler", "scheduler", &["scheduler"]),
+    module("inclusion", "inclusion", &["inclusion", "candidates"]),
+    module("inclusion-inherent", "inclusion-inherent", &["inherent", "error"]),
     module(
+        "validity",
         "validity",
         &[
             "validity/mod",
@@ -52,12 +54,12 @@ const MODULES: &[Module] = &[
             "validity/equivocation",
         ],
     ),
-    module("misbehavior", &["misbehavior"]),
-    module("slashing", &["slashing"]),
-    module("messages", &["messages"]),
-    module("registrar", &["registrar"]),
-    module("governance", &["governance"]),
-    module("balances", &["balances"]),
+    module("misbehavior", "slashing-and-incentives", &["misbehavior"]),
+    module("slashing", "slashing-and-incentives", &["slashing"]),
+    module("messages", "beside-the-guide", &["messages"]),
+    module("registrar", "beside-the-guide", &["registrar"]),
+    module("governance", "configuration", &["governance"]),
+    module("balances", "slashing-and-incentives", &["balances"]),
 ];
 
 /// All pages by path.
@@ -66,7 +68,8 @@ const MODULES: &[Module] = &[
 /// Sentences that name the source and what its header leaves out.
 pub fn pages(house: &House) -> Result<BTreeMap<String, String>, Vec<(String, String)>> {
     let (mut pages, mut wrong) = (BTreeMap::new(), Vec::new());
-    let mut index = format!("# The runtime, module by module\n\n{WRITTEN}\n\nIn the order in which they run.\n\n");
+    let written = written("");
+    let mut index = format!("# The runtime, module by module\n\n{written}\n\nIn the order in which they run.\n\n");
     for module in MODULES {
         match page(house, module) {
             Ok((text, summary)) => {
@@ -80,8 +83,13 @@ pub fn pages(house: &House) -> Result<BTreeMap<String, String>, Vec<(String, Str
     if wrong.is_empty() { Ok(pages) } else { Err(wrong) }
 }
 
-const WRITTEN: &str = "Written by `cargo xtask reference` from the sources; what sentence of the guide a routine holds, and \
-which test holds it, [the map](../../runtime-map.md) tells.";
+/// The second line of each page.
+fn written(section: &str) -> String {
+    format!(
+        "Written by `cargo xtask reference` from the sources; what sentence of the guide a routine holds, and which test \
+         holds it, [the map](../../runtime-map.md{section}) tells."
+    )
+}
 
 /// Writes all pages.
 ///
@@ -111,9 +119,10 @@ fn page(house: &House, module: &Module) -> Result<(String, String), (String, Str
     let Some(&(first, text)) = sources.first() else {
         return Err((module.page.to_owned(), "the module has no source".to_owned()));
     };
+    let anchor = format!("#{}", module.section);
     let mut paragraphs = header(text).into_iter();
     let summary = paragraphs.next().unwrap_or_default();
-    let (mut page, mut seen) = (format!("# {}\n\n{WRITTEN}\n\n{summary}\n", module.page), Vec::new());
+    let (mut page, mut seen) = (format!("# {}\n\n{}\n\n{summary}\n", module.page, written(&anchor)), Vec::new());
     for paragraph in paragraphs {
         match SECTIONS.iter().find(|(label, _)| paragraph.starts_with(label)) {
             Some((label, title)) => {
@@ -261,15 +270,16 @@ mod tests {
             (SHARED_LIMITS.to_owned(), "/// Most keys.\npub const MAX_KEYS: usize = 9;\n".to_owned()),
         ]);
         let house = House { packages: Vec::new(), files, lock_file: LockFile::Committed };
-        page(&house, &module("doors", &["doors"]))
+        page(&house, &module("doors", "ways-in", &["doors"]))
     }
 
     #[test]
     fn a_page_holds_what_the_module_says_of_itself() {
         let (page, summary) = page_of(SOURCE).unwrap();
         assert_eq!(summary, "Doors (RT-0): they open and `shut`.");
+        let written = written("#ways-in");
         let expected = format!(
-            "# doors\n\n{WRITTEN}\n\nDoors (RT-0): they open and `shut`.\n\n## What it stores\n\nThe doors.\n\n## Entry \
+            "# doors\n\n{written}\n\nDoors (RT-0): they open and `shut`.\n\n## What it stores\n\nThe doors.\n\n## Entry \
              points\n\nNone, but `knock`.\n\n## Order\n\nFirst.\n\n## Limits\n\n| constant | value | meaning \
              |\n|---|---|---|\n| `MAX_DOORS` | `3` | Most doors. |\n\n## Errors\n\n| error | what is wrong \
              |\n|---|---|\n| `DoorError::Shut` | It is `shut`. |\n"

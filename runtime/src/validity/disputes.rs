@@ -2,8 +2,8 @@
 
 use codec::{Decode, Encode};
 use primitives::{
-    Bits, BlockNumber, CandidateHash, DisputeStatementSet, Hash, SessionIndex, SignedMessage, ValidatorId,
-    ValidatorIndex, supermajority_threshold,
+    Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatementSet, Hash, SessionIndex,
+    SignedMessage, ValidatorId, ValidatorIndex, supermajority_threshold,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -125,6 +125,9 @@ pub(crate) struct Dispute {
     pub(crate) phase: DisputePhase,
     pub(crate) started_in: BlockNumber,
     pub(crate) place: Option<InclusionPlace>,
+    /// The candidate, if it was ever seen here: a dispute may outlive its acceptance period. The name covers it.
+    #[codec(skip)]
+    pub(crate) receipt: Option<Arc<CommittedCandidateReceipt>>,
     pub(crate) votes_for: Bits,
     pub(crate) votes_against: Bits,
     /// Who was the first to vote against.
@@ -153,6 +156,7 @@ impl Dispute {
             phase,
             started_in,
             place: None,
+            receipt: None,
             votes_for: nobody.clone(),
             votes_against: nobody.clone(),
             disputer: None,
@@ -306,12 +310,13 @@ pub(crate) fn join_record(state: &State, dispute: &mut Dispute) {
     let key = dispute.key();
     if let Some((_, candidate)) = state.validity.included(key) {
         dispute.place = inclusion_place(state, key);
+        dispute.receipt = Some(Arc::clone(&candidate.receipt));
         for vote in &candidate.votes {
             dispute.add(vote);
         }
-    } else if key.0 == state.session_index() {
-        let pending = state.inclusion.pending.values().find(|pending| pending.hash == key.1);
-        for vote in pending.iter().flat_map(|pending| pending.backers.iter()) {
+    } else if let Some(pending) = state.pending_core(key).and_then(|core| state.inclusion.pending.get(&core)) {
+        dispute.receipt = Some(Arc::clone(&pending.receipt));
+        for vote in pending.backers.iter() {
             dispute.add(vote);
         }
     }

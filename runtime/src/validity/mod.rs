@@ -58,8 +58,8 @@ pub(crate) struct IncludedCandidate {
     pub(crate) votes: Vec<DisputeVote>,
     /// A bit per validator that backed or approved it: the checks that count.
     pub(crate) checks: Bits,
-    /// A bit per validator that could not get hold of it.
-    pub(crate) unavailable: Bits,
+    /// Who could not get hold of it.
+    pub(crate) unavailable: Vec<(ValidatorIndex, ValidatorSignature)>,
     pub(crate) reports: Vec<BondedReport>,
 }
 
@@ -145,6 +145,13 @@ impl State {
     /// Whether a candidate was judged invalid: it is never backed.
     pub fn is_blacklisted(&self, session: SessionIndex, candidate: CandidateHash) -> bool {
         self.validity.blacklist.contains(&(session, candidate))
+    }
+
+    /// The core on which a candidate of this session is pending availability.
+    pub(crate) fn pending_core(&self, (session, candidate): DisputeKey) -> Option<CoreIndex> {
+        let is_it = |(_, pending): &(&CoreIndex, &Arc<PendingCandidate>)| pending.hash == candidate;
+        let pending = self.inclusion.pending.iter().find(is_it).filter(|_| session == self.session_index());
+        pending.map(|(core, _)| *core)
     }
 
     /// Takes from a validator, records why, and leaves the amount with the caller.
@@ -249,7 +256,7 @@ pub(crate) fn record_included(
             group_len: u32::try_from(group_len).unwrap_or(u32::MAX),
             votes: pending.backers.to_vec(),
             checks,
-            unavailable: Bits::repeat(false, validators),
+            unavailable: Vec::new(),
             reports: Vec::new(),
         }
     });

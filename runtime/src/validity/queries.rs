@@ -13,7 +13,7 @@ use super::{
     disputes::{Dispute, DisputePhase},
     fishermen::reported_units,
 };
-use crate::{Account, AccountId, Extrinsic, Issuance, Penalty, RemoteDispute, Revert, State};
+use crate::{Account, AccountId, Extrinsic, Issuance, Penalty, RemoteDispute, Revert, State, UnavailableReport};
 
 /// How far a candidate's approval is, as the chain knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl State {
         })
     }
 
-    /// The receipt of a candidate in its acceptance period or of a remote dispute.
+    /// The receipt of a candidate in its acceptance period or of a dispute.
     pub fn contested_candidate(
         &self,
         session: SessionIndex,
@@ -103,13 +103,14 @@ impl State {
         if let Some((_, included)) = self.validity.included(key) {
             return Some(&included.receipt);
         }
-        self.validity.disputes.get(&key)?.remote.as_ref().map(|remote| &*remote.candidate)
+        self.validity.disputes.get(&key)?.receipt.as_deref()
     }
 
     /// The code of a remote dispute's candidate: that of this chain, or what the dispute brought along.
     pub fn remote_dispute_code(&self, session: SessionIndex, candidate: CandidateHash) -> Option<&ValidationCode> {
-        let remote = self.validity.disputes.get(&(session, candidate))?.remote.as_ref()?;
-        let hash = remote.candidate.descriptor.validation_code_hash();
+        let dispute = self.validity.disputes.get(&(session, candidate))?;
+        let remote = dispute.remote.as_ref()?;
+        let hash = dispute.receipt.as_ref()?.descriptor.validation_code_hash();
         remote.validation_code.as_ref().or_else(|| self.validation_code_by_hash(hash))
     }
 
@@ -147,7 +148,8 @@ impl State {
     }
 
     /// What is to be told to another fork, if this one is given up, as transactions for it: disputes that are decided
-    /// with what decides them, all others as remote disputes, with the candidate's code where the other fork lacks it.
+    /// with what decides them, all others as remote disputes, with the candidate's code where the other fork lacks it,
+    /// and which candidates nobody could get hold of.
     /// Nothing is said of what is closed: whoever keeps the blocks has its votes.
     pub fn disputes_to_tell(&self, other: &Self) -> Vec<Extrinsic> {
         let tell = |dispute: &Arc<Dispute>| {
@@ -163,7 +165,15 @@ impl State {
             let validation_code = known.filter(|_| other.validation_code_by_hash(code).is_none()).cloned();
             Some(Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: receipt, validation_code, votes })))
         };
-        self.validity.disputes.values().filter_map(tell).collect()
+        let disputes = self.validity.disputes.values().filter_map(tell);
+        let is_settled = |key| self.validity.settled.get(&key) == Some(&Verdict::Unavailable);
+        let included =
+            self.validity.blocks.values().flat_map(|block| block.candidates.iter().map(|it| (block.session, it)));
+        let unavailable = included.filter(|(session, it)| is_settled((*session, it.hash))).map(|(session, it)| {
+            let votes = it.unavailable.clone();
+            Extrinsic::Unavailable(UnavailableReport { session, candidate: it.hash, votes })
+        });
+        disputes.chain(unavailable).collect()
     }
 
     /// Where this fork is to be given up, oldest signal first; the last [`crate::limits::MAX_REVERTS_KEPT`] signals.

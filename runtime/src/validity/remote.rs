@@ -54,9 +54,6 @@ pub fn remote_availability_payload(candidate: CandidateHash, session: SessionInd
 /// What a remote dispute has beside its votes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub(crate) struct Remote {
-    /// The dispute's name covers it.
-    #[codec(skip)]
-    pub(crate) candidate: Arc<CommittedCandidateReceipt>,
     /// The receipt's code hash covers it.
     #[codec(skip)]
     pub(crate) validation_code: Option<ValidationCode>,
@@ -106,11 +103,8 @@ pub(crate) fn open(
         dispute.add(&vote);
         signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message);
     }
-    dispute.remote = Some(Remote {
-        candidate: Arc::new(remote.candidate.clone()),
-        validation_code: remote.validation_code.clone(),
-        available,
-    });
+    dispute.receipt.get_or_insert_with(|| Arc::new(remote.candidate.clone()));
+    dispute.remote = Some(Remote { validation_code: remote.validation_code.clone(), available });
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
     outcome.validity.push(ValidityEvent::RemoteOpened { session: key.0, candidate: key.1 });
     verdict::evaluate(state, key, outcome);

@@ -1,14 +1,14 @@
 //! Checkers that cannot get hold of an included candidate (AV-4): they have no vote, but once so many say so that no
 //! side can win a dispute any more, the block is abandoned as if the candidate were invalid (MS-5). Nobody is slashed,
-//! because nothing is proven; and as any word of this is of this fork alone, other forks are not told.
+//! because nothing is proven. A fork on which it is pending is told, so that it is not included once more.
 
 use codec::{Decode, Encode};
 use primitives::{
     CandidateHash, SessionIndex, SignedMessage, ValidatorIndex, ValidatorSignature, supermajority_threshold,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::{disputes::DisputeError, mark, verdict};
+use super::{disputes::DisputeError, verdict};
 use crate::{SignatureOf, State, outcome::Outcome, verifier::Signatures};
 
 /// Stands before what a validator signs when it cannot get hold of a candidate.
@@ -30,7 +30,8 @@ pub fn unavailable_payload(candidate: CandidateHash, session: SessionIndex) -> V
     (UNAVAILABLE_MAGIC, candidate, session).encode()
 }
 
-/// Counts who could not get hold of a candidate. Signatures are collected, not verified.
+/// Counts who could not get hold of a candidate. Signatures are collected, not verified. One that is only pending here
+/// loses its core if the report has all that it takes: then the fork that included it was given up.
 pub(crate) fn process(
     state: &mut State,
     report: &UnavailableReport,
@@ -48,15 +49,18 @@ pub(crate) fn process(
     if found > validators.len() {
         return Err(DisputeError::TooMany { found });
     }
-    let (_, included) = state.validity.included(key).ok_or(DisputeError::UnknownCandidate)?;
+    let known = match state.validity.included(key) {
+        Some((_, included)) => &included.unavailable[..],
+        None if state.pending_core(key).is_some() => &[],
+        None => return Err(DisputeError::UnknownCandidate),
+    };
     let payload = unavailable_payload(report.candidate, report.session);
-    let mut new = BTreeSet::new();
+    let mut new = BTreeMap::new();
     for (validator, signature) in &report.votes {
         let public = validators
             .get(validator.as_usize())
             .ok_or(DisputeError::UnknownValidator { session: report.session, validator: *validator })?;
-        let is_known = included.unavailable.get(validator.as_usize()).is_none_or(|said| *said);
-        if !is_known && new.insert(*validator) {
+        if known.iter().all(|(said, _)| said != validator) && new.insert(*validator, *signature).is_none() {
             let message = SignedMessage { public: public.0, message: payload.clone(), signature: *signature };
             signatures.push(SignatureOf::Unavailable(report.candidate, *validator), message);
         }
@@ -64,13 +68,13 @@ pub(crate) fn process(
     if new.is_empty() {
         return Err(DisputeError::NothingNew);
     }
-    let Some(included) = Arc::make_mut(&mut state.validity).included_mut(key) else {
-        return Err(DisputeError::UnknownCandidate);
-    };
-    for validator in new {
-        mark(&mut included.unavailable, validator);
+    let is_enough = known.len().saturating_add(new.len()) >= supermajority_threshold(validators.len());
+    match Arc::make_mut(&mut state.validity).included_mut(key) {
+        Some(included) => included.unavailable.extend(new),
+        None if !is_enough => return Err(DisputeError::UnknownCandidate),
+        None => {}
     }
-    if included.unavailable.count_ones() >= supermajority_threshold(validators.len()) {
+    if is_enough {
         verdict::judged_unavailable(state, key, outcome);
     }
     Ok(())

@@ -144,6 +144,11 @@ pub(super) fn evaluate(state: &mut State, key: DisputeKey, outcome: &mut Outcome
         DisputePhase::Concluded { .. } => {}
         _ if votes_for >= needed => conclude(state, key, Verdict::Valid, true, outcome),
         _ if against >= needed => conclude(state, key, Verdict::Invalid, true, outcome),
+        // The fork that included it was given up by the same votes. Here nothing hangs on it yet, and it is not to be
+        // included once more.
+        _ if state.pending_core(key).is_some() && by_thirds(&dispute) == Some(Verdict::Invalid) => {
+            conclude(state, key, Verdict::Invalid, false, outcome);
+        }
         DisputePhase::Unresolved => {
             if let Some(verdict) = by_thirds(&dispute) {
                 conclude(state, key, verdict, false, outcome);
@@ -332,16 +337,19 @@ fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
 /// The candidate is never backed again, loses its core if it has one, and if it was included, its block and all
 /// that follow are to be abandoned: with all paras and queues (MS-5).
 fn judged_invalid(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
-    let (_, candidate) = dispute.key();
     Arc::make_mut(&mut state.validity).blacklist.insert(dispute.key());
-    let pending = state.inclusion.pending.iter().find(|(_, pending)| pending.hash == candidate);
-    if let Some(core) = pending.map(|(core, _)| *core) {
-        Arc::make_mut(&mut state.inclusion).pending.remove(&core);
-        Arc::make_mut(&mut state.scheduler).free(core);
-        outcome.validity.push(ValidityEvent::Freed { core, candidate });
-    }
+    take_core(state, dispute.key(), outcome);
     if let Some(place) = dispute.place {
         signal_revert(state, dispute.key(), place, outcome);
+    }
+}
+
+/// A candidate that is pending here is not to be included.
+fn take_core(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
+    if let Some(core) = state.pending_core(key) {
+        Arc::make_mut(&mut state.inclusion).pending.remove(&core);
+        Arc::make_mut(&mut state.scheduler).free(core);
+        outcome.validity.push(ValidityEvent::Freed { core, candidate: key.1 });
     }
 }
 
@@ -363,12 +371,9 @@ fn signal_revert(state: &mut State, key: DisputeKey, place: InclusionPlace, outc
     outcome.validity.push(ValidityEvent::Reverted(revert));
 }
 
-/// So many validators could not get hold of an included candidate that nobody can judge it: without anybody's fault
-/// being proven, its block is to be abandoned as if it were invalid (MS-5).
+/// So many validators could not get hold of a candidate that nobody can judge it: without anybody's fault being proven,
+/// it loses its core, and if it was included its block is to be abandoned as if it were invalid (MS-5).
 pub(super) fn judged_unavailable(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
-    let Some(place) = disputes::inclusion_place(state, key) else {
-        return;
-    };
     let reports = take_reports(state, key);
     fishermen::settle(state, key, &reports, Fate::Returned, outcome);
     let validity = Arc::make_mut(&mut state.validity);
@@ -377,7 +382,10 @@ pub(super) fn judged_unavailable(state: &mut State, key: DisputeKey, outcome: &m
     validity.blacklist.insert(key);
     let (session, candidate) = key;
     outcome.validity.push(ValidityEvent::Closed { session, candidate, verdict: Verdict::Unavailable });
-    signal_revert(state, key, place, outcome);
+    take_core(state, key, outcome);
+    if let Some(place) = disputes::inclusion_place(state, key) {
+        signal_revert(state, key, place, outcome);
+    }
 }
 
 fn voters(bits: &primitives::Bits) -> impl Iterator<Item = ValidatorIndex> + '_ {

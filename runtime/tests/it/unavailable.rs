@@ -102,3 +102,24 @@ fn what_a_report_of_unavailability_is_refused_for() {
     chain.dispute(chain.votes(0, candidate, &rest[1..], &rest[..1]));
     assert_eq!(refusal(&chain, report(&chain, candidate, &[3])), DisputeError::Settled(Verdict::Valid));
 }
+
+#[test]
+fn a_fork_on_which_it_is_pending_is_told_and_includes_it_no_more() {
+    let (mut there, candidate, _) = with_candidate();
+    let mut here = Chain::new(7);
+    here.skip(1);
+    here.push(here.backing(&[(ONE, CORE_0)]));
+    assert_eq!(here.state.pending_candidate(CORE_0).unwrap().hash, candidate);
+    there.push_extrinsics(vec![unavailable(&there, candidate, &[0, 1])]);
+    there.push_extrinsics(vec![unavailable(&there, candidate, &[2, 3, 4])]);
+    // Fewer say nothing about a candidate that is not included here.
+    assert_eq!(refusal(&here, report(&here, candidate, &[0, 1, 2, 3])), DisputeError::UnknownCandidate);
+    let executed = here.push_extrinsics(there.state.disputes_to_tell(&here.state));
+    let verdict = Verdict::Unavailable;
+    assert_eq!(
+        executed.validity_events,
+        [ValidityEvent::Closed { session: 0, candidate, verdict }, ValidityEvent::Freed { core: CORE_0, candidate }]
+    );
+    assert!(here.state.pending_candidate(CORE_0).is_none() && here.state.reverts().is_empty());
+    assert!(here.state.is_blacklisted(0, candidate));
+}

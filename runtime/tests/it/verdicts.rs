@@ -57,6 +57,26 @@ fn who_backs_it_on_this_fork_loses_though_the_other_fork_knows_nothing_of_it() {
 }
 
 #[test]
+fn what_more_than_a_third_calls_invalid_is_not_included_on_the_fork_on_which_it_is_pending() {
+    let (mut there, candidate, backers) = with_candidate();
+    let mut here = Chain::new(7);
+    here.skip(1);
+    here.push(here.backing(&[(ONE, CORE_0)]));
+    let rest = others(&backers);
+    there.dispute(there.votes(0, candidate, &[], &rest[..1]));
+    // One voice is not enough to take a core.
+    let mut early = here.clone();
+    early.push_extrinsics(there.state.disputes_to_tell(&early.state));
+    assert!(early.state.pending_candidate(CORE_0).is_some());
+    there.dispute(there.votes(0, candidate, &[], &rest[1..3]));
+    there.skip(21);
+    assert_eq!(there.state.reverts().len(), 1, "three against three: it is given up");
+    let executed = here.push_extrinsics(there.state.disputes_to_tell(&here.state));
+    assert!(executed.validity_events.contains(&ValidityEvent::Freed { core: CORE_0, candidate }));
+    assert!(here.state.is_blacklisted(0, candidate) && here.state.penalties().is_empty());
+}
+
+#[test]
 fn a_candidate_that_is_included_twice_takes_the_chain_back_before_the_first_time() {
     let mut chain = Chain::new(7);
     chain.skip(1);

@@ -1,7 +1,11 @@
 //! Pages that name things of the sources must name things that are there.
 
 use super::Finding;
-use crate::{house::House, reference, source::CodeView};
+use crate::{
+    house::{House, is_below},
+    reference,
+    source::CodeView,
+};
 
 /// The guide's sentences with the code and the tests that hold them.
 const MAP: &str = "docs/runtime-map.md";
@@ -33,11 +37,16 @@ fn reference_pages(house: &House, findings: &mut Vec<Finding>) {
     let mend = "cargo xtask reference, and commit what it writes";
     match reference::pages(house) {
         Ok(pages) => {
-            for (path, text) in pages {
-                if house.files.get(&path) != Some(&text) {
+            for (path, text) in &pages {
+                if house.files.get(path) != Some(text) {
                     let what = "the page is missing or stale".to_owned();
-                    findings.push(Finding::error("runtime-reference", &path, None, what, mend));
+                    findings.push(Finding::error("runtime-reference", path, None, what, mend));
                 }
+            }
+            let is_page = |path: &&String| is_below(path, reference::FOLDER);
+            for path in house.files.keys().filter(is_page).filter(|path| !pages.contains_key(*path)) {
+                let what = "there is no such module".to_owned();
+                findings.push(Finding::error("runtime-reference", path, None, what, "delete the page"));
             }
         }
         Err(wrong) => {

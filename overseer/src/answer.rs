@@ -91,6 +91,11 @@ pub struct Responder<T> {
 }
 
 impl<T> Responder<T> {
+    /// A way back that leads to nobody, and looks abandoned: for copies of what holds one.
+    pub fn to_nobody() -> Self {
+        Self { sender: oneshot::channel().0, witness: None }
+    }
+
     /// Answers. Never waits.
     ///
     /// # Errors
@@ -138,7 +143,7 @@ impl<T: 'static> Responder<T> {
     where
         T: Shown<W>,
     {
-        Self { sender: oneshot::channel().0, witness: None }.witnessed(reel, question, at)
+        Self::to_nobody().witnessed(reel, question, at)
     }
 }
 

@@ -33,6 +33,7 @@ mod deadline;
 mod edge;
 mod exit;
 pub mod health;
+mod live;
 pub mod mailbox;
 pub mod message;
 pub mod node;

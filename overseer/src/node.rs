@@ -22,7 +22,7 @@ use crate::recorder::{self, Recording};
 use crate::replay::{self, Recordable, Tape};
 use crate::restart::{self, Outcome, Running};
 use crate::signal::{SignalLog, View};
-use crate::subsystem::Subsystem;
+use crate::subsystem::{Screen, Subsystem};
 use crate::topology::{Edge, Topology};
 use crate::wiring::{Origin, SendList, Sender, Switchboard};
 
@@ -239,6 +239,14 @@ impl Builder {
         let tap: Arc<dyn Tap<M>> = Arc::new(tap);
         let slot: TapSlot = Arc::new(tap);
         self.switchboard.taps.insert((R::NAME, TypeId::of::<M>()), slot);
+    }
+
+    /// Wraps the slot of role `R`, whatever fills it: each message it receives goes through `screen` first, which hands it
+    /// on, replaces it, answers it, or takes it (a question is then answered as dropped). What it sends goes through
+    /// [`tap`](Self::tap)s.
+    pub fn wrap<R: Role>(&mut self, screen: impl FnMut(R::Inbox) -> Option<R::Inbox> + Send + 'static) {
+        let screen: Screen<R> = Arc::new(Mutex::new(screen));
+        self.switchboard.screens.insert(R::NAME, Box::new(screen));
     }
 
     /// The graph of what is filled so far.
@@ -621,6 +629,15 @@ macro_rules! node {
             /// Puts a tap on what role `R` sends as `M`.
             pub fn tap<R: $crate::Role, M: $crate::Message>(mut self, tap: impl $crate::port::Tap<M>) -> Self {
                 self.inner.tap::<R, M>(tap);
+                self
+            }
+
+            /// Wraps the slot of role `R`, whatever fills it; see [`Builder::wrap`]($crate::node::Builder::wrap).
+            pub fn wrap<R: $crate::Role>(
+                mut self,
+                screen: impl FnMut(R::Inbox) -> ::core::option::Option<R::Inbox> + ::core::marker::Send + 'static,
+            ) -> Self {
+                self.inner.wrap::<R>(screen);
                 self
             }
 

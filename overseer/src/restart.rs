@@ -57,6 +57,7 @@ pub(crate) fn prepare<S: Subsystem>(
         recording: recording.clone(),
         parking: None,
         taping,
+        screen: switchboard.screen::<S::Role>(),
     };
     Ok((start, lag, recording))
 }
@@ -81,7 +82,7 @@ pub(crate) fn restarting<S: Subsystem>(
         let parking = Arc::new(Parking::new());
         start.parking = Some(parking.clone());
         let (ports, jobs, environment) = (start.ports.clone(), start.jobs.clone(), environment.clone());
-        let left_at = recording.clone();
+        let (left_at, screen) = (recording.clone(), start.screen.clone());
         let running = async move {
             let mut context = Context::new(start);
             for restarts in 1.. {
@@ -105,6 +106,7 @@ pub(crate) fn restarting<S: Subsystem>(
                     recording: left_at.clone(),
                     parking: Some(parking.clone()),
                     taping: None,
+                    screen: screen.clone(),
                 });
             }
             unreachable!("the loop above ends by returning")

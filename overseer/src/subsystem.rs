@@ -89,10 +89,27 @@ pub enum Event<S: Subsystem> {
     Conclude,
 }
 
-/// A signal on a tape.
-struct Heard<S: Subsystem>(<S::View as View>::Update);
-/// The end on a tape.
-struct Concluded;
+/// What a wrapped slot's messages go through; the next instance goes on with it after a restart.
+pub(crate) type Screen<R> = Arc<Mutex<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> + Send>>;
+
+/// What an event meets on its way.
+struct Aside<S: Subsystem> {
+    taping: Option<Taping<S>>,
+    screen: Option<Screen<S::Role>>,
+}
+
+impl<S: Subsystem> Aside<S> {
+    fn new(taping: Option<Taping<S>>, screen: Option<Screen<S::Role>>) -> Option<Box<Self>> {
+        (taping.is_some() || screen.is_some()).then(|| Box::new(Self { taping, screen }))
+    }
+
+    fn screen(&self, message: <S::Role as Role>::Inbox) -> Option<<S::Role as Role>::Inbox> {
+        match &self.screen {
+            Some(screen) => screen.lock().unwrap_or_else(PoisonError::into_inner)(message),
+            None => Some(message),
+        }
+    }
+}
 
 type InboundOf<S> = Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>;
 
@@ -122,6 +139,7 @@ pub(crate) struct Start<S: Subsystem> {
     pub(crate) recording: Arc<Recording>,
     pub(crate) parking: Option<Arc<Parking<S>>>,
     pub(crate) taping: Option<Taping<S>>,
+    pub(crate) screen: Option<Screen<S::Role>>,
 }
 
 /// A subsystem's mailbox, its place in the signal log, and what it declared to send.
@@ -143,8 +161,8 @@ pub struct Context<S: Subsystem> {
     environment: Environment,
     recorder: Recorder,
     parking: Option<Arc<Parking<S>>>,
-    /// While it is recorded or replayed.
-    taping: Option<Box<Taping<S>>>,
+    /// What an event meets on its way, where there is any such thing.
+    aside: Option<Box<Aside<S>>>,
 }
 
 impl<S: Subsystem> Drop for Context<S> {
@@ -165,7 +183,7 @@ impl<S: Subsystem> Context<S> {
             environment: start.environment,
             recorder: Recorder::new(start.recording),
             parking: start.parking,
-            taping: start.taping.map(Box::new),
+            aside: Aside::new(start.taping, start.screen),
         }
     }
 
@@ -192,8 +210,8 @@ impl<S: Subsystem> Context<S> {
         if !self.outbox.waiting.is_empty() {
             self.outbox.flush(cx);
         }
-        if self.taping.is_some() {
-            return self.poll_recv_taped(cx);
+        if self.aside.is_some() {
+            return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
         match inbound.poll_next(cx) {
@@ -213,38 +231,35 @@ impl<S: Subsystem> Context<S> {
         }
     }
 
-    /// Receives from a tape, or puts on it what is received.
+    /// Receives from a tape, or through the slot's screen and then onto a tape.
     #[cold]
-    fn poll_recv_taped(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
-        let (Some(taping), Some(inbound)) = (&self.taping, &mut self.inbound) else { return Poll::Pending };
-        let reel = &taping.reel;
-        if reel.is_playing() {
-            return reel.poll_received(cx, |value, at| {
-                if value.is::<Concluded>() {
-                    return Some(Event::Conclude);
+    fn poll_recv_aside(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
+        let (Some(aside), Some(inbound)) = (&self.aside, &mut self.inbound) else { return Poll::Pending };
+        if let Some(taping) = aside.taping.as_ref().filter(|taping| taping.reel.is_playing()) {
+            return taping.poll_replay(cx);
+        }
+        loop {
+            let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
+            let event = match incoming {
+                Incoming::Message(message) => {
+                    self.recorder.message(message.message_name());
+                    let Some(message) = aside.screen(message) else { continue };
+                    Event::Message(message)
                 }
-                match value.downcast_ref::<Heard<S>>() {
-                    Some(Heard(update)) => Some(Event::Signal(update.clone())),
-                    None => (taping.replay)(&**value, at, reel).map(Event::Message),
+                Incoming::Signal(update) => {
+                    self.recorder.signal();
+                    Event::Signal(update)
                 }
+                Incoming::Conclude => {
+                    self.recorder.conclude();
+                    Event::Conclude
+                }
+            };
+            return Poll::Ready(match &aside.taping {
+                Some(taping) => taping.record(event),
+                None => event,
             });
         }
-        inbound.poll_next(cx).map(|incoming| match incoming {
-            Incoming::Message(message) => {
-                self.recorder.message(message.message_name());
-                Event::Message((taping.record)(message, reel))
-            }
-            Incoming::Signal(update) => {
-                self.recorder.signal();
-                reel.received(format_args!("hears a signal"), Box::new(Heard::<S>(update.clone())));
-                Event::Signal(update)
-            }
-            Incoming::Conclude => {
-                self.recorder.conclude();
-                reel.received(format_args!("is told to conclude"), Box::new(Concluded));
-                Event::Conclude
-            }
-        })
     }
 
     /// Sends a message, declared as [`Wait`] in [`Subsystem::Sends`]. Nothing happens before the first poll.

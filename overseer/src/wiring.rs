@@ -17,7 +17,7 @@ use crate::message::{Message, Post, Request, Role, WhenFull};
 use crate::node::BuildError;
 use crate::port::{Desk, Port, TapSlot};
 use crate::replay::{Reel, TapedSend, TapedSends};
-use crate::subsystem::Subsystem;
+use crate::subsystem::{Screen, Subsystem};
 
 /// Declares a send that waits while the consumer's queue is full: [`Context::send`](crate::Context::send),
 /// [`Outlet::send`](crate::Outlet::send) and `reserve` of both.
@@ -97,6 +97,8 @@ pub struct Switchboard {
     pub(crate) edges: Vec<Arc<EdgeRecord>>,
     pub(crate) desks: BTreeMap<&'static str, Arc<Desk>>,
     pub(crate) environment: Environment,
+    /// Of wrapped slots, by role.
+    pub(crate) screens: BTreeMap<&'static str, Box<dyn Any + Send>>,
     /// The limits of mailboxes made for consumers that are not there; `None`: they have to be there.
     alone: Option<MailboxLimits>,
 }
@@ -109,6 +111,7 @@ impl Switchboard {
             edges: Vec::new(),
             desks: BTreeMap::new(),
             environment,
+            screens: BTreeMap::new(),
             alone: None,
         }
     }
@@ -116,6 +119,11 @@ impl Switchboard {
     /// One that makes a mailbox, which nobody reads, for each consumer.
     pub(crate) fn alone(environment: Environment, limits: MailboxLimits) -> Self {
         Self { alone: Some(limits), ..Self::new(environment) }
+    }
+
+    /// What messages to this role go through, if its slot was wrapped.
+    pub(crate) fn screen<R: Role>(&self) -> Option<Screen<R>> {
+        self.screens.get(R::NAME)?.downcast_ref::<Screen<R>>().cloned()
     }
 
     fn connect<D: Declaration>(&mut self, from: &'static str, origin: Origin) -> Result<Port<D::Message>, BuildError> {

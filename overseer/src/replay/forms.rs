@@ -2,11 +2,13 @@
 
 use std::any::Any;
 use std::fmt;
+use std::task::{Context, Poll};
 
 use super::tape::{Reel, Text, Value};
 use crate::answer::AskError;
 use crate::message::{Inbox, Post, Request, Role};
-use crate::subsystem::Subsystem;
+use crate::signal::View;
+use crate::subsystem::{Event, Subsystem};
 use crate::wiring::{Ask, Cast, Declaration, SendList, Wait};
 
 /// What a tape hands out again: everything with `Clone` and `Debug`. `W` has no meaning but that a declaration may
@@ -179,4 +181,39 @@ pub struct Taping<S: Subsystem> {
     pub(crate) jobs: fn(&mut <S::JobSends as SendList>::Ports, &Reel),
     pub(crate) record: fn(InboxOf<S>, &Reel) -> InboxOf<S>,
     pub(crate) replay: fn(&(dyn Any + Send), usize, &Reel) -> Option<InboxOf<S>>,
+}
+
+/// A signal on a tape.
+struct Heard<S: Subsystem>(<S::View as View>::Update);
+/// The end on a tape.
+struct Concluded;
+
+impl<S: Subsystem> Taping<S> {
+    /// Puts what is received on the tape.
+    pub(crate) fn record(&self, event: Event<S>) -> Event<S> {
+        match event {
+            Event::Message(message) => Event::Message((self.record)(message, &self.reel)),
+            Event::Signal(update) => {
+                self.reel.received(format_args!("hears a signal"), Box::new(Heard::<S>(update.clone())));
+                Event::Signal(update)
+            }
+            Event::Conclude => {
+                self.reel.received(format_args!("is told to conclude"), Box::new(Concluded));
+                Event::Conclude
+            }
+        }
+    }
+
+    /// What was received next, when its time has come.
+    pub(crate) fn poll_replay(&self, cx: &mut Context<'_>) -> Poll<Event<S>> {
+        self.reel.poll_received(cx, |value, at| {
+            if value.is::<Concluded>() {
+                return Some(Event::Conclude);
+            }
+            match value.downcast_ref::<Heard<S>>() {
+                Some(Heard(update)) => Some(Event::Signal(update.clone())),
+                None => (self.replay)(&**value, at, &self.reel).map(Event::Message),
+            }
+        })
+    }
 }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use deterministic::Simulation;
+use futures::FutureExt as _;
+use overseer::answer::Lagged;
 use overseer::mailbox::MailboxLimits;
 use overseer::recorder::Recorded;
-use overseer::{Ask, AskError, Context, Event, Failure, Handle, Outside, Responder, Subsystem, Wait};
+use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Responder, Subsystem, Wait, Watch};
 
 use crate::Beats;
 
@@ -146,4 +148,42 @@ fn a_place_that_was_reserved_waits_for_its_message() {
     place.send(Note(5)).expect("it is open");
     simulation.run_until_stalled().expect("no live-lock");
     assert_eq!(*desk.notes.lock().unwrap(), [5]);
+}
+
+#[test]
+fn a_feed_that_overflows_delivers_what_it_holds_and_ends_with_what_is_missing() {
+    let (sender, mut feed) = Feed::bounded(2);
+    assert_eq!(feed.next().now_or_never(), None, "it waits");
+    assert!(sender.push(1) && sender.push(2));
+    assert_eq!(feed.next().now_or_never(), Some(Ok(Some(1))));
+    assert!(sender.push(3));
+    assert!(!sender.push(4) && !sender.push(5), "a slow reader never slows the sender");
+    assert_eq!(feed.next().now_or_never(), Some(Ok(Some(2))));
+    assert!(!sender.push(6), "what comes after a gap is part of it");
+    assert_eq!(feed.next().now_or_never(), Some(Ok(Some(3))));
+    assert_eq!(feed.next().now_or_never(), Some(Err(Lagged(3))));
+}
+
+#[test]
+fn a_feed_ends_with_its_sender_and_its_sender_hears_of_a_reader_that_went() {
+    let (sender, mut feed) = Feed::bounded(2);
+    assert!(sender.push(1));
+    drop(sender);
+    assert_eq!(feed.next().now_or_never(), Some(Ok(Some(1))));
+    assert_eq!(feed.next().now_or_never(), Some(Ok(None)));
+    let (sender, feed) = Feed::bounded(2);
+    drop(feed);
+    assert!(!sender.push(1));
+}
+
+#[test]
+fn a_watch_shows_the_newest_value_and_ends_with_its_setter() {
+    let (setter, mut watch) = Watch::new(1);
+    assert_eq!((watch.get(), watch.changed().now_or_never()), (1, None));
+    setter.set(2);
+    setter.set(3);
+    assert_eq!(watch.changed().now_or_never(), Some(Some(3)));
+    assert_eq!(watch.changed().now_or_never(), None);
+    drop(setter);
+    assert_eq!((watch.get(), watch.changed().now_or_never()), (3, Some(None)));
 }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use deterministic::Simulation;
-use overseer::{Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
+use overseer::{Ask, Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
 
 use crate::Beats;
 
 pub(crate) struct Told(u64);
 pub(crate) struct Urgent(u64);
+pub(crate) struct Asked(u64);
+pub(crate) struct AskedUrgently(u64);
 
 overseer::inbox! {
     /// What the receiver hears: the newest beat that the sender had seen.
@@ -20,6 +22,10 @@ overseer::inbox! {
                 const LANE: overseer::message::Lane = overseer::message::Lane::High;
                 const WHEN_FULL: WhenFull = WhenFull::Budgeted(1000);
             },
+        }
+        ask {
+            Asked -> u64,
+            AskedUrgently -> u64 { const LANE: overseer::message::Lane = overseer::message::Lane::High; },
         }
     }
 }
@@ -34,13 +40,13 @@ overseer::node! {
     pub(crate) struct Pair, built by PairBuilder { receiver: Receiver, talker: Talker }
 }
 
-/// Tells the receiver of every beat, three times, from its loop and from a job.
+/// Tells the receiver of every beat: from its loop, from a job, and from a job of that job, in both lanes.
 struct Talks;
 impl Subsystem for Talks {
     type Role = Talker;
     type View = Beats;
     type Sends = (Wait<Told>, Cast<Urgent>);
-    type JobSends = (Wait<Told>,);
+    type JobSends = (Wait<Told>, Ask<Asked>, Ask<AskedUrgently>);
 
     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
         loop {
@@ -49,7 +55,15 @@ impl Subsystem for Talks {
                     context.send(Told(beat)).await?;
                     context.cast(Urgent(beat))?;
                     let jobs = context.jobs();
-                    let job = async move { drop(jobs.send(Told(beat)).await) };
+                    let (nested, spawner) = (jobs.clone(), context.environment().spawner.clone());
+                    let job = async move {
+                        drop(jobs.send(Told(beat)).await);
+                        let asks = async move {
+                            drop(nested.ask(Asked(beat)).await);
+                            drop(nested.ask(AskedUrgently(beat)).await);
+                        };
+                        spawner.spawn("nested", Box::pin(asks));
+                    };
                     context.environment().spawner.spawn("job", Box::pin(job));
                 }
                 Event::Message(inbox) => match inbox {},
@@ -75,7 +89,15 @@ impl Subsystem for Checks {
         loop {
             match context.recv().await {
                 Event::Signal(beat) => seen = beat,
-                Event::Message(Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat))) => {
+                Event::Message(message) => {
+                    let beat = match message {
+                        Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat)) => beat,
+                        Inbox::Asked(Asked(beat), reply) | Inbox::AskedUrgently(AskedUrgently(beat), reply) => {
+                            // The asker may be gone with the node.
+                            let _ = reply.answer(seen);
+                            beat
+                        }
+                    };
                     self.handled.fetch_add(1, Ordering::Relaxed);
                     self.broken.fetch_add(u64::from(beat > seen), Ordering::Relaxed);
                 }
@@ -88,7 +110,7 @@ impl Subsystem for Checks {
 struct Author;
 impl Outside for Author {
     const NAME: &'static str = "author";
-    type Sends = (Wait<Told>,);
+    type Sends = (Wait<Told>, Ask<Asked>, Ask<AskedUrgently>);
 }
 
 fn run(seed: u64) -> (u64, u64) {
@@ -104,13 +126,20 @@ fn run(seed: u64) -> (u64, u64) {
     let handle = overseer.handle();
     let author = handle.outlet::<Author>().expect("the receiver has a slot");
     environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
-    let beats = handle.clone();
+    let (beats, spawner) = (handle.clone(), environment.spawner.clone());
     environment.spawner.spawn(
         "heart",
         Box::pin(async move {
             for beat in 1..=400 {
                 beats.publish::<Beats>(beat);
                 author.send(Told(beat)).await.expect("the receiver runs");
+                let clone = author.clone();
+                let asks = async move {
+                    for seen in [clone.ask(Asked(beat)).await, clone.ask(AskedUrgently(beat)).await] {
+                        assert!(seen.expect("the receiver runs") >= beat);
+                    }
+                };
+                spawner.spawn("asks", Box::pin(asks));
             }
         }),
     );
@@ -125,7 +154,7 @@ fn no_message_overtakes_its_signal_under_any_schedule() {
     for seed in 0..200 {
         let (handled, broken) = run(seed);
         assert_eq!(broken, 0, "seed {seed}");
-        assert!(handled >= 400, "seed {seed}: only {handled} messages arrived");
+        assert!(handled >= 1_200, "seed {seed}: only {handled} messages arrived");
     }
 }
 

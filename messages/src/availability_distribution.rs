@@ -53,7 +53,7 @@ impl AvailabilityRequest {
 
 /// Something happened on the availability protocol (`avad`). From the network bridge, whose pump of this protocol
 /// waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 
 overseer::inbox! {

@@ -17,7 +17,7 @@ pub struct DistributeBitfield {
 }
 
 /// Something happened on the bitfield protocol (`bitd`). From the network bridge, whose pump of this protocol waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 
 overseer::inbox! {

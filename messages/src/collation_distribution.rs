@@ -75,7 +75,7 @@ pub struct ReportCollator {
 }
 
 /// Something happened on the collation protocol (`coll`). From the network bridge, whose pump of this protocol waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 
 overseer::inbox! {

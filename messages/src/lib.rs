@@ -41,3 +41,33 @@ pub mod runtime_api;
 pub mod statement_distribution;
 
 pub use leaves::{ActiveLeaf, FinalizedBlock, LeavesState, LeavesUpdate, RelayParents};
+
+#[cfg(test)]
+mod tests {
+    use overseer::replay::TapedInbox;
+
+    fn can_be_recorded<I: TapedInbox<()>>() {}
+
+    /// Compiles: whatever subsystem is to be looked at, its messages can be put on a tape.
+    #[test]
+    fn every_inbox_can_be_recorded() {
+        can_be_recorded::<super::availability_distribution::Inbox>();
+        can_be_recorded::<super::availability_recovery::Inbox>();
+        can_be_recorded::<super::availability_store::Inbox>();
+        can_be_recorded::<super::bitfield_distribution::Inbox>();
+        can_be_recorded::<super::bitfield_signing::Inbox>();
+        can_be_recorded::<super::candidate_backing::Inbox>();
+        can_be_recorded::<super::candidate_selection::Inbox>();
+        can_be_recorded::<super::candidate_validation::Inbox>();
+        can_be_recorded::<super::chain_api::Inbox>();
+        can_be_recorded::<super::collation_distribution::Inbox>();
+        can_be_recorded::<super::collation_generation::Inbox>();
+        can_be_recorded::<super::misbehavior_arbitration::Inbox>();
+        can_be_recorded::<super::network_bridge::Inbox>();
+        can_be_recorded::<super::peer_set_manager::Inbox>();
+        can_be_recorded::<super::pov_distribution::Inbox>();
+        can_be_recorded::<super::provisioner::Inbox>();
+        can_be_recorded::<super::runtime_api::Inbox>();
+        can_be_recorded::<super::statement_distribution::Inbox>();
+    }
+}

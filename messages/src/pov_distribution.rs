@@ -48,7 +48,7 @@ pub struct DistributePoV {
 }
 
 /// Something happened on the PoV protocol (`povd`). From the network bridge, whose pump of this protocol waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 
 overseer::inbox! {

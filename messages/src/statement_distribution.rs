@@ -20,7 +20,7 @@ pub struct Share {
 }
 
 /// Something happened on the statement protocol (`stmd`). From the network bridge, whose pump of this protocol waits.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NetworkUpdate(pub NetworkBridgeEvent);
 
 overseer::inbox! {

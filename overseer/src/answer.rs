@@ -83,6 +83,23 @@ fn send<T>(sender: oneshot::Sender<Carried<T>>, answer: T) -> Result<(), T> {
 ///
 /// Keep it as long as the answer takes, in the loop's state or in a job. Dropping it tells the asker so, with
 /// [`AskError::Dropped`]: nobody waits for ever because somebody forgot.
+///
+/// # Examples
+/// Long work for an answer belongs into a job, which takes the responder with it:
+///
+/// ```
+/// # use overseer::Responder;
+/// async fn answer_when_done(question: Vec<u64>, reply: Responder<u64>) {
+///     let mut sum = 0;
+///     for number in question {
+///         if reply.is_abandoned() {
+///             return; // nobody waits for it any more
+///         }
+///         sum += number;
+///     }
+///     let _ = reply.answer(sum); // who asked may be gone by now
+/// }
+/// ```
 #[must_use = "a question dropped without an answer is an error at the asker"]
 pub struct Responder<T> {
     sender: oneshot::Sender<Carried<T>>,

@@ -145,6 +145,20 @@ struct Slot {
 
 /// Fills the slots of a node; [`node!`](crate::node!) puts one method per slot on top of it, with the checks that types
 /// can make. Used directly only where the slots are not known when the program is written, as by a test kit.
+///
+/// # Examples
+/// ```
+/// # use overseer::{Role, node::{BuildError, Builder}, subsystem::Drain};
+/// # pub struct Add(pub u64);
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+/// let simulation = deterministic::Simulation::new(1);
+/// let mut builder = Builder::new(simulation.environment("node"), &[Counter::NAME]);
+/// assert!(!builder.is_filled::<Counter>());
+/// builder.fill(Drain::<Counter>::default());
+/// assert_eq!(builder.topology().slots, ["counter"]);
+/// let node = builder.build()?;
+/// # Ok::<(), BuildError>(())
+/// ```
 pub struct Builder {
     environment: Environment,
     roles: Vec<&'static str>,
@@ -336,6 +350,36 @@ pub struct QueueSnapshot {
 
 /// The outside's way into a node: signals, senders, counters, the end. Cheap to clone; it may be had before the node
 /// runs, and holds nothing open.
+///
+/// # Examples
+/// ```
+/// # use overseer::{Failure, Handle, Outside, View, Wait};
+/// # pub struct Add(pub u64);
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add } } }
+/// # enum Days {}
+/// # impl View for Days {
+/// #     type Update = u32;
+/// #     type State = u32;
+/// #     fn apply(today: &mut u32, begins: &u32) { *today = *begins; }
+/// #     fn catch_up(_: &u32, now: &u32) -> u32 { *now }
+/// # }
+/// # struct Pump;
+/// # impl Outside for Pump {
+/// #     const NAME: &'static str = "pump";
+/// #     type Sends = (Wait<Add>,);
+/// # }
+/// async fn drive(handle: &Handle) -> Result<(), Failure> {
+///     let pump = handle.outlet::<Pump>()?;
+///     handle.publish::<Days>(1);
+///     pump.send(Add(7)).await?; // handled after day 1 began
+///     handle.wait_until::<Days>(|today| *today >= 2).await; // until somebody publishes that
+///     if !handle.readiness().is_ready() {
+///         println!("{:?}", handle.readiness().chains); // who waits for whom
+///     }
+///     handle.stop();
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) shared: Arc<Shared>,

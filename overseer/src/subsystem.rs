@@ -152,6 +152,38 @@ pub(crate) struct Start<S: Subsystem> {
 /// [`ask`](Self::ask), may therefore be younger than the newest signal that this subsystem knows: whoever gave it may
 /// have seen more. A loop for which that matters asks from a [job](Self::jobs), and takes the answer as an event when
 /// the signals before it have been handled.
+///
+/// # Examples
+/// Each of the ways in which a subsystem sends, with what it has to declare for it:
+///
+/// ```
+/// # use overseer::{Ask, Cast, Context, Event, Failure, Nothing, Subsystem, Wait};
+/// # pub struct Add(pub u64);
+/// # pub struct Hint;
+/// # pub struct Total;
+/// # overseer::inbox! { pub enum Inbox for Counter as "counter" { tell { Add, Hint } ask { Total -> u64 } } }
+/// # overseer::inbox! { pub enum TalkerInbox for Talker as "talker" {} }
+/// struct Talks;
+/// impl Subsystem for Talks {
+///     type Role = Talker;
+///     type View = Nothing;
+///     type Sends = (Wait<Add>, Cast<Hint>, Ask<Total>);
+///     type JobSends = (Ask<Total>,);
+///     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+///         context.send(Add(1)).await?; // waits while the counter's queue is full
+///         if let Err(refused) = context.cast(Hint) {
+///             println!("{refused}"); // "Hint to counter was not delivered: queue is full"; it is in `refused.message`
+///         }
+///         let total = context.ask(Total).await?; // the loop stands still until the answer is there
+///         let counter = context.jobs(); // a job may ask as long as it likes; crate `jobs` gives it a scope
+///         let job = async move { drop(counter.ask(Total).await) };
+///         context.environment().spawner.spawn("ask", Box::pin(job));
+///         while !matches!(context.recv().await, Event::Conclude) {}
+///         println!("{total}");
+///         Ok(())
+///     }
+/// }
+/// ```
 pub struct Context<S: Subsystem> {
     /// There until the context is dropped.
     inbound: Option<InboundOf<S>>,

@@ -5,7 +5,7 @@
 //! only adds documentation tests. The steps after it run the programs that `build` has left behind: `cargo run -p`
 //! would unify features for one package alone and compile the big dependencies a second time.
 
-use crate::{build_pvf, conformance, graph, house, new_subsystem_trial, shell, tidy};
+use crate::{build_pvf, conformance, graph, house, new_subsystem_trial, own_subsystem_trial, shell, tidy};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -15,8 +15,7 @@ use std::{
 /// Third-party data beside the checkout; the step is left out where there is none.
 const CONFORMANCE_FOLDER: &str = "../shared";
 /// Examples that are programs: CI runs them, so they never lie.
-const EXAMPLES: &[&str] =
-    &["adversary", "backpressure", "hello-overseer", "own-subsystem", "replay", "swap-selection", "two-views"];
+const EXAMPLES: &[&str] = &["adversary", "backpressure", "hello-overseer", "replay", "swap-selection", "two-views"];
 /// Parachain blocks that the main job carries to inclusion, per para.
 const MAIN_JOB_BLOCKS: &str = "3";
 
@@ -132,6 +131,7 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
         Step { name: "conformance".to_owned(), work: Work::Skip(format!("no data at {CONFORMANCE_FOLDER}")) }
     });
     steps.push(Step::chore("new-subsystem", new_subsystem_trial::run_here));
+    steps.push(Step::chore("own-subsystem", own_subsystem_trial::run_here));
     steps
 }
 
@@ -201,7 +201,6 @@ mod tests {
             "example-adversary",
             "example-backpressure",
             "example-hello-overseer",
-            "example-own-subsystem",
             "example-replay",
             "example-swap-selection",
             "example-two-views",
@@ -209,6 +208,7 @@ mod tests {
             "build-pvf",
             "conformance",
             "new-subsystem",
+            "own-subsystem",
         ];
         assert_eq!(names(&steps), expected);
         let conformance = steps.iter().find(|step| step.name == "conformance").unwrap();

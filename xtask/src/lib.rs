@@ -20,6 +20,7 @@ pub mod graph;
 pub mod house;
 pub mod new_subsystem;
 pub mod new_subsystem_trial;
+pub mod own_subsystem_trial;
 pub mod reference;
 pub mod shell;
 pub mod source;

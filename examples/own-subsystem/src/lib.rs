@@ -1,8 +1,8 @@
 //! A candidate selection of one's own: it seconds blocks of one favourite peer and of nobody else.
 //!
-//! The exercise for a newcomer: this file is the subsystem, `main.rs` wires it, `tests/it` tests it with mocks, and
-//! `tests/broken` and `tests/it/broken.rs` break it in six ways and show what one is told each time.
-//! In the whole node it is one line as well: `examples/swap-selection`.
+//! The exercise for a newcomer, step by step in `docs/guide/own-subsystem.md`: this file is the subsystem, `main.rs`
+//! wires it, `tests/it` tests it with mocks, `tests/broken` and `tests/it/broken.rs` break it in seven ways and show
+//! what one is told each time. In the whole node it is one line as well: `examples/swap-selection`.
 
 use jobs::{Ending, Input, Jobs};
 use messages::candidate_backing::Second;

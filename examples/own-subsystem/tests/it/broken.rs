@@ -1,5 +1,5 @@
 //! Broken on purpose, and told what is wrong each time: three ways by the compiler (`tests/broken/`, the texts beside
-//! them), one when the node is built, two by the test kit.
+//! them), one when the node is built, three by the test kit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -80,7 +80,7 @@ impl Subsystem for Hasty {
     }
 }
 
-/// 5: it seconds at a block that nobody has been told of. 6: it panics.
+/// 5: it seconds at a block that nobody has been told of. 6: it panics. 7: the test does not look at what it sent.
 #[test]
 fn by_the_test_kit() {
     let candidate = CandidateBuilder::new(7, 0, hash(5)).build();
@@ -99,8 +99,6 @@ fn by_the_test_kit() {
         || scene(true).tell(offer(1, &candidate)),
         &expect!["seed 1: the subject ended: candidate-selection panicked: no idea what 7 is"],
     );
-
-    // And where a test forgets to look at what was sent:
     let harness = mocks::Harness::new(1, |_| Loyal { favourite: peer(1) });
     harness.signal(TestChain::new(hash(5), 1).1);
     harness.tell(offer(1, &candidate));

@@ -148,3 +148,34 @@ pub fn wire(doors: &Doors, settings: &Settings) -> Result<ParahostBuilder, Failu
         .outside::<BlockAuthor>();
     Ok(builder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use overseer::replay::Recordable;
+
+    fn can_be_recorded<S: Recordable>() {}
+
+    /// Compiles: any slot can be filled with `recorded` in place of its own line.
+    #[test]
+    fn every_subsystem_can_be_recorded() {
+        can_be_recorded::<AvailabilityDistributionSubsystem>();
+        can_be_recorded::<AvailabilityRecoverySubsystem>();
+        can_be_recorded::<AvailabilityStoreSubsystem>();
+        can_be_recorded::<BitfieldDistributionSubsystem>();
+        can_be_recorded::<BitfieldSigningSubsystem>();
+        can_be_recorded::<CandidateBackingSubsystem>();
+        can_be_recorded::<CandidateSelectionSubsystem>();
+        can_be_recorded::<CandidateValidationSubsystem>();
+        can_be_recorded::<ChainApiSubsystem>();
+        can_be_recorded::<CollationDistributionSubsystem>();
+        can_be_recorded::<CollationGenerationSubsystem>();
+        can_be_recorded::<MisbehaviorArbitrationSubsystem>();
+        can_be_recorded::<NetworkBridgeSubsystem>();
+        can_be_recorded::<PeerSetManagerSubsystem>();
+        can_be_recorded::<PoVDistributionSubsystem>();
+        can_be_recorded::<ProvisionerSubsystem>();
+        can_be_recorded::<RuntimeApiSubsystem>();
+        can_be_recorded::<StatementDistributionSubsystem>();
+    }
+}

@@ -7,7 +7,8 @@
 use codec::{Decode, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DecodeError, GroupIndex, Hash, HeadData,
-    ParaId, SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, decode_limited,
+    ParaId, SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, ValidatorSignature,
+    decode_limited,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -240,7 +241,7 @@ struct WholeCandidate {
     group_len: u32,
     votes: Vec<DisputeVote>,
     checks: Bits,
-    unavailable: Bits,
+    unavailable: Vec<(ValidatorIndex, ValidatorSignature)>,
     reports: Vec<BondedReport>,
 }
 
@@ -282,9 +283,10 @@ struct WholeDispute {
     phase: DisputePhase,
     started_in: BlockNumber,
     place: Option<InclusionPlace>,
+    receipt: Option<Arc<CommittedCandidateReceipt>>,
     votes: Vec<DisputeVote>,
     slashed: Bits,
-    remote: Option<(Arc<CommittedCandidateReceipt>, Option<ValidationCode>, Bits)>,
+    remote: Option<(Option<ValidationCode>, Bits)>,
 }
 
 impl WholeDispute {
@@ -297,11 +299,10 @@ impl WholeDispute {
             phase: dispute.phase,
             started_in: dispute.started_in,
             place: dispute.place,
+            receipt: dispute.receipt.clone(),
             votes: dispute.votes.clone(),
             slashed: dispute.slashed.clone(),
-            remote: remote.map(|remote| {
-                (Arc::clone(&remote.candidate), remote.validation_code.clone(), remote.available.clone())
-            }),
+            remote: remote.map(|remote| (remote.validation_code.clone(), remote.available.clone())),
         }
     }
 
@@ -311,9 +312,9 @@ impl WholeDispute {
             dispute.add(vote);
         }
         dispute.place = self.place;
+        dispute.receipt = self.receipt;
         dispute.slashed = self.slashed;
-        dispute.remote =
-            self.remote.map(|(candidate, validation_code, available)| Remote { candidate, validation_code, available });
+        dispute.remote = self.remote.map(|(validation_code, available)| Remote { validation_code, available });
         dispute
     }
 }

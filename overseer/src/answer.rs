@@ -230,7 +230,7 @@ impl<T> std::fmt::Debug for Responder<T> {
 /// asks from a job and takes the answer as an event.
 ///
 /// # Errors
-/// [`AskError::Dropped`] or [`AskError::TimedOut`].
+/// [`AskError::Dropped`], [`AskError::Ended`] or [`AskError::TimedOut`].
 ///
 /// # Cancel safety
 /// Awaiting it by reference loses nothing. Dropping it abandons the question: the answer is lost, the consumer sees

@@ -499,8 +499,9 @@ impl<F: Sender> Outlet<F> {
     /// Sends a question that was declared as [`Ask`], and waits for its answer.
     ///
     /// # Errors
-    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, or it did not
-    /// answer within [`Message::ANSWER_WITHIN`]. Each names question and consumer.
+    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, what it asked
+    /// about has ended ([`AskError::Ended`]), or it did not answer within [`Message::ANSWER_WITHIN`]. Each names question
+    /// and consumer.
     ///
     /// # Cancel safety
     /// Dropping it abandons the question: if it was not in the queue yet it never will be, else the consumer sees

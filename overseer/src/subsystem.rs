@@ -359,8 +359,9 @@ impl<S: Subsystem> Context<S> {
     /// No signal is seen meanwhile: see [Signals and answers](Self#signals-and-answers).
     ///
     /// # Errors
-    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, or it did not
-    /// answer within [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN). Each names question and consumer.
+    /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, what it asked
+    /// about has ended ([`AskError::Ended`]), or it did not answer within
+    /// [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN). Each names question and consumer.
     ///
     /// # Cancel safety
     /// Dropping it abandons the question: if it was not in the queue yet it never will be, else the consumer sees

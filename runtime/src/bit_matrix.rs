@@ -1,6 +1,6 @@
 //! Bits by validator and core, 64 by 64 at a time (RT-10): a thousand validators and a hundred cores are 32 blocks.
 
-use bitvec::field::BitField;
+use bitvec::{domain::Domain, field::BitField};
 use primitives::{BitSlice, limits::MAX_CORES};
 
 /// Bits of a word.
@@ -15,8 +15,22 @@ impl CoreMask {
     /// The first [`MAX_CORES`] of some bits.
     pub(crate) fn of(bits: &BitSlice) -> Self {
         let mut mask = Self::default();
-        for (word, bits) in mask.0.iter_mut().zip(bits.chunks(WORD_BITS)) {
-            *word = bits.load_le();
+        match bits.domain() {
+            // Bits that begin with a byte, as all do that were decoded.
+            Domain::Region { head: None, body, tail } => {
+                for (word, new) in mask.0.iter_mut().zip(words(body)) {
+                    *word = new;
+                }
+                let last = tail.map_or(0, |tail| u64::from(tail.load_value()));
+                if let Some(word) = mask.0.get_mut(body.len() / WORD_BYTES) {
+                    *word |= last.wrapping_shl((body.len() % WORD_BYTES).saturating_mul(8) as u32);
+                }
+            }
+            _ => {
+                for (word, bits) in mask.0.iter_mut().zip(bits.chunks(WORD_BITS)) {
+                    *word = bits.load_le();
+                }
+            }
         }
         mask
     }
@@ -80,20 +94,28 @@ fn swap<const WIDTH: usize>(block: &mut [u64; WORD_BITS], mask: u64) {
     }
 }
 
-/// Sets the bits of a word, the `position`-th of `bytes`, of which there may be fewer.
-pub(crate) fn set_word(bytes: &mut [u8], position: usize, word: u64) {
-    let first = position.saturating_mul(WORD_BYTES);
-    let bytes = bytes.get_mut(first..).unwrap_or_default();
-    for (byte, new) in bytes.iter_mut().zip(word.to_le_bytes()) {
-        *byte |= new;
-    }
+/// Bytes as words, the last one filled up with zeros.
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    bytes.chunks(WORD_BYTES).map(|chunk| {
+        chunk.iter().zip(0_u32..).fold(0, |word, (byte, at)| word | u64::from(*byte).wrapping_shl(at.wrapping_mul(8)))
+    })
 }
 
-/// Whether a word, the `position`-th of `bytes`, lacks some of these bits.
-pub(crate) fn lacks(bytes: &[u8], position: usize, word: u64) -> bool {
-    let first = position.saturating_mul(WORD_BYTES);
-    let bytes = bytes.get(first..).unwrap_or_default();
-    bytes.iter().zip(word.to_le_bytes()).any(|(byte, new)| new & !byte != 0)
+/// How many bits there are in `bytes` or `new`, and whether `new` has one that `bytes` lack.
+pub(crate) fn union(bytes: &[u8], new: impl Iterator<Item = u64>) -> (usize, bool) {
+    let both = words(bytes).zip(new);
+    both.fold((0, false), |(count, is_new), (old, new)| {
+        (count.saturating_add((old | new).count_ones() as usize), is_new || new & !old != 0)
+    })
+}
+
+/// Sets the bits of words, the first of them the first eight bytes; what is beyond `bytes` is dropped.
+pub(crate) fn add(bytes: &mut [u8], words: impl Iterator<Item = u64>) {
+    for (chunk, word) in bytes.chunks_mut(WORD_BYTES).zip(words) {
+        for (byte, new) in chunk.iter_mut().zip(word.to_le_bytes()) {
+            *byte |= new;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -134,15 +156,18 @@ mod tests {
         }
 
         #[test]
-        fn words_are_added_to_bytes(before in prop::collection::vec(any::<u8>(), 0..20), word in any::<u64>(), at in 0..3_usize) {
+        fn words_are_added_to_bytes(before in prop::collection::vec(any::<u8>(), 0..20), new in any::<[u64; 3]>()) {
             let mut after = before.clone();
-            set_word(&mut after, at, word);
-            prop_assert_eq!(lacks(&before, at, word), before != after);
-            prop_assert!(!lacks(&after, at, word));
+            add(&mut after, new.into_iter());
             for (index, (before, after)) in before.iter().zip(&after).enumerate() {
-                let new = if index / 8 == at { word.to_le_bytes()[index % 8] } else { 0 };
-                prop_assert_eq!(*after, before | new);
+                prop_assert_eq!(*after, before | new[index / 8].to_le_bytes()[index % 8]);
             }
+            // Bits beyond the last byte are none of a validator's.
+            let within = |index: usize, word: u64| words(&vec![0xff; before.len()]).nth(index).unwrap_or(0) & word;
+            let new = [within(0, new[0]), within(1, new[1]), within(2, new[2])];
+            let count: u32 = after.iter().map(|byte| byte.count_ones()).sum();
+            prop_assert_eq!(union(&before, new.into_iter()), (count as usize, before != after));
+            prop_assert_eq!(union(&after, new.into_iter()), (count as usize, false));
         }
     }
 }

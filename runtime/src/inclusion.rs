@@ -9,7 +9,7 @@
 //! Order: between scheduler and validity. It has nothing to do when a block begins or ends; a session change clears
 //! it.
 
-use codec::Encode;
+use codec::{Encode, Output};
 use primitives::{
     Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, Hash,
     SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorId, ValidatorIndex, supermajority_threshold,
@@ -28,12 +28,11 @@ use crate::{
 };
 
 /// A backed candidate that occupies its core until enough validators hold their chunks.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingCandidate {
     /// Its name; stands for the receipt in the state root.
     pub hash: CandidateHash,
     /// The receipt with commitments, shared between forks.
-    #[codec(skip)]
     pub receipt: Arc<CommittedCandidateReceipt>,
     /// A bit per validator that holds its chunk.
     pub availability: Bits,
@@ -46,8 +45,16 @@ pub struct PendingCandidate {
     /// Stands for `backers` in the state root.
     pub backing_hash: Hash,
     /// Who backed it, fit to be told to another fork.
-    #[codec(skip)]
     pub backers: Arc<[DisputeVote]>,
+}
+
+/// Without receipt and backers, for which their hashes stand.
+impl Encode for PendingCandidate {
+    fn encode_to<O: Output + ?Sized>(&self, dest: &mut O) {
+        self.hash.encode_to(dest);
+        primitives::encode_bits(&self.availability, dest);
+        (self.relay_parent_number, self.backed_in_number, self.backing_group, self.backing_hash).encode_to(dest);
+    }
 }
 
 /// Why the bitfields of a block are refused.
@@ -94,38 +101,45 @@ impl Inclusion {
     /// Bits accumulate: a later 0 withdraws nothing. A bitfield with a bit for a free core is skipped whole,
     /// because its author sees another fork; unless it is this very block that `freed` the core.
     ///
-    /// `bitfields` are ascending by validator, with a bit per core each.
-    fn apply_bits(&mut self, bitfields: &[UncheckedSignedAvailabilityBitfield], freed: &BTreeSet<CoreIndex>) {
+    /// `bitfields` are ascending by validator, of whom there are `validators`, with a bit per core each. Takes out and
+    /// returns the candidates that are available now.
+    fn apply_bits(
+        &mut self,
+        bitfields: &[UncheckedSignedAvailabilityBitfield],
+        freed: &BTreeSet<CoreIndex>,
+        validators: usize,
+    ) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
         let mut occupied = CoreMask::default();
         for core in self.pending.keys().chain(freed) {
             occupied.set(core.as_usize());
         }
-        let cores = bitfields.first().map_or(0, |bitfield| bitfield.payload.0.len());
-        let word = |bitfield: &UncheckedSignedAvailabilityBitfield| bitfield.validator_index.as_usize() / WORD_BITS;
-        for bitfields in bitfields.chunk_by(|one, next| word(one) == word(next)) {
-            let mut said = Rows::EMPTY;
-            for bitfield in bitfields {
-                let mask = CoreMask::of(&bitfield.payload.0);
-                if mask.is_within(&occupied) {
-                    said.set(bitfield.validator_index.as_usize() % WORD_BITS, &mask);
-                }
-            }
-            said.transpose(cores);
-            let position = bitfields.first().map_or(0, word);
-            for (core, pending) in &mut self.pending {
-                let votes = said.of_core(core.as_usize());
-                // Made with as many bits as there are validators, from the first bit of the first byte on.
-                if bit_matrix::lacks(pending.availability.as_raw_slice(), position, votes) {
-                    bit_matrix::set_word(Arc::make_mut(pending).availability.as_raw_mut_slice(), position, votes);
-                }
+        let mut said = vec![Rows::EMPTY; validators.div_ceil(WORD_BITS)];
+        for bitfield in bitfields {
+            let (validator, mask) = (bitfield.validator_index.as_usize(), CoreMask::of(&bitfield.payload.0));
+            if let Some(rows) = said.get_mut(validator / WORD_BITS).filter(|_| mask.is_within(&occupied)) {
+                rows.set(validator % WORD_BITS, &mask);
             }
         }
-    }
-
-    /// Takes out the candidates that are available now, by core.
-    fn take_available(&mut self, validators: usize) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
+        let cores = bitfields.first().map_or(0, |bitfield| bitfield.payload.0.len());
+        for rows in &mut said {
+            rows.transpose(cores);
+        }
         let needed = supermajority_threshold(validators);
-        self.take(|_, pending| pending.availability.count_ones() >= needed)
+        let mut available = Vec::new();
+        for (core, pending) in &mut self.pending {
+            let votes = said.iter().map(|rows| rows.of_core(core.as_usize()));
+            // Made with as many bits as there are validators, from the first bit of the first byte on.
+            let (all, is_new) = bit_matrix::union(pending.availability.as_raw_slice(), votes.clone());
+            if all >= needed {
+                available.push((*core, Arc::clone(pending)));
+            } else if is_new {
+                bit_matrix::add(Arc::make_mut(pending).availability.as_raw_mut_slice(), votes);
+            }
+        }
+        for (core, _) in &available {
+            self.pending.remove(core);
+        }
+        available
     }
 
     /// Takes out the candidates for which `is_over` holds, given core and block of backing.
@@ -133,15 +147,8 @@ impl Inclusion {
         &mut self,
         is_over: impl Fn(CoreIndex, BlockNumber) -> bool,
     ) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
-        self.take(|core, pending| is_over(core, pending.backed_in_number))
-    }
-
-    fn take(
-        &mut self,
-        which: impl Fn(CoreIndex, &PendingCandidate) -> bool,
-    ) -> Vec<(CoreIndex, Arc<PendingCandidate>)> {
-        let cores = self.pending.iter().filter(|(core, pending)| which(**core, pending));
-        let cores: Vec<_> = cores.map(|(core, _)| *core).collect();
+        let over = self.pending.iter().filter(|(core, pending)| is_over(**core, pending.backed_in_number));
+        let cores: Vec<_> = over.map(|(core, _)| *core).collect();
         cores.into_iter().filter_map(|core| Some((core, self.pending.remove(&core)?))).collect()
     }
 }
@@ -233,8 +240,7 @@ pub(crate) fn process_bitfields(
     }
     let validators = state.validators().len();
     let inclusion = Arc::make_mut(&mut state.inclusion);
-    inclusion.apply_bits(bitfields, freed);
-    let available = inclusion.take_available(validators);
+    let available = inclusion.apply_bits(bitfields, freed, validators);
     for (core, pending) in &available {
         enact_candidate(state, pending);
         outcome.events.push(CandidateEvent::Included(

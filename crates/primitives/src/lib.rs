@@ -36,7 +36,7 @@ pub mod validation;
 pub mod well_known_keys;
 
 pub use availability::{
-    AvailabilityBitfield, AvailableData, SignedAvailabilityBitfield, UncheckedSignedAvailabilityBitfield,
+    AvailabilityBitfield, AvailableData, SignedAvailabilityBitfield, UncheckedSignedAvailabilityBitfield, encode_bits,
 };
 pub use backing::{BackedCandidate, BackingError, ValidityAttestation, check_candidate_backing};
 pub use batch::{KnownKeys, verify_batch};

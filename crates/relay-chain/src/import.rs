@@ -157,7 +157,7 @@ impl Chain {
             return Err(TreeError::UnknownParent { block: hash, parent: parent_hash }.into());
         };
         let block = Arc::new(block);
-        let (right, executed) = self.check_apart(&block, &claim, &parent.data.state, executed).await?;
+        let (right, executed) = self.check_apart(&block, found, &claim, &parent.data.state, executed).await?;
         self.storage.put_block(hash, &block).await?;
         let new = new_block(hash, block, &claim, right, &parent.data, executed);
         let entered = self.enter(new);
@@ -183,6 +183,7 @@ impl Chain {
     async fn check_apart(
         &self,
         block: &Arc<Block>,
+        bytes: usize,
         claim: &SlotClaim,
         state: &Arc<State>,
         executed: Option<Executed>,
@@ -190,7 +191,7 @@ impl Chain {
         // A signature and a proof, with what they cover; or all of the block.
         let (kind, bytes) = match executed {
             Some(_) => (ComputeKind::VerifySignatures, 512),
-            None => (ComputeKind::StateTransition, block.encoded_size()),
+            None => (ComputeKind::StateTransition, bytes),
         };
         let forks_per_million = self.settings.forks_per_million;
         let (genesis, verifier) = (self.settings.genesis, self.settings.verifier.clone());

@@ -26,7 +26,7 @@ mod verdict;
 use codec::{Encode, Output};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeStatement, GroupIndex, Hash,
-    SessionIndex, Slot, ValidatorIndex, ValidatorSignature,
+    SessionIndex, Slot, ValidatorIndex, ValidatorSignature, encode_bits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,11 +45,10 @@ pub type DisputeVote = (DisputeStatement, ValidatorIndex, ValidatorSignature);
 pub(crate) type DisputeKey = (SessionIndex, CandidateHash);
 
 /// A candidate of this chain whose acceptance is not over.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IncludedCandidate {
     /// Its name; stands for the receipt in the state root.
     pub(crate) hash: CandidateHash,
-    #[codec(skip)]
     pub(crate) receipt: Arc<CommittedCandidateReceipt>,
     pub(crate) core: CoreIndex,
     pub(crate) group: GroupIndex,
@@ -61,6 +60,15 @@ pub(crate) struct IncludedCandidate {
     /// Who could not get hold of it.
     pub(crate) unavailable: Vec<(ValidatorIndex, ValidatorSignature)>,
     pub(crate) reports: Vec<BondedReport>,
+}
+
+/// Without the receipt, for which its hash stands.
+impl Encode for IncludedCandidate {
+    fn encode_to<O: Output + ?Sized>(&self, dest: &mut O) {
+        (self.hash, self.core, self.group, self.group_len, &self.votes).encode_to(dest);
+        encode_bits(&self.checks, dest);
+        self.reports.encode_to(dest);
+    }
 }
 
 /// What a block included.

@@ -72,6 +72,19 @@ impl Verifier for Forgetful {
     }
 }
 
+/// Believes every signature, so that the rest of an import can be seen.
+struct Believing;
+
+impl Verifier for Believing {
+    fn verify(&self, _set: &SignatureSet) -> Result<(), usize> {
+        Ok(())
+    }
+
+    fn verify_draws(&self, _draws: &[VrfDraw]) -> Result<(), usize> {
+        Ok(())
+    }
+}
+
 /// Schnorrkel's own batch verification on two threads: keys and signatures are decoded from bytes within the time.
 fn reference(signed: &[SignedMessage]) -> Duration {
     let verify = |share: &[SignedMessage]| {
@@ -92,12 +105,13 @@ fn reference(signed: &[SignedMessage]) -> Duration {
     began.elapsed()
 }
 
-/// One round: everybody once, one right after the other.
+/// Times of all rounds, in seconds; a round is everybody once, one right after the other.
 #[derive(Default)]
 struct Rounds {
     reference: Vec<f64>,
     warm: Vec<f64>,
     cold: Vec<f64>,
+    unsigned: Vec<f64>,
 }
 
 /// What is needed to go on from here: the parent of the full block, and what importing it took.
@@ -114,8 +128,9 @@ pub(crate) async fn measure(rounds: usize) -> Measured {
     let mut ground = Ground::new(VALIDATORS, CORES, 600);
     let warm = importer(&ground, Arc::new(BatchVerifier::on_all_cores()), environment()).await;
     let cold = importer(&ground, Arc::new(Forgetful), environment()).await;
+    let unsigned = importer(&ground, Arc::new(Believing), environment()).await;
     let (block, executed) = ground.block(ground.backing(Signing::Real, &mut Vec::new()), 1);
-    for chain in [&warm, &cold] {
+    for chain in [&warm, &cold, &unsigned] {
         import(chain, &block.encode()).await;
     }
     ground.advance(&block, executed);
@@ -129,21 +144,26 @@ pub(crate) async fn measure(rounds: usize) -> Measured {
         let (block, _) = ground.block(inherent.clone(), 2 + round as u64);
         bytes = block.encode();
         let reference = reference(&signed).as_secs_f64();
-        let times_of_round =
-            (reference, import(&warm, &bytes).await.as_secs_f64(), import(&cold, &bytes).await.as_secs_f64());
+        let mut imported = Vec::new();
+        for chain in [&warm, &cold, &unsigned] {
+            imported.push(import(chain, &bytes).await.as_secs_f64());
+        }
         if round > 0 {
-            times.reference.push(times_of_round.0);
-            times.warm.push(times_of_round.1);
-            times.cold.push(times_of_round.2);
+            times.reference.push(reference);
+            times.warm.push(imported[0]);
+            times.cold.push(imported[1]);
+            times.unsigned.push(imported[2]);
         }
     }
     warm.stop();
     cold.stop();
+    unsigned.stop();
     let disk = disk(&bytes, rounds).await;
     let import_seconds = median(times.warm.iter().copied());
     let rows = vec![
         Row::marked("block import", ratio(&times.warm, &times.reference), "of the batch", IMPORT_MAX_RATIO),
         Row::plain("block import, keys unknown", ratio(&times.cold, &times.reference), "of the batch"),
+        Row::plain("block import, all but signatures", ratio(&times.unsigned, &times.reference), "of the batch"),
         Row::plain("block import, time", import_seconds * 1e3, "ms"),
         Row::plain("batch verification, time", median(times.reference.iter().copied()) * 1e3, "ms"),
         Row::plain("block, encoded", bytes.len() as f64 / 1024.0, "KiB"),

@@ -5,14 +5,15 @@
 //! the candidate is given up with all that descends from it, whatever its own fork says, and so is every one that comes
 //! later. The chain goes on from the last good ancestor, with all paras and queues as they were then; whoever authors
 //! there brings the votes along, so that the fork judges as well and frees the core. What is final stays: then only people
-//! can help, and an alarm is raised.
+//! can help, and an alarm is raised. A candidate that nobody could get hold of is no better on the fork that says so, and
+//! may be available on others: only that fork is given up.
 //!
 //! **Limits**: [`CONDEMNED_MAX`] candidates; they are forgotten with their sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use primitives::{BlockNumber, CandidateHash, DisputeStatementSet, Hash, InherentData, SessionIndex};
-use runtime::{State, limits::PAST_SESSIONS_KEPT};
+use runtime::{State, Verdict, limits::PAST_SESSIONS_KEPT};
 
 use crate::{chain::BlockData, tree::Tree};
 
@@ -49,9 +50,13 @@ impl Condemned {
         }
     }
 
-    /// What a state judges invalid and nobody did before.
+    /// What a state judges invalid and nobody did before. That nobody could get hold of a candidate says nothing about
+    /// it on other forks.
     fn learn(&mut self, state: &State) -> Vec<Key> {
-        let new: Vec<Key> = state.blacklist().filter(|key| !self.votes.contains_key(key)).collect();
+        let is_invalid =
+            |(session, candidate): &Key| state.settled_dispute(*session, *candidate) != Some(Verdict::Unavailable);
+        let new = state.blacklist().filter(|key| !self.votes.contains_key(key));
+        let new: Vec<Key> = new.filter(is_invalid).collect();
         for (session, candidate) in &new {
             let none = || DisputeStatementSet { candidate_hash: *candidate, session: *session, statements: Vec::new() };
             let votes = state.dispute_votes(*session, *candidate).unwrap_or_else(none);
@@ -75,7 +80,7 @@ impl Condemned {
 pub(crate) struct Judged {
     /// The first blocks of the forks that are given up now.
     pub(crate) abandoned: Vec<Hash>,
-    /// Candidates judged invalid whose block is final: alarms.
+    /// Candidates judged whose block is final: alarms.
     pub(crate) too_late: usize,
 }
 
@@ -90,28 +95,25 @@ pub(crate) fn judge(tree: &mut Tree<BlockData>, condemned: &mut Condemned, hash:
         let includes = |state: &State| state.included_here().any(|key| new.contains(&key));
         let found = tree.entries().filter(|entry| entry.header.number > floor && includes(&entry.data.state));
         bad.extend(found.map(|entry| (entry.header.number, entry.header.hash())));
-        bad.sort_unstable();
     } else if condemned.is_in(&state) {
         bad.push((state.number(), *hash));
     }
     let mut judged = Judged::default();
-    for (number, bad) in bad {
-        if tree.get(&bad).is_some_and(|entry| !entry.is_given_up) {
-            tracing::warn!(number, hash = ?bad, judged_in = ?hash, "a fork is given up: it includes an invalid candidate");
-            tree.give_up(&bad);
-            judged.abandoned.push(bad);
+    for revert in state.reverts().iter().filter(|revert| revert.signalled_in == state.number()) {
+        let (candidate, last_good) = (revert.candidate, revert.last_good_number);
+        if last_good < floor {
+            tracing::error!(last_good, finalized = floor, ?candidate, "a candidate in a finalized block was judged");
+            judged.too_late += 1;
+        } else if let Some(first_bad) = tree.ancestor_at(hash, last_good.saturating_add(1)) {
+            bad.push((last_good.saturating_add(1), first_bad));
         }
     }
-    for revert in state.reverts().iter().filter(|revert| new.contains(&(revert.session, revert.candidate))) {
-        if revert.last_good_number < floor {
-            let (candidate, last_good) = (revert.candidate, revert.last_good_number);
-            tracing::error!(
-                last_good,
-                finalized = floor,
-                ?candidate,
-                "a candidate in a finalized block was judged invalid"
-            );
-            judged.too_late += 1;
+    bad.sort_unstable();
+    for (number, bad) in bad {
+        if tree.get(&bad).is_some_and(|entry| !entry.is_given_up) {
+            tracing::warn!(number, hash = ?bad, judged_in = ?hash, "a fork is given up for what it includes");
+            tree.give_up(&bad);
+            judged.abandoned.push(bad);
         }
     }
     judged

@@ -167,7 +167,12 @@ fn with_more_than_a_third_on_both_sides_the_block_is_given_up_and_nobody_slashed
     let concluded = ValidityEvent::Concluded { session, candidate, verdict, by_supermajority: false };
     assert_eq!(over.executed.validity_events[0], concluded);
     assert!(case.forge.state(over.hash).penalties().is_empty());
-    assert_eq!(case.forge.best(), case.backed_in);
+    let Included { forge, backed_in, .. } = case;
+    assert_eq!(forge.best(), backed_in);
+    // The last good ancestor does not include it once more.
+    let told = forge.with(backed_in, forge.state(over.hash).disputes_to_tell(&forge.state(backed_in)));
+    assert!(told.executed.validity_events.contains(&ValidityEvent::Freed { core: CORE, candidate }));
+    assert_eq!(forge.best(), told.hash);
 }
 
 #[test]

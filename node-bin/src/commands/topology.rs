@@ -1,6 +1,9 @@
 //! `parahost topology`: the graph that the wiring proves.
 
+use std::time::Duration;
+
 use clap::{Args, ValueEnum};
+use node::local::{LocalConfig, LocalNetwork, NetworkKind, ProgressEvent};
 
 use super::CommandError;
 
@@ -13,7 +16,14 @@ pub(crate) struct TopologyArguments {
     /// The same as `--format json`
     #[arg(long)]
     json: bool,
+    /// Run a local network in memory, and show the first node's topology with its counters after each block, until a
+    /// candidate of every para is included
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    live: bool,
 }
+
+/// For how long nothing may move in a live network.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
@@ -26,6 +36,10 @@ enum Format {
 }
 
 pub(crate) fn run(arguments: &TopologyArguments) -> Result<(), CommandError> {
+    if arguments.live {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CommandError::failed)?;
+        return runtime.block_on(live());
+    }
     let topology = node::topology().map_err(CommandError::failed)?;
     let text = match arguments.format {
         _ if arguments.json => topology.to_json(),
@@ -35,4 +49,21 @@ pub(crate) fn run(arguments: &TopologyArguments) -> Result<(), CommandError> {
     };
     print!("{text}");
     Ok(())
+}
+
+async fn live() -> Result<(), CommandError> {
+    let config = LocalConfig::default();
+    let mut network = LocalNetwork::start(config, NetworkKind::Memory, None).await.map_err(CommandError::failed)?;
+    let result = network
+        .run(1, PATIENCE, |event, network| {
+            if let ProgressEvent::Block { number, .. } = event {
+                println!("── block {number}\n{}", network.nodes()[0].handle().live_topology());
+            }
+        })
+        .await;
+    network.stop().await;
+    match result.map_err(CommandError::failed)? {
+        true => Ok(()),
+        false => Err(CommandError::Failed(format!("nothing moved for {} s", PATIENCE.as_secs()))),
+    }
 }

@@ -83,6 +83,24 @@ fn wrong_usage_is_said_and_ends_with_2() {
 }
 
 #[test]
+fn the_topology_is_shown_as_it_runs() {
+    let output = parahost(&["topology", "--live"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let last = text.rsplit("── block ").next().unwrap_or_default();
+    for line in [
+        "\ncandidate-backing: ",
+        " of 1024 messages wait, 0 signals behind",
+        "\n    BackableCandidate → provisioner (wait, loop): ",
+        "\nblock-author\n    RequestBlockAuthorshipData → provisioner (ask, outside): ",
+    ] {
+        assert!(last.contains(line), "{line:?} is missing: {last}");
+    }
+    let used = last.lines().filter(|line| line.contains(" sent") && !line.contains(": 0 sent")).count();
+    assert!(used > 10, "{used} edges were used: {last}");
+}
+
+#[test]
 fn the_topology_is_printed_in_three_languages() {
     for (format, begins) in [("dot", "digraph"), ("mermaid", "flowchart"), ("json", "{\"slots\"")] {
         let output = parahost(&["topology", "--format", format]);

@@ -13,7 +13,7 @@ use primitives::{
     BlockNumber, CandidateEvent, CollatorId, CoreIndex, GroupIndex, Hash, HostConfiguration, OccupiedCoreAssumption,
     Pair, ParaId, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, crypto::SeedRng,
 };
-use relay_chain::RelayChain;
+use relay_chain::{RelayChain, tree::FINALIZED_BLOCKS_KEPT};
 use runtime::{Block, Extrinsic, Governance, ParathreadClaim, SignedGovernance, SlotClaim, State, governance_payload};
 use serde::Serialize;
 use test_parachains::burner;
@@ -143,11 +143,15 @@ pub(super) struct Scenario {
     claimed_at: BTreeMap<ParaId, BlockNumber>,
     first_validators: BTreeSet<ValidatorId>,
     groups: BTreeMap<(SessionIndex, CoreIndex), GroupIndex>,
-    scheduled_in_vain: BTreeMap<ParaId, u32>,
+    scheduled_in_vain: BTreeSet<ParaId>,
+    /// How often a claim was retried.
+    retries: u32,
     freed: BTreeSet<CoreIndex>,
     old_code: ValidationCodeHash,
     new_code: ValidationCode,
     session: SessionIndex,
+    /// The last final block that was looked at.
+    observed: Option<Hash>,
 }
 
 impl Scenario {
@@ -162,11 +166,13 @@ impl Scenario {
             asked: None,
             claimed_at: BTreeMap::new(),
             groups: BTreeMap::new(),
-            scheduled_in_vain: BTreeMap::new(),
+            scheduled_in_vain: BTreeSet::new(),
+            retries: 0,
             freed: BTreeSet::new(),
             old_code: upgradable_code(1).hash(),
             new_code: upgradable_code(2),
             session: 0,
+            observed: None,
         }
     }
 
@@ -194,19 +200,18 @@ impl Scenario {
         self.seen.contains_key(&sight)
     }
 
-    /// Takes note of what the watched chain tells, and acts on it.
+    /// Takes note of what the watched chain tells, and acts on it. Only final blocks show anything: what a dead fork
+    /// did has not happened.
     pub(super) async fn hear(&mut self, chain: &RelayChain, event: &ChainEvent) {
         match event {
-            ChainEvent::Imported(imported) => {
-                let Some((block, state)) = chain.block(&imported.hash) else { return };
-                let parent = chain.block(&imported.header.parent_hash).map(|(_, state)| state);
-                let events = chain.client().candidate_events(imported.hash).await.unwrap_or_default();
-                self.observe(&block, &state, parent.as_deref(), &events);
-                if imported.is_best {
-                    self.act(chain, imported.hash, &state).await;
-                }
+            ChainEvent::Imported(imported) if imported.is_best => {
+                let Some((_, state)) = chain.block(&imported.hash) else { return };
+                self.session = self.session.max(state.session_index());
+                self.act(chain, imported.hash, &state).await;
             }
-            ChainEvent::Finalized { number, stale_heads, .. } => {
+            ChainEvent::Imported(_) | ChainEvent::Reverted { .. } => {}
+            ChainEvent::Finalized { hash, number, stale_heads } => {
+                self.observe_final(chain, *hash).await;
                 if !stale_heads.is_empty() {
                     self.see(Sight::ForkResolved, *number);
                 }
@@ -214,15 +219,34 @@ impl Scenario {
                     self.see(Sight::FinalityFollowed, *number);
                 }
             }
-            ChainEvent::Reverted { .. } => {}
+        }
+    }
+
+    /// Looks at all blocks that have become final, oldest first.
+    async fn observe_final(&mut self, chain: &RelayChain, last: Hash) {
+        let mut path = Vec::new();
+        let mut hash = last;
+        while Some(hash) != self.observed && path.len() < FINALIZED_BLOCKS_KEPT {
+            let Some((block, state)) = chain.block(&hash) else { break };
+            let parent = block.header.parent_hash;
+            path.push((hash, block, state));
+            hash = parent;
+        }
+        self.observed = Some(last);
+        for (hash, block, state) in path.into_iter().rev() {
+            let parent = chain.block(&block.header.parent_hash).map(|(_, state)| state);
+            let events = chain.client().candidate_events(hash).await.unwrap_or_default();
+            self.observe(&block, &state, parent.as_deref(), &events);
         }
     }
 
     /// What a block shows, in comparison with its parent.
     fn observe(&mut self, block: &Block, state: &State, parent: Option<&State>, events: &[CandidateEvent]) {
         let number = block.header.number;
-        self.session = self.session.max(state.session_index());
         if let Some(parent) = parent {
+            if parent.session_index() != state.session_index() {
+                self.freed.clear();
+            }
             let stays = |validator| state.validators().contains(validator);
             if !parent.validators().iter().all(stays) {
                 self.see(Sight::ValidatorWent, number);
@@ -232,30 +256,28 @@ impl Scenario {
             if author.is_some_and(|author| !self.first_validators.contains(author)) {
                 self.see(Sight::ValidatorCame, number);
             }
-            self.observe_claims(number, parent, events);
+            self.observe_claims(number, parent, state, events);
             self.observe_cores(number, parent.session_index(), events);
         }
         self.observe_upgrade(number, state);
     }
 
-    fn observe_claims(&mut self, number: BlockNumber, parent: &State, events: &[CandidateEvent]) {
-        let backed: BTreeSet<ParaId> = events
-            .iter()
-            .filter_map(|event| match event {
-                CandidateEvent::Backed(receipt, ..) => Some(receipt.descriptor.para_id()),
-                _ => None,
-            })
-            .collect();
+    /// A claim was scheduled in vain if its core stayed free; it is retried once it is next on a core again. It is
+    /// served when a block of its para is included before anything else is claimed for it.
+    fn observe_claims(&mut self, number: BlockNumber, parent: &State, state: &State, events: &[CandidateEvent]) {
+        let scheduled = |state: &State, core| state.next_up(core).filter(|next| next.collator.is_some());
         for core in cores(parent).filter(|core| parent.core_para(*core).is_none()) {
-            let Some(next) = parent.next_up(core).filter(|next| next.collator.is_some()) else { continue };
-            if !backed.contains(&next.para_id) {
-                *self.scheduled_in_vain.entry(next.para_id).or_default() += 1;
+            let Some(claim) = scheduled(parent, core) else { continue };
+            let is_backed = cores(state).any(|core| state.core_para(core) == Some(claim.para_id));
+            if !is_backed && cores(state).any(|core| scheduled(state, core).as_ref() == Some(&claim)) {
+                self.scheduled_in_vain.insert(claim.para_id);
+                self.retries += 1;
                 self.see(Sight::ClaimRetried, number);
             }
         }
         for event in events {
             if let CandidateEvent::Included(receipt, ..) = event
-                && self.scheduled_in_vain.contains_key(&receipt.descriptor.para_id())
+                && self.scheduled_in_vain.remove(&receipt.descriptor.para_id())
             {
                 self.see(Sight::ClaimServed, number);
             }
@@ -300,8 +322,7 @@ impl Scenario {
 
     /// Pulls the levers, and asks for the next change.
     async fn act(&mut self, chain: &RelayChain, hash: Hash, state: &State) {
-        let in_vain: u32 = self.scheduled_in_vain.values().sum();
-        self.levers.set_parathreads_wait(in_vain < RETRIES_WANTED);
+        self.levers.set_parathreads_wait(self.retries < RETRIES_WANTED);
         // Bitfields are lost around a rotation, because only then do candidates time out.
         let offset = state.number().saturating_sub(state.session_start_block());
         let rotation = state.configuration().parachain_rotation_frequency;

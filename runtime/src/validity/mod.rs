@@ -67,7 +67,7 @@ impl Encode for IncludedCandidate {
     fn encode_to<O: Output + ?Sized>(&self, dest: &mut O) {
         (self.hash, self.core, self.group, self.group_len, &self.votes).encode_to(dest);
         encode_bits(&self.checks, dest);
-        self.reports.encode_to(dest);
+        (&self.unavailable, &self.reports).encode_to(dest);
     }
 }
 

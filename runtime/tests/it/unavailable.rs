@@ -49,6 +49,16 @@ fn what_nobody_can_get_hold_of_is_reverted_without_slashes() {
 }
 
 #[test]
+fn the_state_root_covers_who_could_not_get_hold_of_it() {
+    let (chain, candidate, _) = with_candidate();
+    let root_with = |validator: u32| {
+        let said = unavailable(&chain, candidate, &[validator]);
+        chain.try_extrinsics(chain.inherent(), vec![said]).unwrap().1.state.root()
+    };
+    assert_ne!(root_with(0), root_with(1));
+}
+
+#[test]
 fn a_dispute_that_nobody_can_decide_ends_when_the_data_is_gone() {
     let (mut chain, candidate, backers) = with_candidate();
     chain.dispute(chain.votes(0, candidate, &[], &others(&backers)[..1]));

@@ -6,8 +6,10 @@ use crate::mailbox::EdgeId;
 use crate::reader::Reader;
 use crate::signal::{Cursor, Next, View};
 
-/// Deliveries in a row after which a busy reader lets others on its worker run.
-pub const YIELD_EVERY: u32 = 128;
+/// Deliveries in a row after which a busy reader lets others on its worker run at the latest.
+pub const YIELD_EVERY: u32 = 1024;
+/// The same in time, nanoseconds, as far as timed messages tell.
+pub const YIELD_AFTER_NANOS: u64 = 100_000;
 /// Of how many sleeps, or of how many deliveries without sleep, one is timed.
 const TIMED_EVERY: u32 = 64;
 
@@ -40,12 +42,23 @@ pub struct Inbound<T: Send, V: View> {
     timing: Timing,
     /// The timed message that is being handled.
     handling: Option<(EdgeId, u64)>,
+    /// When the first timed message since the last yield or sleep was delivered.
+    awake_since: Option<u64>,
 }
 
 impl<T: Send, V: View> Inbound<T, V> {
     /// From a mailbox and a log.
     pub fn new(reader: Reader<T>, cursor: Cursor<V>) -> Self {
-        Self { reader, cursor, deliveries: 0, sleeps: 0, slept: false, timing: Timing::Off, handling: None }
+        Self {
+            reader,
+            cursor,
+            deliveries: 0,
+            sleeps: 0,
+            slept: false,
+            timing: Timing::Off,
+            handling: None,
+            awake_since: None,
+        }
     }
 
     /// The place in the log.
@@ -74,6 +87,7 @@ impl<T: Send, V: View> Inbound<T, V> {
         }
         if self.deliveries >= YIELD_EVERY {
             self.deliveries = 0;
+            self.awake_since = None;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -86,6 +100,7 @@ impl<T: Send, V: View> Inbound<T, V> {
                 return self.signal();
             }
             self.deliveries = 0;
+            self.awake_since = None;
             self.time_sleep();
             return Poll::Pending;
         }
@@ -116,6 +131,10 @@ impl<T: Send, V: View> Inbound<T, V> {
         let now = meter.now();
         meter.queued(edge, now.saturating_sub(stamp));
         self.handling = Some((edge, now));
+        let since = *self.awake_since.get_or_insert(now);
+        if now.saturating_sub(since) >= YIELD_AFTER_NANOS {
+            self.deliveries = YIELD_EVERY;
+        }
         // One who never sleeps is timed as well.
         let slept = std::mem::take(&mut self.slept);
         match self.timing {

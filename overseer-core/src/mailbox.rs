@@ -11,9 +11,9 @@ use std::task::Waker;
 
 use crate::meter::{Meter, NanosClock};
 use crate::signal::Wakeable;
-use crate::sync::{Apart, AtomicBool, Mutex, Ordering, lock};
+use crate::sync::{Apart, AtomicBool, Mutex, MutexGuard, Ordering, lock};
 
-/// Of how many messages one is timed.
+/// Of how many messages of an edge one is timed.
 pub const SAMPLE_EVERY: u64 = 64;
 
 /// The limits of a mailbox. A message counts against both until it was delivered and its place is given back, which
@@ -126,30 +126,32 @@ struct Waiter {
     waker: Waker,
 }
 
+/// What every send writes comes first and shares one cache line with the mutex; what is below `reader` is only read
+/// while nobody waits.
+#[repr(C)]
 pub(crate) struct State<T> {
-    pub(crate) normal: VecDeque<Item<T>>,
-    pub(crate) high: VecDeque<Item<T>>,
     /// Places and bytes taken: queued, in the reader's batch, or granted.
-    used: usize,
-    used_bytes: usize,
+    used: u32,
+    used_bytes: u32,
+    pub(crate) normal: VecDeque<Item<T>>,
+    pub(crate) reader: Option<Waker>,
+    edges: Vec<EdgeCounts>,
+    closed: bool,
+    pub(crate) high: VecDeque<Item<T>>,
     /// Places beyond the limit, by message.
     pub(crate) extra: Vec<(&'static str, usize)>,
     /// Ascending by ticket.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
-    edges: Vec<EdgeCounts>,
-    pushed: u64,
-    pub(crate) reader: Option<Waker>,
-    closed: bool,
 }
 
 /// The shared part of a mailbox; senders hold it. Its one [`Reader`](crate::Reader) takes out of it.
 pub struct Mailbox<T> {
-    pub(crate) state: Mutex<State<T>>,
+    state: Apart<Mutex<State<T>>>,
     limits: MailboxLimits,
     pub(crate) meter: Meter,
     /// Read by the reader before each delivery, written only when the high lane fills or empties.
-    pub(crate) high_waiting: Apart<AtomicBool>,
+    pub(crate) high_waiting: AtomicBool,
 }
 
 /// Wakes everybody in a list and keeps the list's memory.
@@ -159,7 +161,7 @@ pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
 
 impl<T> State<T> {
     fn fits(&self, limits: MailboxLimits, bytes: u32) -> bool {
-        self.used < limits.messages && self.used_bytes + bytes as usize <= limits.bytes
+        (self.used as usize) < limits.messages && self.used_bytes as usize + bytes as usize <= limits.bytes
     }
 
     fn position(&self, ticket: u64) -> Option<usize> {
@@ -170,25 +172,30 @@ impl<T> State<T> {
 impl<T: Send> Mailbox<T> {
     /// An empty mailbox; it allocates nothing for messages until the first one. Without a clock nothing is timed.
     pub fn new(limits: MailboxLimits, clock: Option<NanosClock>) -> Self {
-        let limits = MailboxLimits { bytes: limits.bytes.min(u32::MAX as usize), ..limits };
+        let most = u32::MAX as usize;
+        let limits = MailboxLimits { messages: limits.messages.min(most), bytes: limits.bytes.min(most) };
         Self {
-            state: Mutex::new(State {
-                normal: VecDeque::new(),
-                high: VecDeque::new(),
+            state: Apart(Mutex::new(State {
                 used: 0,
                 used_bytes: 0,
+                normal: VecDeque::new(),
+                reader: None,
+                edges: Vec::new(),
+                closed: false,
+                high: VecDeque::new(),
                 extra: Vec::new(),
                 waiters: VecDeque::new(),
                 next_ticket: 0,
-                edges: Vec::new(),
-                pushed: 0,
-                reader: None,
-                closed: false,
-            }),
+            })),
             limits,
             meter: Meter::new(clock),
-            high_waiting: Apart(AtomicBool::new(false)),
+            high_waiting: AtomicBool::new(false),
         }
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        lock(&self.state.0)
     }
 
     /// Registers a sender of one message, for the counters. Done while a node is wired; a mailbox has at most 65,536 of
@@ -197,7 +204,7 @@ impl<T: Send> Mailbox<T> {
     /// # Panics
     /// At the 65,537th.
     pub fn register_edge(&self) -> EdgeId {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         let index = u16::try_from(state.edges.len()).expect("a node's wiring declares fewer than 65,536 edges");
         state.edges.push(EdgeCounts::default());
         EdgeId(index)
@@ -208,7 +215,7 @@ impl<T: Send> Mailbox<T> {
     /// # Panics
     /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
-        let state = lock(&self.state);
+        let state = self.lock();
         let mut counts = state.edges[usize::from(edge.0)];
         for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
             counts.waiting += 1;
@@ -221,13 +228,13 @@ impl<T: Send> Mailbox<T> {
 
     /// Messages and bytes waiting or being delivered.
     pub fn used(&self) -> (usize, usize) {
-        let state = lock(&self.state);
-        (state.used, state.used_bytes)
+        let state = self.lock();
+        (state.used as usize, state.used_bytes as usize)
     }
 
     /// Messages waiting, not counting those that the reader has taken out.
     pub fn len(&self) -> usize {
-        let state = lock(&self.state);
+        let state = self.lock();
         state.normal.len() + state.high.len()
     }
 
@@ -255,16 +262,16 @@ impl<T: Send> Mailbox<T> {
     /// Puts an item in and returns the reader to wake, if it sleeps.
     #[inline]
     pub(crate) fn push(&self, state: &mut State<T>, lane: Lane, mut item: Item<T>) -> Option<Waker> {
-        state.edges[usize::from(item.edge.0)].sent += 1;
-        state.pushed += 1;
-        if state.pushed % SAMPLE_EVERY == 1 {
+        let sent = &mut state.edges[usize::from(item.edge.0)].sent;
+        *sent += 1;
+        if *sent % SAMPLE_EVERY == 1 {
             item.stamp = self.meter.now();
         }
         match lane {
             Lane::Normal => state.normal.push_back(item),
             Lane::High => {
                 state.high.push_back(item);
-                self.high_waiting.0.store(true, Ordering::Release);
+                self.high_waiting.store(true, Ordering::Release);
             }
         }
         state.reader.take()
@@ -282,7 +289,7 @@ impl<T: Send> Mailbox<T> {
             Err(reason) => return Err((value, reason)),
         };
         let waker = {
-            let mut state = lock(&self.state);
+            let mut state = self.lock();
             if state.closed {
                 return Err((value, RefusedReason::Closed));
             }
@@ -290,7 +297,7 @@ impl<T: Send> Mailbox<T> {
                 return Err((value, RefusedReason::Full));
             }
             state.used += 1;
-            state.used_bytes += bytes as usize;
+            state.used_bytes += bytes;
             self.push(&mut state, lane, Item::new(value, bytes, edge, 0))
         };
         if let Some(waker) = waker {
@@ -318,7 +325,7 @@ impl<T: Send> Mailbox<T> {
             other => other,
         };
         if refused.is_err() {
-            lock(&self.state).edges[usize::from(edge.0)].refused += 1;
+            self.lock().edges[usize::from(edge.0)].refused += 1;
         }
         refused
     }
@@ -337,7 +344,7 @@ impl<T: Send> Mailbox<T> {
             WhenFull::Budgeted(places) => (places, RefusedReason::OverBudget(places)),
         };
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if state.closed {
             return Err((value, RefusedReason::Closed));
         }
@@ -374,7 +381,7 @@ impl<T: Send> Mailbox<T> {
     }
 
     /// Gives back places and grants them to those who wait, in order.
-    pub(crate) fn release(&self, state: &mut State<T>, places: usize, bytes: usize, wakers: &mut Vec<Waker>) {
+    pub(crate) fn release(&self, state: &mut State<T>, places: u32, bytes: u32, wakers: &mut Vec<Waker>) {
         state.used -= places;
         state.used_bytes -= bytes;
         while let Some(waiter) = state.waiters.front() {
@@ -383,7 +390,7 @@ impl<T: Send> Mailbox<T> {
             }
             let Some(waiter) = state.waiters.pop_front() else { break };
             state.used += 1;
-            state.used_bytes += waiter.bytes as usize;
+            state.used_bytes += waiter.bytes;
             wakers.push(waiter.waker);
         }
     }
@@ -391,7 +398,7 @@ impl<T: Send> Mailbox<T> {
     /// Gives one place back.
     pub(crate) fn give_back(&self, bytes: u32) {
         let mut wakers = Vec::new();
-        self.release(&mut lock(&self.state), 1, bytes as usize, &mut wakers);
+        self.release(&mut self.lock(), 1, bytes, &mut wakers);
         wake_all(&mut wakers);
     }
 
@@ -399,13 +406,13 @@ impl<T: Send> Mailbox<T> {
     pub(crate) fn cancel(&self, ticket: u64, bytes: u32) {
         let mut wakers = Vec::new();
         let waiter = {
-            let mut state = lock(&self.state);
+            let mut state = self.lock();
             let waiter = state.position(ticket).and_then(|position| state.waiters.remove(position));
             // After closing nobody waits and nothing is granted any more.
             if !state.closed {
-                let granted = usize::from(waiter.is_none());
+                let granted = u32::from(waiter.is_none());
                 // Also without a place to give back: the one behind may fit where this one did not.
-                self.release(&mut state, granted, granted * bytes as usize, &mut wakers);
+                self.release(&mut state, granted, granted * bytes, &mut wakers);
             }
             waiter
         };
@@ -429,7 +436,7 @@ impl<T: Send> Mailbox<T> {
         let Some(held) = *ticket else {
             if state.waiters.is_empty() && state.fits(self.limits, bytes) {
                 state.used += 1;
-                state.used_bytes += bytes as usize;
+                state.used_bytes += bytes;
                 return Ok(true);
             }
             let held = state.next_ticket;
@@ -463,7 +470,7 @@ impl<T: Send> Mailbox<T> {
 
     pub(crate) fn close(&self) {
         let (waiters, items, reader) = {
-            let mut state = lock(&self.state);
+            let mut state = self.lock();
             state.closed = true;
             let waiters = std::mem::take(&mut state.waiters);
             (waiters, (std::mem::take(&mut state.normal), std::mem::take(&mut state.high)), state.reader.take())
@@ -476,7 +483,7 @@ impl<T: Send> Mailbox<T> {
 
 impl<T: Send> Wakeable for Mailbox<T> {
     fn wake(&self) {
-        let waker = lock(&self.state).reader.take();
+        let waker = self.lock().reader.take();
         if let Some(waker) = waker {
             waker.wake();
         }

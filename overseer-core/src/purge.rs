@@ -4,7 +4,7 @@ use crate::inbound::Inbound;
 use crate::mailbox::wake_all;
 use crate::reader::Reader;
 use crate::signal::View;
-use crate::sync::{Ordering, lock};
+use crate::sync::Ordering;
 
 impl<T: Send> Reader<T> {
     /// Takes out every queued message of which `is_gone` is true, in the order of their lanes, wherever it stands: in the
@@ -16,7 +16,7 @@ impl<T: Send> Reader<T> {
         mut is_gone: impl FnMut(&T) -> bool,
     ) -> Option<Vec<T>> {
         let mailbox = self.mailbox.clone();
-        let mut state = lock(&mailbox.state);
+        let mut state = mailbox.lock();
         if !is_fit() {
             return None;
         }
@@ -33,13 +33,13 @@ impl<T: Send> Reader<T> {
             }
         }
         if state.high.is_empty() {
-            mailbox.high_waiting.0.store(false, Ordering::Release);
+            mailbox.high_waiting.store(false, Ordering::Release);
         }
         let (mut places, mut bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
         for item in &gone {
             if item.place == 0 {
                 places += 1;
-                bytes += item.bytes as usize;
+                bytes += item.bytes;
             } else if let Some((_, taken)) = state.extra.get_mut(usize::from(item.place) - 1) {
                 *taken -= 1;
             }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::mailbox::{EdgeId, Item, Mailbox, wake_all};
-use crate::sync::{Ordering, lock};
+use crate::sync::Ordering;
 
 /// High-lane deliveries after which one normal message is delivered.
 pub const HIGH_BURST_MAX: u32 = 16;
 
-/// Messages after which their places are given back, while there is more to deliver: one lock for many.
-pub const RELEASE_EVERY: usize = 64;
+/// Messages after which their places are given back at the latest, while there is more to deliver. A smaller mailbox
+/// gives them back by halves, as every mailbox does with bytes: one wake of a waiting sender is paid for by many of its
+/// messages.
+pub const RELEASE_EVERY: u32 = 512;
 /// Places of memory that an idle queue may keep for ever.
 const KEPT_CAPACITY: usize = 64;
 /// Sleeps in a row after which a queue that did not need more gives its memory back.
@@ -34,8 +36,11 @@ pub struct Reader<T: Send> {
     /// One of the high lane, to be delivered before the batch.
     pub(crate) urgent: Option<Item<T>>,
     /// Used up, not yet given back.
-    pub(crate) spent: usize,
-    pub(crate) spent_bytes: usize,
+    pub(crate) spent: u32,
+    pub(crate) spent_bytes: u32,
+    /// When to give them back.
+    spent_max: u32,
+    spent_bytes_max: u32,
     high_in_a_row: u32,
     /// Sleeps in a row in which the queues' memory was far too large.
     oversized: u32,
@@ -46,12 +51,16 @@ pub struct Reader<T: Send> {
 impl<T: Send> Reader<T> {
     /// The reader of a mailbox: there is one.
     pub fn new(mailbox: Arc<Mailbox<T>>) -> Self {
+        let limits = mailbox.limits();
+        let half = |limit: usize| u32::try_from(limit / 2).unwrap_or(u32::MAX).max(1);
         Self {
             mailbox,
             batch: VecDeque::new(),
             urgent: None,
             spent: 0,
             spent_bytes: 0,
+            spent_max: half(limits.messages).min(RELEASE_EVERY),
+            spent_bytes_max: half(limits.bytes),
             high_in_a_row: 0,
             oversized: 0,
             wakers: Vec::new(),
@@ -70,7 +79,7 @@ impl<T: Send> Reader<T> {
         if self.urgent.is_some() {
             return true;
         }
-        if self.mailbox.high_waiting.0.load(Ordering::Acquire) && self.prepare_high() {
+        if self.mailbox.high_waiting.load(Ordering::Acquire) && self.prepare_high() {
             return true;
         }
         !self.batch.is_empty() || self.refill(waker)
@@ -87,11 +96,12 @@ impl<T: Send> Reader<T> {
             }
         };
         if item.place == 0 {
-            self.spent += 1;
-            self.spent_bytes += item.bytes as usize;
-            if self.spent >= RELEASE_EVERY {
+            // Those before it: the one that is delivered now counts until the next is asked for.
+            if self.spent >= self.spent_max || self.spent_bytes >= self.spent_bytes_max {
                 self.release();
             }
+            self.spent += 1;
+            self.spent_bytes += item.bytes;
         } else {
             self.release_extra(item.place);
         }
@@ -105,13 +115,13 @@ impl<T: Send> Reader<T> {
 
     /// One from the high lane, unless it is the turn of the normal one.
     fn prepare_high(&mut self) -> bool {
-        let mut state = lock(&self.mailbox.state);
+        let mut state = self.mailbox.lock();
         if self.high_in_a_row >= HIGH_BURST_MAX && !(self.batch.is_empty() && state.normal.is_empty()) {
             return false;
         }
         self.urgent = state.high.pop_front();
         if state.high.is_empty() {
-            self.mailbox.high_waiting.0.store(false, Ordering::Release);
+            self.mailbox.high_waiting.store(false, Ordering::Release);
         }
         // The lock is held anyway: what was used is given back at once, so that a flood here starves no waiting sender.
         let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
@@ -125,7 +135,7 @@ impl<T: Send> Reader<T> {
     /// A budget is what is in flight, so its place is free as soon as the message is delivered.
     #[cold]
     fn release_extra(&mut self, place: u16) {
-        if let Some((_, taken)) = lock(&self.mailbox.state).extra.get_mut(usize::from(place) - 1) {
+        if let Some((_, taken)) = self.mailbox.lock().extra.get_mut(usize::from(place) - 1) {
             *taken -= 1;
         }
     }
@@ -133,7 +143,7 @@ impl<T: Send> Reader<T> {
     /// Gives back what was used, while there is more in the batch.
     fn release(&mut self) {
         let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
-        self.mailbox.release(&mut lock(&self.mailbox.state), spent, spent_bytes, &mut self.wakers);
+        self.mailbox.release(&mut self.mailbox.lock(), spent, spent_bytes, &mut self.wakers);
         wake_all(&mut self.wakers);
     }
 
@@ -141,7 +151,7 @@ impl<T: Send> Reader<T> {
     /// places. If nothing is queued the waker is left under the same lock.
     fn refill(&mut self, waker: Option<&Waker>) -> bool {
         let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
-        let mut state = lock(&self.mailbox.state);
+        let mut state = self.mailbox.lock();
         self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
         let found = if !state.normal.is_empty() {
             std::mem::swap(&mut state.normal, &mut self.batch);
@@ -151,7 +161,7 @@ impl<T: Send> Reader<T> {
             self.urgent = state.high.pop_front();
             self.high_in_a_row = 1;
             if state.high.is_empty() {
-                self.mailbox.high_waiting.0.store(false, Ordering::Release);
+                self.mailbox.high_waiting.store(false, Ordering::Release);
             }
             true
         } else {

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::mailbox::{EdgeId, Item, Lane, Mailbox, RefusedReason};
-use crate::sync::lock;
 
 /// A send that waits while the mailbox is full, behind all who began to wait before. Nothing happens before the first
 /// poll.
@@ -50,7 +49,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
             Err(reason) => reason,
             Ok(bytes) => {
                 item.bytes = bytes;
-                let mut state = lock(&mailbox.state);
+                let mut state = mailbox.lock();
                 match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge), cx.waker()) {
                     Ok(false) => return Poll::Pending,
                     Ok(true) => {
@@ -114,7 +113,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Future for Reserve<T, B> {
             Ok(bytes) => bytes,
             Err(reason) => return Poll::Ready(Err(reason)),
         };
-        let mut state = lock(&this.mailbox.state);
+        let mut state = this.mailbox.lock();
         match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), cx.waker()) {
             Ok(false) => Poll::Pending,
             Ok(true) => {
@@ -149,7 +148,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
     /// # Errors
     /// Hands the message back if the reader is gone.
     pub fn send(mut self, value: T, lane: Lane) -> Result<(), T> {
-        let mut state = lock(&self.mailbox.state);
+        let mut state = self.mailbox.lock();
         if Mailbox::is_closed(&state) {
             return Err(value);
         }

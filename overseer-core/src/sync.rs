@@ -17,6 +17,6 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// A value on cache lines of its own: what one side reads all the time, away from what the other side writes.
-#[repr(align(128))]
+#[repr(align(64))]
 #[derive(Debug, Default)]
 pub struct Apart<T>(pub T);

@@ -253,17 +253,27 @@ fn dropping_the_reader_tells_senders_and_hands_back() {
 }
 
 #[test]
-fn places_of_a_long_batch_are_given_back_on_the_way() {
+fn places_of_a_long_batch_are_given_back_by_halves() {
     let mut it = fixture(100);
     (0..100).for_each(|number| it.put(number, Lane::Normal).unwrap());
     assert_eq!(it.mailbox.used(), (100, 100));
-    for _ in 0..overseer_core::reader::RELEASE_EVERY {
-        assert_eq!(it.mailbox.used(), (100, 100));
+    for _ in 0..50 {
         assert!(it.pop().is_some());
+        assert_eq!(it.mailbox.used(), (100, 100));
     }
-    assert_eq!(it.mailbox.used(), (36, 36));
-    assert_eq!(std::iter::from_fn(|| it.pop()).count(), 36);
+    assert!(it.pop().is_some());
+    assert_eq!(it.mailbox.used(), (50, 50));
+    assert_eq!(std::iter::from_fn(|| it.pop()).count(), 49);
     assert_eq!(it.mailbox.used(), (0, 0));
+}
+
+#[test]
+fn half_the_bytes_are_given_back_whatever_the_number_of_messages() {
+    let mut it = fixture(100);
+    (0..4).for_each(|number| it.mailbox.try_send(it.edge, number, 25, Lane::Normal).unwrap());
+    assert_eq!((it.pop(), it.mailbox.used()), (Some(0), (4, 100)));
+    assert_eq!((it.pop(), it.mailbox.used()), (Some(1), (4, 100)));
+    assert_eq!((it.pop(), it.mailbox.used()), (Some(2), (2, 50)));
 }
 
 struct Counter(AtomicUsize);
@@ -338,4 +348,34 @@ fn publishing_does_the_same_with_one_subsystem_stalled() {
     let (asked, woken) = publish_to_four(1_000, true);
     assert_eq!(asked, 4_000, "the stalled one is asked like any other: one short lock");
     assert_eq!(woken, 3_000, "and nobody is woken for it");
+}
+
+/// Deliveries in a row until the reader lets others run, where each takes so many nanoseconds.
+fn deliveries_until_yield(nanos: u64) -> usize {
+    use overseer_core::{Cursor, Inbound, SignalLog};
+    let time = Arc::new(std::sync::atomic::AtomicU64::new(1));
+    let clock = time.clone();
+    let limits = MailboxLimits { messages: 4096, bytes: 4096 };
+    let mailbox = Arc::new(Mailbox::new(limits, Some(Arc::new(move || clock.load(Ordering::Relaxed)))));
+    let edge = mailbox.register_edge();
+    (0..4096).for_each(|number| mailbox.try_send(edge, number, 1, Lane::Normal).expect("there is room"));
+    let cursor = Cursor::new(Arc::new(SignalLog::<Beats>::new()));
+    let mut inbound = Inbound::new(Reader::new(mailbox), cursor);
+    let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    let waker = Waker::from(counter.clone());
+    let mut deliveries = 0;
+    while inbound.poll_next(&mut Context::from_waker(&waker)).is_ready() {
+        deliveries += 1;
+        time.fetch_add(nanos, Ordering::Relaxed);
+    }
+    assert_eq!(counter.0.load(Ordering::Relaxed), 1, "it is polled again");
+    deliveries
+}
+
+#[test]
+fn a_busy_reader_lets_others_run_by_number_and_by_time() {
+    use overseer_core::inbound::{YIELD_AFTER_NANOS, YIELD_EVERY};
+    assert_eq!(deliveries_until_yield(1), YIELD_EVERY as usize);
+    // One message in 64 is timed: the first, and the one that tells.
+    assert_eq!(deliveries_until_yield(YIELD_AFTER_NANOS), 65);
 }

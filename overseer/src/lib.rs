@@ -27,6 +27,7 @@
 #![cfg_attr(not(doctest), doc = include_str!("jobs-and-mocks.md"))]
 #![forbid(unsafe_code)]
 
+mod abort;
 pub mod answer;
 pub mod coverage;
 mod deadline;

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deterministic::Environment;
-use futures::future::AbortHandle;
 use tokio::sync::{mpsc, watch};
 
+use crate::abort::{AbortHandle, abortable};
 use crate::exit::cause_of;
 use crate::exit::panic_message;
 use crate::health::Health;
@@ -494,12 +494,13 @@ impl Overseer {
         let mut running: BTreeMap<&'static str, AbortHandle> = BTreeMap::new();
         for (name, task) in self.tasks {
             let ended = ended.clone();
-            let (task, abort) = futures::future::abortable(task);
+            let (task, abort) = abortable(task);
             running.insert(name, abort);
             let report = async move {
-                if let Ok(outcome) = task.await {
-                    // There is a place for each subsystem; the receiver may be gone after the deadline.
-                    let _ = ended.send((name, outcome)).await;
+                if let Some(outcome) = task.await {
+                    // There is a place for each subsystem, so that it is never full; the receiver may be gone after the
+                    // deadline.
+                    let _ = ended.try_send((name, outcome));
                 }
             };
             self.environment.spawner.spawn(name, Box::pin(report));

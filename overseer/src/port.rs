@@ -22,6 +22,7 @@ use crate::edge::{EdgeRecord, Flight};
 use crate::mailbox::{EdgeId, Mailbox, RefusedReason};
 use crate::message::{Inbox, Message, Post, Request, Role};
 use crate::replay::{PortTape, Reel, SendForm, Text, Words, copy_of};
+use crate::subsystem::spend_budget;
 use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
 
 pub use crate::edge::EdgeSnapshot;
@@ -146,6 +147,7 @@ impl<M: Message> Port<M> {
         self.edge.declared.message
     }
 
+    #[inline]
     fn put(&self, inbox: InboxOf<M>, bytes: usize) -> Sending<InboxOf<M>, &Mailbox<InboxOf<M>>> {
         Sending::new(&self.mailbox, self.id, inbox, bytes, M::LANE)
     }
@@ -173,13 +175,17 @@ impl<M: Post> Port<M> {
                 let bytes = message.bytes();
                 Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
             }
-            Some(aside) => {
-                let sending: BoxedSend<'_, M> = match &aside.tape {
-                    Some(tape) => Box::pin(self.send_taped(tape, message)),
-                    None => Box::pin(self.send_tapped(message)),
-                };
-                Delivery { state: SendState::Aside(sending) }
-            }
+            Some(aside) => Delivery { state: SendState::Aside(self.send_aside(aside, message)) },
+        }
+    }
+
+    /// Apart, so that what every send runs through is small enough to stand in the loop that sends: a large message is
+    /// then copied fewer times.
+    #[cold]
+    fn send_aside<'a>(&'a self, aside: &'a Aside<M>, message: M) -> BoxedSend<'a, M> {
+        match &aside.tape {
+            Some(tape) => Box::pin(self.send_taped(tape, message)),
+            None => Box::pin(self.send_tapped(message)),
         }
     }
 
@@ -384,7 +390,10 @@ impl<M: Post> Future for Delivery<'_, M> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.state {
             SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
-                Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => {
+                    spend_budget(cx);
+                    Poll::Ready(Ok(()))
+                }
                 Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
                 Poll::Pending => Poll::Pending,
             },
@@ -470,6 +479,7 @@ impl<F: Sender> Outlet<F> {
     ///
     /// # Back-pressure
     /// Waits while the consumer's queue is full, behind all who began to wait before.
+    #[inline]
     pub fn send<M, I>(&self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,

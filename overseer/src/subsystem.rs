@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use deterministic::{BoxFuture, Environment};
+use tokio::task::coop;
 
 use crate::answer::AskError;
 use overseer_core::inbound::{Inbound, Incoming};
@@ -185,12 +186,12 @@ pub(crate) struct Start<S: Subsystem> {
 /// }
 /// ```
 pub struct Context<S: Subsystem> {
-    /// There until the context is dropped.
-    inbound: Option<InboundOf<S>>,
+    /// There until the context is dropped. Boxed, because a loop's future holds its context twice.
+    inbound: Option<Box<InboundOf<S>>>,
     ports: Outlet<FromLoop<S>>,
     jobs: Outlet<FromJobs<S>>,
     outbox: Outbox,
-    environment: Environment,
+    environment: Box<Environment>,
     recorder: Recorder,
     parking: Option<Arc<Parking<S>>>,
     /// What an event meets on its way, where there is any such thing.
@@ -200,7 +201,7 @@ pub struct Context<S: Subsystem> {
 impl<S: Subsystem> Drop for Context<S> {
     fn drop(&mut self) {
         if let Some(parking) = &self.parking {
-            *parking.lock() = self.inbound.take();
+            *parking.lock() = self.inbound.take().map(|inbound| *inbound);
         }
     }
 }
@@ -208,11 +209,11 @@ impl<S: Subsystem> Drop for Context<S> {
 impl<S: Subsystem> Context<S> {
     pub(crate) fn new(start: Start<S>) -> Self {
         Self {
-            inbound: Some(start.inbound),
+            inbound: Some(Box::new(start.inbound)),
             ports: start.ports,
             jobs: start.jobs,
             outbox: Outbox::default(),
-            environment: start.environment,
+            environment: Box::new(start.environment),
             recorder: Recorder::new(start.recording),
             parking: start.parking,
             aside: Aside::new(start.taping, start.screen),
@@ -246,7 +247,11 @@ impl<S: Subsystem> Context<S> {
             return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
-        match inbound.poll_next(cx) {
+        let incoming = inbound.poll_next(cx);
+        if incoming.is_ready() {
+            spend_budget(cx);
+        }
+        match incoming {
             Poll::Ready(Incoming::Message(message)) => {
                 self.recorder.message(message.message_name());
                 Poll::Ready(Event::Message(message))
@@ -307,6 +312,7 @@ impl<S: Subsystem> Context<S> {
     /// # Back-pressure
     /// Waits while the consumer's queue is full, behind all who began to wait before. The loop receives nothing
     /// meanwhile: [`build`](crate::node::Builder::build) has proved that nobody it waits for waits for it.
+    #[inline]
     pub fn send<M, I>(&mut self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
@@ -441,6 +447,18 @@ impl<S: Subsystem> Context<S> {
     /// got one catch-up entry in place of those it had missed.
     pub fn catch_ups(&self) -> u64 {
         self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
+    }
+}
+
+/// Counts a delivery or a send against what tokio lets a task do before the others of its worker run. Nobody yields here
+/// for want of it (a context yields by its own count), but two who wake each other all the time are told apart from two
+/// who have work to do: the scheduler then queues the woken one here, where it would else wake another worker for it.
+#[inline]
+pub(crate) fn spend_budget(cx: &mut std::task::Context<'_>) {
+    if coop::has_budget_remaining()
+        && let Poll::Ready(budget) = coop::poll_proceed(cx)
+    {
+        budget.made_progress();
     }
 }
 

@@ -118,6 +118,11 @@ impl Session {
         number.saturating_sub(self.start_block) >= self.length.saturating_sub(1)
     }
 
+    /// The session of a block with this number, on every fork: all sessions have the same length.
+    pub(crate) fn session_of(&self, number: BlockNumber) -> SessionIndex {
+        number.checked_div(self.length).unwrap_or(self.index)
+    }
+
     /// Moves on to the session that starts with `first_block`.
     pub(crate) fn rotate(&mut self, first_block: BlockNumber) {
         self.index = self.index.saturating_add(1);
@@ -193,6 +198,7 @@ mod tests {
         session.rotate(3);
         assert!(!session.ends_with(3) && !session.ends_with(4));
         assert!(session.ends_with(5));
+        assert_eq!([2, 3, 5, 6].map(|number| session.session_of(number)), [0, 1, 1, 2]);
     }
 
     #[test]

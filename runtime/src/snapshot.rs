@@ -164,7 +164,7 @@ struct WholeValidity {
     settled: BTreeMap<DisputeKey, Verdict>,
     blacklist: BTreeSet<DisputeKey>,
     reverts: Vec<Revert>,
-    equivocations: BTreeSet<(SessionIndex, ValidatorIndex, Slot)>,
+    equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
 }
 
 impl WholeValidity {

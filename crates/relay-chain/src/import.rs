@@ -223,21 +223,24 @@ impl Chain {
         self.transactions().retain(|transaction| fits(&best, transaction) || fits(&finalized, transaction));
     }
 
-    /// The proof that the author of a block in the tree made another one in the same slot. Who sees both in whatever
-    /// order makes the same proof.
+    /// The proof that the author of a block in the tree made another one in the same slot, by its key: around the end
+    /// of a session it has a place in two. Who sees both in whatever order makes the same proof.
     fn equivocation(&self, hash: Hash, claim: &SlotClaim, parent: &State) -> Option<EquivocationReport> {
-        let session = parent.session_index();
+        let public = parent.validators().get(claim.author.as_usize())?;
         let tree = self.tree();
         let ours = tree.get(&hash)?.header.clone();
-        let is_other = |entry: &&Entry<BlockData>| {
-            entry.slot == claim.slot
-                && entry.data.author == claim.author
-                && entry.header != ours
-                && tree.get(&entry.header.parent_hash).is_some_and(|it| it.data.state.session_index() == session)
+        // The session in which the same author made another block, and its place there.
+        let other = |entry: &Entry<BlockData>| {
+            let is_candidate = entry.slot == claim.slot && entry.header != ours;
+            let state = &tree.get(&entry.header.parent_hash).filter(|_| is_candidate)?.data.state;
+            let is_same = state.validators().get(entry.data.author.as_usize()) == Some(public);
+            is_same.then(|| (state.session_index(), entry.data.author, entry.header.clone()))
         };
-        let other = tree.entries().find(is_other)?.header.clone();
+        let (session, author, other) = tree.entries().find_map(other)?;
+        // The later session can be reported for longer.
+        let (session, validator) = (session, author).max((parent.session_index(), claim.author));
         let (first, second) = if ours.hash() < other.hash() { (ours, other) } else { (other, ours) };
-        Some(EquivocationReport { session, validator: claim.author, first, second })
+        Some(EquivocationReport { session, validator, first, second })
     }
 
     /// The last step: into the tree, and told to all readers; a block on a fork that is given up is not told.

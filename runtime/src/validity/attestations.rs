@@ -8,11 +8,11 @@
 use codec::{Decode, Encode};
 use primitives::{
     CandidateHash, CoreIndex, DisputeStatement, Hash, SessionIndex, SignedMessage, ValidDisputeStatementKind,
-    ValidatorIndex, ValidatorSignature, VrfSignature, dispute::approval_payload,
+    ValidatorId, ValidatorIndex, ValidatorSignature, VrfSignature, dispute::approval_payload,
 };
 use std::sync::Arc;
 
-use super::{DisputeVote, mark, verdict};
+use super::{DisputeVote, IncludedBlock, mark, verdict};
 use crate::{SignatureOf, State, VrfDraw, outcome::Outcome, verifier::Signatures};
 
 /// Stands before what an assignment is drawn on.
@@ -125,9 +125,7 @@ pub(crate) fn process(
     }
     let equivocated = match (assignment.equivocated, block.hash) {
         (false, _) => None,
-        (true, Some(hash)) if state.validity.equivocations.contains(&(*session, block.author, block.slot)) => {
-            Some(hash)
-        }
+        (true, Some(hash)) if has_equivocated(state, validators, block) => Some(hash),
         (true, _) => return Err(AttestationError::NoEquivocation),
     };
     let position = block.candidates.iter().position(|other| other.hash == *candidate).unwrap_or_default();
@@ -145,6 +143,12 @@ pub(crate) fn process(
     record(state, key, (statement, *validator, *signature));
     verdict::evaluate(state, key, outcome);
     Ok(())
+}
+
+/// Whether it is proved that a block's author made another one in its slot.
+fn has_equivocated(state: &State, validators: &[ValidatorId], block: &IncludedBlock) -> bool {
+    let author = validators.get(block.author.as_usize());
+    author.is_some_and(|author| state.validity.equivocations.contains_key(&(*author, block.slot)))
 }
 
 /// The attestation counts as a check, and as a vote if the candidate is disputed.

@@ -47,6 +47,14 @@ pub enum EquivocationError {
     /// They are the same block: that seals differ proves nothing.
     #[error("both headers are the same but for their seals")]
     SameBlock,
+    /// Neither block is of the session that the report names.
+    #[error("the headers are of sessions {} and {}, the report names session {found}", expected[0], expected[1])]
+    OtherSession {
+        /// Of the headers, by their numbers.
+        expected: [SessionIndex; 2],
+        /// Of the report.
+        found: SessionIndex,
+    },
     /// This has been slashed already.
     #[error("the two blocks of validator {validator} in slot {slot} are known")]
     Known {
@@ -77,10 +85,15 @@ pub(crate) fn process(
     if first.message == second.message {
         return Err(EquivocationError::SameBlock);
     }
-    let validity = Arc::make_mut(&mut state.validity);
-    if !validity.equivocations.insert((session, validator, first_slot)) {
+    let sessions = [&report.first, &report.second].map(|header| state.session.session_of(header.number));
+    if !sessions.contains(&session) {
+        return Err(EquivocationError::OtherSession { expected: sessions, found: session });
+    }
+    if state.validity.equivocations.contains_key(&(public, first_slot)) {
         return Err(EquivocationError::Known { validator, slot: first_slot });
     }
+    let reported_in = state.session_index();
+    Arc::make_mut(&mut state.validity).equivocations.insert((public, first_slot), reported_in);
     for message in [first, second] {
         signatures.push(SignatureOf::Seal(position), message);
     }

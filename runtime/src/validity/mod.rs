@@ -26,7 +26,7 @@ mod verdict;
 use codec::{Encode, Output};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeStatement, GroupIndex, Hash,
-    SessionIndex, Slot, ValidatorIndex, ValidatorSignature, encode_bits,
+    SessionIndex, Slot, ValidatorId, ValidatorIndex, ValidatorSignature, encode_bits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +36,11 @@ use std::{
 pub(crate) use disputes::Dispute;
 pub use verdict::{Revert, ValidityEvent, Verdict};
 
-use crate::{Penalty, PenaltyReason, PendingCandidate, State, limits::MAX_RECORDED_BLOCKS, outcome::Outcome};
+use crate::{
+    Penalty, PenaltyReason, PendingCandidate, State,
+    limits::{MAX_RECORDED_BLOCKS, PAST_SESSIONS_KEPT},
+    outcome::Outcome,
+};
 use fishermen::BondedReport;
 
 /// A vote as it is kept and handed to other forks.
@@ -112,8 +116,9 @@ pub(crate) struct Validity {
     /// Judged invalid: never backed again.
     pub(crate) blacklist: BTreeSet<DisputeKey>,
     pub(crate) reverts: Vec<Revert>,
-    /// Who authored two blocks in which slot.
-    pub(crate) equivocations: BTreeSet<(SessionIndex, ValidatorIndex, Slot)>,
+    /// Who authored two blocks in which slot, and the session in which that was reported. By key: around the end of a
+    /// session one author has a place in two.
+    pub(crate) equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
     /// Blocks whose digest is out of date; none between blocks.
     #[codec(skip)]
     pub(crate) unsealed: BTreeSet<BlockNumber>,
@@ -313,13 +318,15 @@ pub(crate) fn on_session_change(state: &mut State, oldest: SessionIndex, outcome
     forget_blocks(state, old.into_iter(), outcome);
     let validity = &state.validity;
     let is_old = |(session, _): &DisputeKey| *session < oldest;
+    // Blocks of that slot can be of the session that followed, which can be reported for one session more.
+    let is_over = |reported: &SessionIndex| reported.saturating_add(PAST_SESSIONS_KEPT) < oldest;
     let has_old = validity.settled.keys().any(is_old)
         || validity.blacklist.iter().any(is_old)
-        || validity.equivocations.iter().any(|(session, ..)| *session < oldest);
+        || validity.equivocations.values().any(is_over);
     if has_old {
         let validity = Arc::make_mut(&mut state.validity);
         validity.settled.retain(|key, _| !is_old(key));
         validity.blacklist.retain(|key| !is_old(key));
-        validity.equivocations.retain(|(session, ..)| *session >= oldest);
+        validity.equivocations.retain(|_, reported| !is_over(reported));
     }
 }

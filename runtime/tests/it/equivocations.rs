@@ -8,9 +8,13 @@ use runtime::{
 };
 
 fn sealed(chain: &Chain, by: u32, slot: u64, salt: u8) -> Header {
+    numbered(chain, by, slot, salt, 9)
+}
+
+fn numbered(chain: &Chain, by: u32, slot: u64, salt: u8, number: u32) -> Header {
     let mut header = Header {
         parent_hash: Hash::repeat(salt),
-        number: 9,
+        number,
         state_root: Hash::ZERO,
         extrinsics_root: Hash::ZERO,
         digest: digest(slot, by),
@@ -50,6 +54,27 @@ fn two_blocks_in_one_slot_are_slashed_once() {
     chain.push_extrinsics(vec![transaction(&other)]);
     assert_eq!(chain.state.penalties().len(), 2);
     assert_eq!(chain.state.stake_of(&chain.state.validators()[2]), 800_000);
+}
+
+/// Sessions have 40 blocks.
+#[test]
+fn who_has_a_place_in_two_sessions_is_slashed_once_as_well() {
+    let mut chain = Chain::new(4);
+    chain.skip_to(40);
+    let across = |session, number| {
+        let (first, second) = (numbered(&chain, 2, 50, 1, number), numbered(&chain, 2, 50, 2, 40));
+        EquivocationReport { session, validator: ValidatorIndex(2), first, second }
+    };
+    let [early, late, other] = [across(0, 39), across(1, 39), across(0, 40)];
+    chain.push_extrinsics(vec![transaction(&early)]);
+    let known = EquivocationError::Known { validator: ValidatorIndex(2), slot: 50 };
+    assert_eq!(refusal(&chain, &late), known);
+    assert_eq!(refusal(&chain, &other), EquivocationError::OtherSession { expected: [1, 1], found: 0 });
+    // As long as any session of these blocks can be reported.
+    chain.skip_to(118);
+    assert_eq!(refusal(&chain, &late), known);
+    assert_eq!(chain.state.penalties().len(), 0, "that of session 0 is forgotten");
+    assert_eq!(chain.state.stake_of(&chain.state.validators()[2]), 900_000);
 }
 
 #[test]

@@ -68,9 +68,14 @@ fn genesis(pairs: &[Pair]) -> Genesis {
 impl Forge {
     /// The chain at its genesis block.
     pub(crate) fn new(seed: u64) -> Self {
+        Self::with_sessions(seed, 1_000)
+    }
+
+    /// The same with sessions of so many blocks.
+    pub(crate) fn with_sessions(seed: u64, session_length: u32) -> Self {
         let pairs: Vec<_> = (0..VALIDATORS).map(|index| Pair::from_name(&format!("judge {index}"))).collect();
         let mut world = World::new(seed, 1, 0.0);
-        world.genesis = genesis(&pairs);
+        world.genesis = Genesis { session_length, ..genesis(&pairs) };
         world.start(0).unwrap();
         Self { clock: world.simulation.environment("forge").clock, pairs, world }
     }
@@ -95,7 +100,10 @@ impl Forge {
     /// The claim of whose turn the next slot is, on top of `parent`.
     fn claim(&self, parent: &State) -> SlotClaim {
         self.world.run_slots(1);
-        let slot = slot_at(self.clock.now().as_millis() as u64, SLOT_MS);
+        self.claim_of(slot_at(self.clock.now().as_millis() as u64, SLOT_MS), parent)
+    }
+
+    fn claim_of(&self, slot: u64, parent: &State) -> SlotClaim {
         let author = secondary_author(slot, self.pairs.len()).unwrap();
         let context = SlotContext {
             genesis: self.genesis(),
@@ -111,8 +119,19 @@ impl Forge {
 
     /// Forges a block on any parent and has the node import it.
     pub(crate) fn block(&self, parent: Hash, inherent: InherentData, transactions: Vec<Extrinsic>) -> Forged {
+        let claim = self.claim(&self.state(parent));
+        self.claimed(parent, claim, inherent, transactions)
+    }
+
+    /// An empty block in the slot of another one, by the same author.
+    pub(crate) fn in_slot_of(&self, other: Hash, parent: Hash) -> Forged {
+        let slot = SlotClaim::from_digest(&self.header(other).digest).unwrap().slot;
+        let claim = self.claim_of(slot, &self.state(parent));
+        self.claimed(parent, claim, InherentData::empty(self.header(parent)), Vec::new())
+    }
+
+    fn claimed(&self, parent: Hash, claim: SlotClaim, inherent: InherentData, transactions: Vec<Extrinsic>) -> Forged {
         let (header, state) = (self.header(parent), self.state(parent));
-        let claim = self.claim(&state);
         let author = self.pairs[claim.author.as_usize()].clone();
         let extrinsics = std::iter::once(Extrinsic::Inclusion(inherent)).chain(transactions).collect();
         let (mut block, executed) = build_block(&state, &header, vec![claim.to_digest_item()], extrinsics).unwrap();

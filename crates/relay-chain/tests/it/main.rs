@@ -4,6 +4,7 @@
 
 mod bad_blocks;
 mod disk;
+mod equivocations;
 mod forge;
 mod judgement;
 mod memory;

@@ -99,6 +99,13 @@ impl Balances {
         self.pot = self.pot.saturating_add(amount);
     }
 
+    /// Pays somebody from the pot, as far as it goes.
+    pub(crate) fn pay_from_pot(&mut self, owner: AccountId, amount: Balance) {
+        let amount = amount.min(self.pot);
+        self.pot = self.pot.saturating_sub(amount);
+        self.credit(owner, amount);
+    }
+
     pub(crate) fn reserve(&mut self, owner: AccountId, amount: Balance) -> Result<(), BalanceError> {
         let found = self.account(&owner).free;
         let left = found.checked_sub(amount).ok_or(BalanceError::TooLittle { found, needed: amount })?;

@@ -135,7 +135,8 @@ pub(crate) fn start_session(state: &mut State, change: &SessionChange, outcome: 
     Arc::make_mut(&mut state.messages).on_session_change(|para| paras.heads.contains_key(&para));
     let oldest = state.session.index.saturating_sub(PAST_SESSIONS_KEPT);
     validity::on_session_change(state, oldest, outcome);
-    Arc::make_mut(&mut state.slashing).on_session_change(oldest);
+    let oldest_disputed = state.validity.oldest_disputed_session().map_or(oldest, |disputed| disputed.min(oldest));
+    Arc::make_mut(&mut state.slashing).on_session_change(oldest, oldest_disputed);
 }
 
 #[cfg(test)]

@@ -108,6 +108,8 @@ pub(crate) struct Slashing {
     /// What verdicts and equivocations have cost in those sessions.
     pub(crate) penalties: Vec<Penalty>,
     known: BTreeSet<(SessionIndex, ValidatorIndex, MisbehaviorKind)>,
+    /// Who has paid for what, in those sessions and those of open disputes: a dispute may be opened anew.
+    paid: BTreeSet<(SessionIndex, ValidatorIndex, PenaltyReason)>,
 }
 
 impl Slashing {
@@ -156,7 +158,7 @@ impl Slashing {
         amount
     }
 
-    /// Slashes or fines for `reason`. The caller sees to it that nobody pays twice for the same.
+    /// Slashes or fines for `reason`; nothing if the validator has paid for it, as far as that is known.
     pub(crate) fn penalize(
         &mut self,
         session: SessionIndex,
@@ -164,11 +166,14 @@ impl Slashing {
         validator: ValidatorId,
         reason: PenaltyReason,
         now: BlockNumber,
-    ) -> Penalty {
+    ) -> Option<Penalty> {
+        if !self.paid.insert((session, validator_index, reason)) {
+            return None;
+        }
         let amount = self.take(validator, reason.permille());
         let penalty = Penalty { session, validator_index, validator, reason, amount, imposed_in: now };
         self.penalties.push(penalty.clone());
-        penalty
+        Some(penalty)
     }
 
     /// All that was ever taken.
@@ -181,11 +186,13 @@ impl Slashing {
         (self.stake / 1000).max(1)
     }
 
-    /// Forgets offences that can no longer be reported again; what was taken stays taken.
-    pub(crate) fn on_session_change(&mut self, oldest_session: SessionIndex) {
+    /// Forgets offences that can no longer be reported again, and who has paid in sessions before `oldest_disputed`;
+    /// what was taken stays taken.
+    pub(crate) fn on_session_change(&mut self, oldest_session: SessionIndex, oldest_disputed: SessionIndex) {
         self.offences.retain(|offence| offence.session >= oldest_session);
         self.penalties.retain(|penalty| penalty.session >= oldest_session);
         self.known.retain(|(session, ..)| *session >= oldest_session);
+        self.paid.retain(|(session, ..)| *session >= oldest_disputed);
     }
 }
 
@@ -219,9 +226,11 @@ mod tests {
         ];
         for (reason, expected) in reasons {
             let mut slashing = Slashing::genesis(10_000);
-            let penalty = slashing.penalize(2, ValidatorIndex(3), ValidatorId([1; 32]), reason, 9);
+            let penalty = slashing.penalize(2, ValidatorIndex(3), ValidatorId([1; 32]), reason, 9).unwrap();
             assert_eq!((penalty.amount, penalty.imposed_in, slashing.total()), (expected, 9, expected));
             assert_eq!(slashing.penalties, [penalty]);
+            assert_eq!(slashing.penalize(2, ValidatorIndex(3), ValidatorId([1; 32]), reason, 10), None, "it has paid");
+            assert_eq!(slashing.total(), expected);
         }
     }
 
@@ -231,9 +240,9 @@ mod tests {
         let (validator, index) = (ValidatorId([1; 32]), ValidatorIndex(0));
         let kind = MisbehaviorKind::SelfContradiction;
         slashing.slash(3, index, validator, kind, 1);
-        slashing.on_session_change(3);
+        slashing.on_session_change(3, 3);
         assert!(slashing.is_known(3, index, kind));
-        slashing.on_session_change(4);
+        slashing.on_session_change(4, 4);
         assert!(!slashing.is_known(3, index, kind) && slashing.offences.is_empty());
         assert_eq!(slashing.slashes[&validator], 1_000);
     }

@@ -100,7 +100,8 @@ pub(crate) fn process(
     let now = state.number();
     let reason = PenaltyReason::Equivocation(first_slot);
     let penalty = Arc::make_mut(&mut state.slashing).penalize(session, validator, public, reason, now);
-    state.penalize_author(&penalty, outcome);
+    state.deposit(penalty.as_ref().map_or(0, |penalty| penalty.amount));
+    outcome.penalties.extend(penalty);
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub(crate) use disputes::Dispute;
 pub use verdict::{Revert, ValidityEvent, Verdict};
 
 use crate::{
-    Penalty, PenaltyReason, PendingCandidate, State,
+    PenaltyReason, PendingCandidate, State,
     limits::{MAX_RECORDED_BLOCKS, PAST_SESSIONS_KEPT},
     outcome::Outcome,
 };
@@ -111,7 +111,7 @@ impl Encode for IncludedBlock {
 pub(crate) struct Validity {
     pub(crate) blocks: BTreeMap<BlockNumber, Arc<IncludedBlock>>,
     pub(crate) disputes: BTreeMap<DisputeKey, Arc<Dispute>>,
-    /// Disputes that are over, as long as their session is known: nobody pays twice.
+    /// Disputes that are over, as long as their session is known: what is valid or invalid stays so.
     pub(crate) settled: BTreeMap<DisputeKey, Verdict>,
     /// Judged invalid: never backed again.
     pub(crate) blacklist: BTreeSet<DisputeKey>,
@@ -148,6 +148,11 @@ impl Validity {
         Arc::make_mut(self.blocks.get_mut(&number)?).candidates.get_mut(position)
     }
 
+    /// A dispute can be open for longer than its session is known.
+    pub(crate) fn oldest_disputed_session(&self) -> Option<SessionIndex> {
+        self.disputes.keys().next().map(|(session, _)| *session)
+    }
+
     /// Whether there is anything that may end with the time.
     fn is_empty(&self) -> bool {
         self.blocks.is_empty() && self.disputes.is_empty()
@@ -167,7 +172,7 @@ impl State {
         pending.map(|(core, _)| *core)
     }
 
-    /// Takes from a validator, records why, and leaves the amount with the caller.
+    /// Takes from a validator what it has not paid yet, records why, and leaves the amount with the caller.
     fn penalize(
         &mut self,
         dispute: &Dispute,
@@ -181,8 +186,8 @@ impl State {
         let now = self.number();
         let slashing = Arc::make_mut(&mut self.slashing);
         let penalty = slashing.penalize(dispute.session, validator, *public, reason, now);
-        let amount = penalty.amount;
-        outcome.penalties.push(penalty);
+        let amount = penalty.as_ref().map_or(0, |penalty| penalty.amount);
+        outcome.penalties.extend(penalty);
         amount
     }
 
@@ -190,12 +195,6 @@ impl State {
         if amount > 0 {
             Arc::make_mut(&mut self.balances).deposit(amount);
         }
-    }
-
-    /// Penalizes an author, whose session's validators are those given.
-    fn penalize_author(&mut self, penalty: &Penalty, outcome: &mut Outcome) {
-        self.deposit(penalty.amount);
-        outcome.penalties.push(penalty.clone());
     }
 }
 

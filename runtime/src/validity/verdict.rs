@@ -371,10 +371,20 @@ fn signal_revert(state: &mut State, key: DisputeKey, place: InclusionPlace, outc
     outcome.validity.push(ValidityEvent::Reverted(revert));
 }
 
+/// Nobody pays for what cannot be had. So who reported it first gets as much as the smallest bond from the pot, as far
+/// as that goes.
+fn reward_report_of_unavailable(state: &mut State, reports: &[BondedReport]) {
+    if let Some(first) = reports.iter().find(|report| report.kind == ReportKind::Unavailable) {
+        let bounty = state.slashing.bond_unit();
+        Arc::make_mut(&mut state.balances).pay_from_pot(first.reporter, bounty);
+    }
+}
+
 /// So many validators could not get hold of a candidate that nobody can judge it: without anybody's fault being proven,
 /// it loses its core, and if it was included its block is to be abandoned as if it were invalid (MS-5).
 pub(super) fn judged_unavailable(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
     let reports = take_reports(state, key);
+    reward_report_of_unavailable(state, &reports);
     fishermen::settle(state, key, &reports, Fate::Returned, outcome);
     let validity = Arc::make_mut(&mut state.validity);
     validity.disputes.remove(&key);

@@ -11,7 +11,7 @@ fn sealed(chain: &Chain, by: u32, slot: u64, salt: u8) -> Header {
     numbered(chain, by, slot, salt, 9)
 }
 
-fn numbered(chain: &Chain, by: u32, slot: u64, salt: u8, number: u32) -> Header {
+pub(crate) fn numbered(chain: &Chain, by: u32, slot: u64, salt: u8, number: u32) -> Header {
     let mut header = Header {
         parent_hash: Hash::repeat(salt),
         number,
@@ -24,12 +24,12 @@ fn numbered(chain: &Chain, by: u32, slot: u64, salt: u8, number: u32) -> Header 
     header
 }
 
-fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) -> EquivocationReport {
+pub(crate) fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) -> EquivocationReport {
     let [first, second] = [0, 1].map(|index| sealed(chain, by, slots[index], salts[index]));
     EquivocationReport { session: 0, validator: ValidatorIndex(by), first, second }
 }
 
-fn transaction(report: &EquivocationReport) -> Extrinsic {
+pub(crate) fn transaction(report: &EquivocationReport) -> Extrinsic {
     Extrinsic::Equivocation(Box::new(report.clone()))
 }
 

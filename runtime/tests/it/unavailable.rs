@@ -1,13 +1,15 @@
 //! Included candidates that checkers cannot get hold of.
 
 use crate::{
-    disputes::{others, with_candidate},
+    disputes::{others, paid, phase, with_candidate},
+    equivocations,
     support::*,
 };
 use primitives::{CandidateHash, Pair, ValidatorIndex};
 use runtime::{
-    DisputeError, Extrinsic, ExtrinsicError, Fate, FishermanReport, Governance, ReportKind, SignatureOf,
-    UnavailableReport, ValidityEvent, Verdict, fisherman_payload, unavailable_payload,
+    ConfigurationChange, DisputeError, DisputePhase, Extrinsic, ExtrinsicError, Fate, FishermanReport, Governance,
+    PenaltyReason, ReportKind, SignatureOf, UnavailableReport, ValidityEvent, Verdict, fisherman_payload,
+    unavailable_payload,
 };
 
 fn report(chain: &Chain, candidate: CandidateHash, validators: &[u32]) -> UnavailableReport {
@@ -73,7 +75,7 @@ fn a_dispute_that_nobody_can_decide_ends_when_the_data_is_gone() {
 }
 
 #[test]
-fn the_bond_of_who_reported_it_comes_back() {
+fn the_bond_of_who_reported_it_comes_back_with_a_bounty() {
     let (mut chain, candidate, _) = with_candidate();
     let fisherman = Pair::from_name("fisherman");
     let reporter = fisherman.public();
@@ -83,10 +85,42 @@ fn the_bond_of_who_reported_it_comes_back() {
     let bonded = FishermanReport { reporter, session: 0, candidate, kind, bond, signature };
     chain.push_extrinsics(vec![Extrinsic::FishermanReport(bonded)]);
     assert_eq!(chain.state.account(&reporter).reserved, 2_000);
+    let mut with_pot = chain.clone();
     let executed = chain.push_extrinsics(vec![unavailable(&chain, candidate, &[0, 1, 2, 3, 4])]);
     let fate = Fate::Returned;
     assert_eq!(executed.validity_events[0], ValidityEvent::ReportSettled { reporter, candidate, fate });
-    assert_eq!((chain.state.account(&reporter).free, chain.state.account(&reporter).reserved), (10_000, 0));
+    let account = |chain: &Chain| (chain.state.account(&reporter).free, chain.state.account(&reporter).reserved);
+    assert_eq!(account(&chain), (10_000, 0), "there is nothing in the pot");
+    // Somebody else's slash fills the pot: a thousandth of a stake is the bounty.
+    let slashed = equivocations::transaction(&equivocations::report(&with_pot, 6, [30, 30], [1, 2]));
+    with_pot.push_extrinsics(vec![slashed, unavailable(&with_pot, candidate, &[0, 1, 2, 3, 4])]);
+    assert_eq!((account(&with_pot), with_pot.state.issuance().pot), ((11_000, 0), 99_000));
+}
+
+/// Included shortly before the end of a session after which acceptance lasts 40 blocks, so that it can be disputed twice.
+#[test]
+fn whoever_paid_for_the_distraction_pays_no_more_when_the_dispute_is_opened_anew() {
+    let mut chain = Chain::new(7);
+    chain.enact(Governance::ConfigureField(ConfigurationChange::AcceptancePeriod(40)));
+    chain.skip_to(35);
+    let backers = chain.members(CORE_0);
+    let candidate = chain.include(ONE, CORE_0);
+    let rest = others(&backers);
+    let mut fees = Vec::new();
+    for opponents in [&rest[..1], &rest[1..2]] {
+        chain.dispute(chain.votes(0, candidate, &[], opponents));
+        let DisputePhase::Voting { until } = phase(&chain, candidate) else { panic!("not decided yet") };
+        chain.skip_to(until + 1);
+        assert_eq!(phase(&chain, candidate), DisputePhase::Unresolved);
+        fees.push(chain.state.issuance().slashed);
+        if opponents == &rest[..1] {
+            assert_eq!(paid(&chain, PenaltyReason::Distraction(candidate)).len(), backers.len());
+            chain.push_extrinsics(vec![unavailable(&chain, candidate, &[0, 1, 2, 3, 4])]);
+            assert_eq!(chain.state.settled_dispute(0, candidate), Some(Verdict::Unavailable));
+        }
+    }
+    let fee = 2_000 * backers.len() as u128;
+    assert_eq!(fees, [fee, fee]);
 }
 
 #[test]

@@ -107,7 +107,11 @@ pub(crate) fn signed_claim(
     let balances = Arc::make_mut(&mut state.balances);
     balances.reserve(collator, signed.deposit)?;
     balances.use_nonce(collator);
-    Arc::make_mut(&mut state.registrar).deposits.insert(signed.claim.para, (collator, signed.deposit));
+    let deposits = &mut Arc::make_mut(&mut state.registrar).deposits;
+    // A claim that this very block has served made room for the next one.
+    if let Some((owner, amount)) = deposits.insert(signed.claim.para, (collator, signed.deposit)) {
+        balances.release(&owner, amount);
+    }
     let message = claim_payload(state.chain_id(), &signed.claim, signed.deposit, signed.nonce);
     let message = SignedMessage { public: collator, message, signature: signed.signature };
     signatures.push(SignatureOf::Claim(position), message);

@@ -175,7 +175,13 @@ fn a_claim_holds_a_deposit_until_it_is_served_or_dropped() {
     inherent.backed_candidates = vec![chain.back_with(receipt, THREAD_CORE, usize::MAX)];
     chain.push(inherent);
     assert_eq!(chain.state.account(&owner).reserved, 10);
-    chain.push(chain.attesting(6, &[2]));
+    // The block that serves it may carry the next one.
+    let next = Extrinsic::Claim(claim(&chain, 20, 2));
+    let (block, executed) = chain.try_extrinsics(chain.attesting(6, &[2]), vec![next]).unwrap();
+    let account = executed.state.account(&owner);
+    assert_eq!((account.free, account.reserved), (80, 20), "the deposit of the first one is back");
+    (chain.header, chain.state) = (block.header, stored(&executed.state));
+    chain.skip(2);
     assert_eq!(chain.state.account(&owner).free, 100);
     assert!(chain.state.issuance().is_conserved());
 }

@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Balance, Configuration, ParaError, ParaGenesisArgs, State, extrinsics_root,
     initializer::start_session,
+    limits::{MAX_STAKE, MIN_SESSION_LENGTH},
     outcome::Outcome,
     session::{Session, SessionChange},
     slashing::Slashing,
@@ -62,9 +63,12 @@ pub enum GenesisError {
     /// Too many parachains and parathread cores.
     #[error("{0} cores, at most {MAX_CORES} are possible")]
     CoreCount(usize),
-    /// Sessions without blocks.
-    #[error("session length is 0")]
-    SessionLength,
+    /// Sessions are too short.
+    #[error("session_length is {0} blocks, expected at least {MIN_SESSION_LENGTH}")]
+    SessionLength(BlockNumber),
+    /// Nothing is at stake, or all stakes together are more than an amount can be.
+    #[error("stake_per_validator is {0}, expected 1 to {MAX_STAKE}")]
+    Stake(Balance),
 }
 
 /// The state of block 0, and its header.
@@ -74,8 +78,11 @@ pub enum GenesisError {
 pub fn genesis(genesis: &Genesis) -> Result<(State, Header), GenesisError> {
     let configuration = Configuration::new(genesis.configuration.clone())?;
     check_validators(&genesis.validators)?;
-    if genesis.session_length == 0 {
-        return Err(GenesisError::SessionLength);
+    if genesis.session_length < MIN_SESSION_LENGTH {
+        return Err(GenesisError::SessionLength(genesis.session_length));
+    }
+    if !(1..=MAX_STAKE).contains(&genesis.stake_per_validator) {
+        return Err(GenesisError::Stake(genesis.stake_per_validator));
     }
     let parachains = genesis.paras.iter().filter(|para| para.is_parachain);
     let cores = parachains.count().saturating_add(genesis.configuration.parathread_cores as usize);
@@ -174,7 +181,13 @@ pub(crate) mod tests {
             refused(|g| g.validators.push(ValidatorId([1; 32]))),
             GenesisError::DuplicateValidator(ValidatorId([1; 32]))
         );
-        assert_eq!(refused(|g| g.session_length = 0), GenesisError::SessionLength);
+        assert_eq!(refused(|g| g.session_length = 1), GenesisError::SessionLength(1));
+        assert_eq!(refused(|g| g.stake_per_validator = 0), GenesisError::Stake(0));
+        assert_eq!(refused(|g| g.stake_per_validator = MAX_STAKE + 1), GenesisError::Stake(MAX_STAKE + 1));
+        assert!(matches!(
+            refused(|g| (g.configuration.parathread_cores, g.configuration.scheduling_lookahead) = (1, 0)),
+            GenesisError::Configuration(ConfigurationError::OutOfRange { field: "scheduling_lookahead", found: 0, .. })
+        ));
         assert_eq!(refused(|g| g.configuration.parathread_cores = 256), GenesisError::CoreCount(257));
         assert!(matches!(
             refused(|g| g.configuration.chain_availability_period = 0),

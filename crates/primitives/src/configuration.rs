@@ -154,6 +154,11 @@ impl HostConfiguration {
                 return Err(ConfigurationError::OutOfRange { field, found, min, max });
             }
         }
+        if self.parathread_cores > 0 && self.scheduling_lookahead == 0 {
+            // Nobody could wait for the cores.
+            let (field, found) = ("scheduling_lookahead", self.scheduling_lookahead);
+            return Err(ConfigurationError::OutOfRange { field, found, min: 1, max: u32::MAX });
+        }
         if self.minimum_backing_votes == Some(0) {
             return Err(ConfigurationError::Zero("minimum_backing_votes"));
         }

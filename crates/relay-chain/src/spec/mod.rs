@@ -11,6 +11,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod unique;
 
 use primitives::{Hash, Header, ValidatorId};
 use runtime::{Genesis, GenesisError, GenesisPara, State, genesis};
@@ -51,8 +52,8 @@ pub enum SpecError {
         /// How long it is.
         found: usize,
     },
-    /// It is no JSON.
-    #[error("the file is no JSON: {0}")]
+    /// It is no JSON, or one of its objects has two fields of one name.
+    #[error("the file cannot be read as JSON: {0}")]
     Json(String),
     /// A field has a value that it cannot have, or is not there.
     #[error("{field} is {found}, expected {expected}")]

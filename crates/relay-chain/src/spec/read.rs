@@ -1,11 +1,12 @@
 //! From JSON to a specification, with errors that name the field.
 
 use primitives::{HeadData, HostConfiguration, ParaId, ValidationCode, ValidatorId, crypto::is_public_key};
-use runtime::{Genesis, GenesisPara};
+use runtime::{Balance, Genesis, GenesisPara, limits::MIN_SESSION_LENGTH};
 use serde_json::{Map, Value};
 
 use super::{
     ChainSpec, FIELDS, FORMAT, Field, MAX_NAME_LEN, MAX_SPEC_BYTES, PARACHAIN, PARATHREAD, SLOT_MS_RANGE, SpecError,
+    unique::Unique,
 };
 use crate::slots::PARTS_PER_MILLION;
 
@@ -117,7 +118,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ChainSpec, SpecError> {
     if bytes.len() > MAX_SPEC_BYTES {
         return Err(SpecError::TooLarge { found: bytes.len() });
     }
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| SpecError::Json(error.to_string()))?;
+    let Unique(value) = serde_json::from_slice(bytes).map_err(|error| SpecError::Json(error.to_string()))?;
     let file = At { path: String::new(), value: Some(&value) };
     if !value.is_object() {
         let at = At { path: "the file".to_owned(), value: Some(&value) };
@@ -131,14 +132,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<ChainSpec, SpecError> {
     let validators = top.get("validators").list("validators' public keys")?;
     let validators = validators.iter().map(|key| key.bytes_32().map(ValidatorId)).collect::<Result<_, _>>()?;
     let paras = top.get("paras").list("paras")?;
-    let stake = top.get("stake_per_validator");
-    let stake_text = stake.text("an amount as decimal digits in quotes")?;
     let genesis = Genesis {
         configuration: configuration(&top.get("configuration"))?,
         validators,
         paras: paras.iter().map(para).collect::<Result<_, _>>()?,
-        stake_per_validator: stake_text.parse().or_else(|_| stake.refuse("an amount as decimal digits in quotes"))?,
-        session_length: top.get("session_length_blocks").number_u32(1, "blocks")?,
+        stake_per_validator: amount(&top.get("stake_per_validator"))?,
+        session_length: top.get("session_length_blocks").number_u32(MIN_SESSION_LENGTH, "blocks")?,
         randomness: top.get("randomness").bytes_32()?,
     };
     let parts = top.get("forks_per_million_slots").number(0, u64::from(PARTS_PER_MILLION), "slots")?;
@@ -149,6 +148,16 @@ pub(super) fn read(bytes: &[u8]) -> Result<ChainSpec, SpecError> {
         genesis,
     };
     Ok(spec)
+}
+
+/// Digits alone: a number for a machine may have a sign, an amount has none.
+fn amount(at: &At<'_>) -> Result<Balance, SpecError> {
+    const EXPECTED: &str = "an amount as decimal digits in quotes";
+    let digits = at.text(EXPECTED)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return at.refuse(EXPECTED);
+    }
+    digits.parse().or_else(|_| at.refuse(EXPECTED))
 }
 
 fn configuration(at: &At<'_>) -> Result<HostConfiguration, SpecError> {

@@ -60,13 +60,26 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         ("\"1000000\"", "1000000", "stake_per_validator is 1000000, expected an amount"),
         ("\"id\": 2001", "\"id\": 2000", "para 2000 is already registered"),
         ("\"chain_availability_period_blocks\": 6", "\"chain_availability_period_blocks\": 0", "must not be 0"),
-        ("\"session_length_blocks\": 20", "\"session_length_blocks\": 0", "session_length_blocks is 0, expected"),
+        (
+            "\"session_length_blocks\": 20",
+            "\"session_length_blocks\": 1",
+            "session_length_blocks is 1, expected a number",
+        ),
+        ("\"1000000\"", "\"+7\"", "stake_per_validator is \"+7\", expected an amount as decimal digits"),
+        ("\"1000000\"", "\"\"", "stake_per_validator is \"\", expected an amount as decimal digits"),
+        ("\"1000000\"", "\"0\"", "stake_per_validator is 0, expected 1 to"),
+        ("\"1000000\"", "\"340282366920938463463374607431768211455\"", "expected 1 to"),
+        ("\"slot_ms\": 1500", "\"slot_ms\": 1500, \"slot_ms\": 1600", "the field \"slot_ms\" is there twice"),
+        ("\"id\": 2001", "\"id\": 2001, \"id\": 2002", "the field \"id\" is there twice, expected once"),
     ];
     for (from, to, expected) in cases {
         let error = refused(from, to);
         assert!(error.contains(expected), "{from} -> {to}: {error}");
     }
     assert!(matches!(ChainSpec::parse(b"{"), Err(SpecError::Json(_))));
+    let mut idle = spec();
+    (idle.genesis.configuration.parathread_cores, idle.genesis.configuration.scheduling_lookahead) = (1, 0);
+    assert!(idle.check().unwrap_err().to_string().contains("scheduling_lookahead is 0, expected 1 to"));
     let mut no_key = spec();
     no_key.genesis.validators[2] = ValidatorId([0xff; 32]);
     let error = no_key.check().unwrap_err().to_string();

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use runtime::limits::MIN_SESSION_LENGTH;
 use serde_json::{Value, json};
 
 use super::{ChainSpec, FIELDS, FORMAT, MAX_NAME_LEN, PARACHAIN, PARATHREAD, SLOT_MS_RANGE, hex, kind, validator_hex};
@@ -36,10 +37,14 @@ fn top_fields() -> Vec<(&'static str, &'static str, Value)> {
             "Of a million slots, in how many several authors are wanted.",
             number(0, u64::from(PARTS_PER_MILLION)),
         ),
-        ("session_length_blocks", "Length of a session, in blocks.", number(1, u64::from(u32::MAX))),
+        (
+            "session_length_blocks",
+            "Length of a session, in blocks; at least two.",
+            number(u64::from(MIN_SESSION_LENGTH), u64::from(u32::MAX)),
+        ),
         (
             "stake_per_validator",
-            "What each validator has at stake, as decimal digits.",
+            "What each validator has at stake, as decimal digits; neither 0 nor more than a chain can issue to all.",
             json!({ "type": "string", "pattern": "^[0-9]+$" }),
         ),
         ("randomness", "Seed of all randomness, 32 bytes.", key()),
@@ -121,7 +126,7 @@ pub fn reference() -> String {
     }
     text.push_str(
         "\nThe rotation must be slower than both availability periods, and neither of these, nor the upgrade delay, nor \
-         `minimum_backing_votes` may be 0.\n",
+         `minimum_backing_votes` may be 0, nor the lookahead if there are cores for parathreads.\n",
     );
     text
 }

@@ -1,27 +1,52 @@
-//! Properties over random chains with disputes, checks, reports and changes by governance.
+//! Properties over random chains with disputes of this fork and of others, reports of all kinds, claims, upgrades and
+//! changes by governance.
 
-use crate::support::*;
-use primitives::{CandidateHash, InherentData, Pair, SessionIndex};
+use crate::{equivocations::numbered, support::*};
+use primitives::{
+    CandidateHash, CollatorId, CoreIndex, DisputeStatement, HeadData, InherentData, Pair, ParaId, SessionIndex,
+    ValidDisputeStatementKind, ValidatorIndex,
+};
 use proptest::prelude::*;
 use runtime::{
-    DirectVerifier, DisputePhase, Executed, Extrinsic, FishermanReport, Governance, ReportKind, ValidityEvent, Verdict,
-    fisherman_payload,
+    DirectVerifier, DisputePhase, EquivocationReport, Executed, Extrinsic, FishermanReport, Governance,
+    ParaGenesisArgs, ParathreadClaim, RemoteAvailability, RemoteDispute, ReportKind, SignedClaim, UnavailableReport,
+    ValidityEvent, Verdict, claim_payload, fisherman_payload, remote_availability_payload, unavailable_payload,
 };
 use std::collections::BTreeMap;
 
 const VALIDATORS: usize = 7;
 const STAKE: u128 = 1_000_000;
+const DEPOSIT: u128 = 10;
+/// A para that comes and goes.
+const GUEST: ParaId = ParaId(4000);
 
 /// What one block does.
 #[derive(Clone, Debug)]
 struct Step {
-    back: [bool; 2],
+    back: [bool; 3],
+    /// Whether the first parachain's candidate brings new code.
+    upgrade: bool,
     /// How many validators hold the chunks.
     attest: u32,
     /// Votes about a candidate in its acceptance period or a dispute: who says what.
     votes: Option<(prop::sample::Index, [Option<bool>; VALIDATORS])>,
-    report: Option<(prop::sample::Index, u8)>,
-    rotate: bool,
+    report: Option<(prop::sample::Index, u8, bool)>,
+    /// So many validators cannot get hold of a candidate in its acceptance period or of a dispute.
+    unavailable: Option<(prop::sample::Index, u32)>,
+    /// A dispute of another fork, on a candidate with this head.
+    remote: Option<u8>,
+    /// Who makes two blocks in one slot.
+    equivocate: Option<u32>,
+    governed: Option<Change>,
+    claim: bool,
+}
+
+/// What governance changes.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Rotate,
+    Register,
+    Deregister,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -29,14 +54,31 @@ fn step() -> impl Strategy<Value = Step> {
     let vote = prop::option::weighted(0.6, prop::bool::weighted(0.3));
     let votes = (any::<prop::sample::Index>(), prop::array::uniform7(vote), any::<bool>());
     let votes = votes.prop_map(|(which, votes, turned)| (which, votes.map(|vote| vote.map(|valid| valid ^ turned))));
-    (
-        any::<[bool; 2]>(),
-        4..=VALIDATORS as u32,
+    let count = 1..=VALIDATORS as u32;
+    let life = (any::<[bool; 3]>(), prop::bool::weighted(0.2), 4..=VALIDATORS as u32, any::<bool>());
+    let report = (any::<prop::sample::Index>(), 0..3_u8, any::<bool>());
+    let quarrel = (
         prop::option::weighted(0.5, votes),
-        prop::option::weighted(0.2, (any::<prop::sample::Index>(), 0..3_u8)),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(back, attest, votes, report, rotate)| Step { back, attest, votes, report, rotate })
+        prop::option::weighted(0.2, report),
+        prop::option::weighted(0.1, (any::<prop::sample::Index>(), count)),
+        prop::option::weighted(0.1, 0..VALIDATORS as u8),
+        prop::option::weighted(0.1, 0..VALIDATORS as u32),
+    );
+    let change = prop::sample::select(vec![Change::Rotate, Change::Register, Change::Deregister]);
+    (life, quarrel, prop::option::weighted(0.2, change)).prop_map(|(life, quarrel, governed)| {
+        let (back, upgrade, attest, claim) = life;
+        let (votes, report, unavailable, remote, equivocate) = quarrel;
+        Step { back, upgrade, attest, votes, report, unavailable, remote, equivocate, governed, claim }
+    })
+}
+
+fn collator() -> Pair {
+    Pair::from_name("collator")
+}
+
+/// The core of parathreads: after those of the parachains.
+fn thread_core(chain: &Chain) -> CoreIndex {
+    CoreIndex(chain.state.groups().len() as u32 - 1)
 }
 
 fn fisherman(index: u8) -> Pair {
@@ -51,10 +93,13 @@ fn start() -> Chain {
         genesis.configuration.thread_availability_period = 3;
         genesis.configuration.acceptance_period = 6;
         genesis.configuration.dispute_post_conclusion_period = 3;
+        genesis.configuration.validation_upgrade_frequency = 4;
+        genesis.configuration.validation_upgrade_delay = 2;
     });
     for index in 0..3 {
         chain.govern(Governance::Endow(fisherman(index).public(), 20_000));
     }
+    chain.govern(Governance::Endow(collator().public(), 20_000));
     chain.skip(1);
     chain
 }
@@ -68,14 +113,21 @@ fn contestable(chain: &Chain) -> Vec<(SessionIndex, CandidateHash)> {
 
 fn inherent(chain: &Chain, step: &Step) -> InherentData {
     let mut inherent = chain.inherent();
-    for ((para, core), wanted) in [(ONE, CORE_0), (TWO, CORE_1)].into_iter().zip(step.back) {
-        if wanted {
-            inherent.backed_candidates.push(chain.back(&chain.draft(para, core)));
+    for ((para, core), wanted) in
+        [(ONE, CORE_0), (TWO, CORE_1), (THREAD, thread_core(chain))].into_iter().zip(step.back)
+    {
+        if !wanted {
+            continue;
         }
+        let mut draft = chain.draft(para, core);
+        if step.upgrade && para == ONE {
+            draft.commitments.new_validation_code = Some(vec![chain.header.number as u8; 40].into());
+        }
+        let receipt = if para == THREAD { draft.receipt_v1(&collator()) } else { draft.receipt() };
+        inherent.backed_candidates.push(chain.back_with(receipt, core, usize::MAX));
     }
-    let occupied: Vec<_> =
-        [CORE_0, CORE_1].into_iter().filter(|core| chain.state.pending_candidate(*core).is_some()).collect();
-    let cores: Vec<_> = occupied.iter().map(|core| core.0).collect();
+    let all = 0..chain.state.groups().len() as u32;
+    let cores: Vec<_> = all.filter(|core| chain.state.pending_candidate(CoreIndex(*core)).is_some()).collect();
     inherent.bitfields = (0..step.attest).map(|validator| chain.bitfield(validator, &cores)).collect();
     let contestable = contestable(chain);
     if let Some((which, votes)) = &step.votes
@@ -96,23 +148,103 @@ fn inherent(chain: &Chain, step: &Step) -> InherentData {
 fn transactions(chain: &Chain, step: &Step, inherent: &InherentData) -> Vec<Extrinsic> {
     let mut transactions = Vec::new();
     let contestable = contestable(chain);
-    if let Some((which, reporter)) = &step.report
+    if let Some((which, reporter, is_invalid)) = &step.report
         && !contestable.is_empty()
     {
         let (session, candidate) = *which.get(&contestable);
-        let (pair, kind, bond) = (fisherman(*reporter), ReportKind::Invalid, 1_500);
+        let kind = if *is_invalid { ReportKind::Invalid } else { ReportKind::Unavailable };
+        let (pair, bond) = (fisherman(*reporter), 1_500);
         let signature = sign(&pair, &fisherman_payload(session, candidate, kind, bond));
         let report = FishermanReport { reporter: pair.public(), session, candidate, kind, bond, signature };
         transactions.push(Extrinsic::FishermanReport(report));
     }
-    if step.rotate {
-        let mut validators = chain.state.next_validators().to_vec();
-        validators.rotate_left(1);
+    if let Some((which, count)) = &step.unavailable
+        && !contestable.is_empty()
+    {
+        transactions.extend(unavailable(chain, *which.get(&contestable), *count));
+    }
+    transactions.extend(step.remote.map(|head| remote(chain, head)));
+    transactions.extend(available(chain, step.attest));
+    transactions.extend(step.equivocate.map(|validator| equivocation(chain, validator)));
+    if step.claim {
+        transactions.push(claim(chain));
+    }
+    if let Some(change) = step.governed {
         let all: Vec<_> = (0..VALIDATORS as u32).collect();
-        let signed = chain.governance(Governance::Validators(validators), &all);
+        let signed = chain.governance(governed(chain, change), &all);
         transactions.push(Extrinsic::Governed(Box::new(signed)));
     }
     runtime::filter_extrinsics(&chain.state, &chain.header, inherent, transactions, &DirectVerifier)
+}
+
+fn unavailable(chain: &Chain, (session, candidate): (SessionIndex, CandidateHash), count: u32) -> Option<Extrinsic> {
+    chain.state.validators_of(session)?;
+    let payload = unavailable_payload(candidate, session);
+    let vote = |validator| (ValidatorIndex(validator), sign(chain.pair_in(session, validator), &payload));
+    Some(Extrinsic::Unavailable(UnavailableReport { session, candidate, votes: (0..count).map(vote).collect() }))
+}
+
+/// A candidate that another fork has backed, seconded by one validator and disputed by the next.
+fn remote(chain: &Chain, head: u8) -> Extrinsic {
+    let mut draft = chain.draft(ONE, CORE_0);
+    draft.commitments.head_data = HeadData(vec![0xee, head]);
+    let (candidate, session) = (draft.receipt(), chain.state.session_index());
+    let hash = candidate.hash();
+    let (seconder, opponent) = (u32::from(head), (u32::from(head) + 1) % VALIDATORS as u32);
+    let mut votes = chain.votes(session, hash, &[], &[opponent]);
+    let seconded = DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(draft.relay_parent));
+    let signature = sign(chain.pair_in(session, seconder), &seconded.payload(hash, session).unwrap());
+    votes.statements.push((seconded, ValidatorIndex(seconder), signature));
+    Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate, validation_code: None, votes }))
+}
+
+/// So many validators hold their chunks of whatever waits for them.
+fn available(chain: &Chain, count: u32) -> Vec<Extrinsic> {
+    let disputes = chain.state.disputes().into_iter();
+    let waiting = disputes.filter(|it| matches!(it.phase, DisputePhase::AwaitingAvailability { .. }));
+    let known = waiting.filter(|it| chain.state.validators_of(it.session).is_some());
+    known
+        .map(|it| {
+            let payload = remote_availability_payload(it.candidate, it.session);
+            let vote = |validator| (ValidatorIndex(validator), sign(chain.pair_in(it.session, validator), &payload));
+            let votes = (0..count).map(vote).collect();
+            Extrinsic::RemoteAvailability(RemoteAvailability { session: it.session, candidate: it.candidate, votes })
+        })
+        .collect()
+}
+
+/// Two blocks in one slot; the same slot comes again, so that it is reported again.
+fn equivocation(chain: &Chain, by: u32) -> Extrinsic {
+    let (slot, number) = (chain.state.slot() / 8, chain.state.number() + 1);
+    let [first, second] = [1, 2].map(|salt| numbered(chain, by, slot, salt, number));
+    let (session, validator) = (chain.state.session_index(), ValidatorIndex(by));
+    Extrinsic::Equivocation(Box::new(EquivocationReport { session, validator, first, second }))
+}
+
+fn thread_claim() -> ParathreadClaim {
+    ParathreadClaim { para: THREAD, collator: CollatorId(collator().public()) }
+}
+
+fn claim(chain: &Chain) -> Extrinsic {
+    let nonce = chain.state.account(&collator().public()).nonce;
+    let payload = claim_payload(chain.state.chain_id(), &thread_claim(), DEPOSIT, nonce);
+    let signature = sign(&collator(), &payload);
+    Extrinsic::Claim(SignedClaim { claim: thread_claim(), deposit: DEPOSIT, nonce, signature })
+}
+
+fn governed(chain: &Chain, change: Change) -> Governance {
+    match change {
+        Change::Rotate => {
+            let mut validators = chain.state.next_validators().to_vec();
+            validators.rotate_left(1);
+            Governance::Validators(validators)
+        }
+        Change::Register => {
+            let (genesis_head, validation_code) = (HeadData(vec![4]), vec![4; 32].into());
+            Governance::InitializePara(GUEST, ParaGenesisArgs { genesis_head, validation_code, parachain: true })
+        }
+        Change::Deregister => Governance::CleanupPara(GUEST),
+    }
 }
 
 fn check(before: &Chain, after: &Chain, executed: &Executed) {
@@ -122,15 +254,18 @@ fn check(before: &Chain, after: &Chain, executed: &Executed) {
     let taken: u128 = executed.penalties.iter().map(|penalty| penalty.amount).sum();
     assert_eq!(issuance.slashed, before.state.issuance().slashed + taken, "every slash is told");
     assert!(state.slashes().values().all(|lost| *lost <= STAKE), "nobody loses what is not his");
-    for core in [CORE_0, CORE_1] {
-        if let Some(pending) = state.pending_candidate(core) {
+    for core in 0..state.groups().len() as u32 {
+        if let Some(pending) = state.pending_candidate(CoreIndex(core)) {
             assert!(!state.is_blacklisted(state.session_index(), pending.hash), "judged invalid, yet on a core");
         }
     }
-    // In one block, nobody pays twice for the same.
+    let is_claimed = state.governed(Governance::Claim(thread_claim())).is_err();
+    let held = state.account(&collator().public()).reserved;
+    assert_eq!(held, if is_claimed { DEPOSIT } else { 0 }, "a deposit per claim");
+    // Nobody pays twice for the same, whatever place the key has in which session.
     let mut seen = std::collections::BTreeSet::new();
     for penalty in state.penalties() {
-        assert!(seen.insert((penalty.session, penalty.validator_index, penalty.reason)), "{penalty:?} again");
+        assert!(seen.insert((penalty.validator, penalty.reason)), "{penalty:?} again");
     }
     let mut verdicts = BTreeMap::new();
     for event in &executed.validity_events {
@@ -149,6 +284,27 @@ fn check(before: &Chain, after: &Chain, executed: &Executed) {
             );
         }
     }
+}
+
+/// What is generated is not refused as a matter of course.
+#[test]
+fn every_kind_of_transaction_is_taken() {
+    let mut chain = start();
+    let key = (0, chain.include(ONE, CORE_0));
+    let unavailable = unavailable(&chain, key, 1).unwrap();
+    let transactions = vec![unavailable, remote(&chain, 6), equivocation(&chain, 2), claim(&chain)];
+    let executed = chain.push_extrinsics(transactions);
+    assert!(matches!(executed.validity_events[..], [ValidityEvent::RemoteOpened { .. }]));
+    assert_eq!((executed.penalties.len(), chain.state.account(&collator().public()).reserved), (1, DEPOSIT));
+    let executed = chain.push_extrinsics(available(&chain, 5));
+    assert!(matches!(executed.validity_events[..], [ValidityEvent::RemoteAvailable { .. }]));
+    chain.enact(governed(&chain, Change::Rotate));
+    chain.enact(governed(&chain, Change::Register));
+    chain.skip_to(11);
+    assert_eq!((thread_core(&chain), chain.state.parachains().len()), (CoreIndex(3), 3));
+    chain.enact(governed(&chain, Change::Deregister));
+    chain.skip_to(22);
+    assert_eq!(chain.state.parachains().len(), 2);
 }
 
 proptest! {

@@ -1,7 +1,8 @@
 //! Authoring: once per slot, if the slot is ours.
 //!
 //! The inherent comes from the node's provisioner with a time limit; without it the block is authored with an empty one,
-//! so that the chain goes on. The seal goes through the keystore's journal: of one slot one block is sealed, across
+//! so that the chain goes on. Of the heads the best one is built on of whose chain nothing is disputed, if there is one
+//! (AV-6), else the best. The seal goes through the keystore's journal: of one slot one block is sealed, across
 //! crashes and restarts. Finality that lags slows authoring, and at [`crate::tree::MAX_UNFINALIZED_DEPTH`] ends it.
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use futures::{FutureExt, pin_mut, select_biased};
 use ports::{Claim, Keystore, KeystoreError};
 use primitives::{BlockNumber, Hash, InherentData, Slot, ValidatorId, ValidatorIndex};
 use runtime::{
-    Block, BlockError, Executed, Extrinsic, SlotClaim, build_block, filter_extrinsics, filter_inherent,
+    Block, BlockError, Executed, Extrinsic, SlotClaim, State, build_block, filter_extrinsics, filter_inherent,
     limits::MAX_REPORTS_PER_BLOCK,
 };
 
@@ -20,6 +21,7 @@ use crate::{
     chain::{Chain, Snapshot},
     import::{ImportError, add_seal},
     messages::MAX_BLOCK_BYTES,
+    reports::ReportPool,
     tree::MAX_UNFINALIZED_DEPTH,
 };
 
@@ -82,7 +84,7 @@ pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
 
 /// Authors, imports and announces a block if one of our keys has a right to the slot.
 async fn author_in(chain: &Chain, keystore: &dyn Keystore, slot: Slot) -> Result<Option<Hash>, AuthorError> {
-    let parent = chain.best();
+    let parent = chain.to_build_on();
     if parent.slot >= slot {
         return Ok(None);
     }
@@ -139,7 +141,28 @@ async fn inherent_data(chain: &Chain, parent: &Snapshot) -> InherentData {
     }
 }
 
-/// Builds with as much as the state machine takes: inherent and transactions, else the inherent, else that without
+/// The first reports that a state does not have yet.
+fn reports(waiting: &ReportPool, state: &State) -> Vec<Extrinsic> {
+    let new = waiting.all().filter(|report| state.check_report(report).is_ok()).take(MAX_REPORTS_PER_BLOCK);
+    new.map(|report| Extrinsic::MisbehaviorReport(Box::new(report.clone()))).collect()
+}
+
+/// Leaves candidates out, the last first, until the inherent with so many bytes beside it fits into a block. Returns
+/// whether any was: they are backed again in the next block, and bitfields stay, so that what is pending goes on.
+fn leave_out_candidates(inherent: &mut InherentData, beside: usize) -> bool {
+    let mut bytes = inherent.encoded_size() + beside;
+    let mut is_less = false;
+    while bytes > EXTRINSICS_BYTES_MAX
+        && let Some(candidate) = inherent.backed_candidates.pop()
+    {
+        tracing::warn!(bytes, candidate = ?candidate.hash(), "block too large, leaving a candidate out");
+        bytes -= candidate.encoded_size();
+        is_less = true;
+    }
+    is_less
+}
+
+/// Builds with as much as fits and the state machine takes: inherent and transactions, else the inherent, else that without
 /// bitfields, else nothing. A block that includes a condemned candidate is not built: nothing is attested in its place,
 /// until the candidate has lost its core.
 async fn build(
@@ -148,18 +171,22 @@ async fn build(
     claim: &SlotClaim,
     inherent: InherentData,
 ) -> Result<(Block, Executed), AuthorError> {
-    let reports = chain.reports().first(MAX_REPORTS_PER_BLOCK);
-    let mut transactions: Vec<Extrinsic> =
-        reports.into_iter().map(|report| Extrinsic::MisbehaviorReport(Box::new(report))).collect();
+    let mut transactions = reports(&chain.reports(), &parent.data.state);
     transactions.extend(chain.transactions().all().cloned());
     let (state, verifier) = (parent.data.state.clone(), chain.settings.verifier.clone());
     let (parent_header, digest) = (parent.header.clone(), vec![claim.to_digest_item()]);
     let bytes = inherent.encoded_size();
     let condemned = chain.condemned().names();
     let work = move || {
-        let inherent = filter_inherent(&state, &parent_header, inherent, &*verifier);
+        let mut inherent = filter_inherent(&state, &parent_header, inherent, &*verifier);
         let empty = InherentData::empty(parent_header.clone());
-        let fitting = filter_extrinsics(&state, &parent_header, &inherent, transactions, &*verifier);
+        let filter = |inherent: &InherentData, transactions| {
+            filter_extrinsics(&state, &parent_header, inherent, transactions, &*verifier)
+        };
+        let mut fitting = filter(&inherent, transactions);
+        if leave_out_candidates(&mut inherent, fitting.encoded_size()) {
+            fitting = filter(&inherent, fitting);
+        }
         let unattested = InherentData { bitfields: Vec::new(), ..inherent.clone() };
         let attempts: [(InherentData, Vec<Extrinsic>); 4] =
             [(inherent.clone(), fitting), (inherent, Vec::new()), (unattested, Vec::new()), (empty, Vec::new())];
@@ -187,3 +214,10 @@ async fn build(
 
 /// What a seal adds to a block, in bytes, generously.
 const SEAL_ROOM: usize = 128;
+/// What a block has beside its extrinsics, in bytes, generously: the header with claim and seal.
+const HEADER_ROOM: usize = 1024;
+/// Inherent and transactions together, in bytes.
+const EXTRINSICS_BYTES_MAX: usize = MAX_BLOCK_BYTES - HEADER_ROOM;
+
+#[cfg(test)]
+mod tests;

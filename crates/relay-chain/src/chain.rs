@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use codec::Encode;
-use deterministic::Environment;
+use deterministic::{ComputeError, Environment};
 use overseer::{Feed, answer::FeedSender};
 use ports::{ChainEvent, ImportedBlock, InherentSource, Keystore, Network, PeerId, ProtocolId, StorageError};
 use primitives::{BlockNumber, CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
@@ -108,6 +108,9 @@ pub enum FinalizeError {
     /// It proves nothing.
     #[error(transparent)]
     Justification(#[from] JustificationError),
+    /// It could not be checked here.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
     /// It could not be written.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -225,6 +228,16 @@ impl Chain {
         Snapshot::new(hash, entry)
     }
 
+    /// The head that a block of ours is to be built on: the best one on whose chain no block above the finalized one is
+    /// disputed (AV-6), or the best one if all are.
+    pub(crate) fn to_build_on(&self) -> Snapshot {
+        let tree = self.tree();
+        let floor = tree.finalized().1.header.number;
+        let is_undisputed = |leaf: &Entry<BlockData>| leaf.data.state.first_disputed_block_above(floor).is_none();
+        let (hash, entry) = tree.best_where(is_undisputed).unwrap_or_else(|| tree.best());
+        Snapshot::new(hash, entry)
+    }
+
     pub(crate) fn finalized(&self) -> Snapshot {
         let tree = self.tree();
         let (hash, entry) = tree.finalized();
@@ -322,7 +335,7 @@ impl Chain {
             bytes,
             verify,
         );
-        verdict.await.unwrap_or(Err(JustificationError::NotEnough(hash)))?;
+        verdict.await??;
         self.storage.put_finalized(justification).await?;
         let removed = {
             let mut tree = self.tree();

@@ -38,10 +38,19 @@ impl Client {
 
     /// A finalized block that the tree keeps no more.
     async fn on_disk(&self, hash: Hash) -> Result<StoredBlock, RuntimeError> {
-        let finalized = self.0.finalized().header.number;
-        let found = self.0.storage.find_block(finalized, &hash).await.map_err(unreadable)?;
-        // Above the finalized block the tree knows all there is.
-        found.filter(|stored| stored.number <= finalized).ok_or(RuntimeError::UnknownBlock(hash))
+        let oldest = {
+            let tree = self.0.tree();
+            let (hash, entry) = tree.oldest();
+            StoredBlock { number: entry.header.number, hash }
+        };
+        let storage = &self.0.storage;
+        let found = storage.find_block(oldest.number, &hash).await.map_err(unreadable)?;
+        // From the oldest block on the tree knows all there is.
+        let found = found.filter(|stored| stored.number < oldest.number).ok_or(RuntimeError::UnknownBlock(hash))?;
+        let (first, last) = (found.number, found.number);
+        let finalized = storage.finalized_blocks(first, last, oldest).await.map_err(unreadable)?;
+        // Beside a finalized block one of a dead fork may have been left.
+        finalized.into_iter().find(|stored| *stored == found).ok_or(RuntimeError::UnknownBlock(hash))
     }
 }
 

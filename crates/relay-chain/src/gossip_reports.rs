@@ -6,6 +6,7 @@ use codec::Encode;
 use futures::{FutureExt, pin_mut, select_biased};
 use ports::{NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{MisbehaviorReport, decode_limited};
+use runtime::{ReportError, State};
 
 use crate::{
     chain::Chain,
@@ -15,11 +16,13 @@ use crate::{
 
 /// Checks a report, keeps it for the next block that we author, and passes it on if it is new. Returns whether it was.
 pub(crate) fn submit(chain: &Chain, report: MisbehaviorReport, from: Option<&PeerId>) -> Result<bool, ReportRefused> {
-    let state = chain.best().data.state;
-    if let Err(runtime::ReportError::AlreadyReported { .. }) = state.check_report(&report) {
+    let (best, finalized) = (chain.best().data.state, chain.finalized().data.state);
+    // What the best chain has may be wanted on another fork, until it is final.
+    let has = |state: &State| matches!(state.check_report(&report), Err(ReportError::AlreadyReported { .. }));
+    if has(&best) && has(&finalized) {
         return Ok(false);
     }
-    let is_new = chain.reports().add(report.clone(), state.validators_of(report.session_index()))?;
+    let is_new = chain.reports().add(report.clone(), best.validators_of(report.session_index()))?;
     if is_new {
         tracing::info!(validator = %report.validator_index, session = report.session_index(), "misbehavior proven");
         chain.broadcast(REPORT_PROTOCOL, &report.encode().into(), from);

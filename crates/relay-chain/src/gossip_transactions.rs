@@ -14,10 +14,14 @@ use runtime::{BlockError, EquivocationReport, Extrinsic, State};
 use crate::{
     chain::Chain,
     gossip_reports,
+    import::reverts_in,
     messages::{MAX_TRANSACTION_BYTES, TRANSACTION_PROTOCOL},
     reports::ReportRefused,
     transactions::{TRANSACTIONS_MAX, transaction_hash},
 };
+
+/// Forks that were given up, the highest ones, whose disputes are told again after a start.
+pub(crate) const FORKS_TOLD_AGAIN_MAX: usize = 16;
 
 /// Why a transaction is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -97,12 +101,31 @@ pub(crate) async fn report_equivocation(chain: &Chain, report: EquivocationRepor
     }
 }
 
+/// Tells again, after a start, what the forks know of disputes that were given up: what waited for a block is not on disk.
+pub(crate) async fn tell_of_disputes_again(chain: &Chain) {
+    let mut given_up: Vec<_> = {
+        let tree = chain.tree();
+        let signals = tree.entries().filter(|entry| entry.is_given_up && reverts_in(&entry.data.state));
+        signals.map(|entry| (entry.header.number, entry.data.state.clone())).collect()
+    };
+    given_up.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    for (_, state) in given_up.into_iter().take(FORKS_TOLD_AGAIN_MAX) {
+        tell_of_disputes(chain, &state).await;
+    }
+}
+
 /// Brings what a fork that gives itself up knows of disputes to the best one: who misbehaved pays on every fork.
 pub(crate) async fn tell_of_disputes(chain: &Chain, given_up: &State) {
     let best = chain.best();
     for transaction in given_up.disputes_to_tell(&best.data.state) {
-        if let Err(error) = submit(chain, transaction, None).await {
-            tracing::debug!(%error, "a dispute of a fork that was given up has no place on the best one");
+        match submit(chain, transaction, None).await {
+            Ok(_) => {}
+            Err(error @ (TransactionRefused::TooLarge { .. } | TransactionRefused::Full)) => {
+                tracing::error!(%error, "a dispute cannot be told: nobody pays for it on the best fork");
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a dispute of a fork that was given up has no place on the best one");
+            }
         }
     }
 }

@@ -167,9 +167,6 @@ impl Chain {
             self.storage.remove_block(stored).await?;
         }
         let imported = entered?;
-        if imported.is_best {
-            self.forget_settled();
-        }
         if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
             report_equivocation(self, report).await;
         }
@@ -214,13 +211,27 @@ impl Chain {
         compute(&*self.environment.compute, kind, bytes, check).await?
     }
 
-    /// Reports and transactions that have no place on the best chain any more wait no longer; transactions not before
-    /// the finalized block refuses them as well, because another fork may need them.
-    fn forget_settled(&self) {
-        let (best, finalized) = (self.best().data.state, self.finalized().data.state);
-        self.reports().retain(|report| best.check_report(report).is_ok());
-        let fits = |state: &State, transaction: &Extrinsic| state.check_extrinsic(transaction, &CheckedBefore).is_ok();
-        self.transactions().retain(|transaction| fits(&best, transaction) || fits(&finalized, transaction));
+    /// Reports and transactions that have no place on the best chain any more wait no longer, but not before the
+    /// finalized block refuses them as well, because another fork may need them. Asked whenever something became final;
+    /// transactions are looked at off the loop.
+    pub(crate) async fn forget_settled(&self) {
+        let states = [self.best().data.state, self.finalized().data.state];
+        self.reports().retain(|report| states.iter().any(|state| state.check_report(report).is_ok()));
+        let waiting = self.transactions().shared();
+        if waiting.is_empty() {
+            return;
+        }
+        let bytes = waiting.iter().map(|(_, transaction)| transaction.encoded_size()).sum();
+        let settled = move || -> Vec<Hash> {
+            let fits = |transaction: &Extrinsic| {
+                states.iter().any(|state| state.check_extrinsic(transaction, &CheckedBefore).is_ok())
+            };
+            waiting.into_iter().filter(|(_, transaction)| !fits(transaction)).map(|(hash, _)| hash).collect()
+        };
+        match compute(&*self.environment.compute, ComputeKind::StateTransition, bytes, settled).await {
+            Ok(settled) => self.transactions().forget(&settled),
+            Err(error) => tracing::warn!(%error, "transactions that are settled go on waiting"),
+        }
     }
 
     /// The proof that the author of a block in the tree made another one in the same slot, by its key: around the end
@@ -273,7 +284,7 @@ impl Chain {
 }
 
 /// Whether a block signals that its fork is to be given up.
-fn reverts_in(state: &State) -> bool {
+pub(crate) fn reverts_in(state: &State) -> bool {
     state.reverts().last().is_some_and(|revert| revert.signalled_in == state.number())
 }
 

@@ -222,6 +222,7 @@ impl RelayChain {
             loaded.tree,
             loaded.condemned,
         ));
+        gossip_transactions::tell_of_disputes_again(&chain).await;
         let (syncer, synced) = Syncer::new(chain.clone());
         let finality = Finality::new(chain.clone(), syncer.clone(), loaded.round, loaded.votes, loaded.finalized)?;
         let blocks = chain.network.open(BLOCK_PROTOCOL, chain.handshake())?;
@@ -285,6 +286,11 @@ impl RelayChain {
             set_id: tree.finalized().1.data.set_id,
             peers,
         }
+    }
+
+    /// The head that a block authored now would be built on: the best one without a dispute, if there is one.
+    pub fn building_on(&self) -> Hash {
+        self.chain.to_build_on().hash
     }
 
     /// What is held in memory.

@@ -5,14 +5,15 @@
 //! taken from which on enough blocks are left to be kept, else an older or newer one, else the genesis. Signatures in
 //! blocks were verified before they were written and are not verified again.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use deterministic::Environment;
+use ports::StorageError;
 use primitives::{BlockNumber, Hash, ValidatorIndex};
 use runtime::{Block, Genesis, State, genesis as first_state};
 
 use crate::{
-    Error,
+    Error, ImportError,
     chain::BlockData,
     import::replay,
     justification::Justification,
@@ -80,17 +81,32 @@ pub(crate) async fn load(
             let block = storage.block(stored).await?.ok_or(Error::MissingBlock { number: stored.number })?;
             let replayed = replay(&tree, block, stored.hash, None);
             let new = replayed.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
-            let entered = tree.insert(new).map_err(crate::ImportError::from);
+            let entered = tree.insert(new).map_err(ImportError::from);
             let finalized = entered.and_then(|_| Ok(tree.finalize(stored.hash)?));
             finalized.map_err(|source| Error::Replay { number: stored.number, source: Box::new(source) })?;
             if stored.number.is_multiple_of(BLOCKS_PER_STEP) {
                 environment.clock.sleep(std::time::Duration::ZERO).await;
             }
         }
+        remove_dead(storage, &path, base, height).await?;
     }
     let condemned = take_unfinalized(storage, &mut tree, height, &context).await?;
-    let (round, votes) = (storage.round().await?, storage.votes().await?);
+    // Without the round, or what we voted in it, we begin anew and are silent where the signing journal knows better.
+    let round = unless_damaged(storage.round().await)?.flatten();
+    let votes = unless_damaged(storage.votes().await)?.unwrap_or_default();
     Ok(Loaded { genesis: hash, tree, condemned, finalized, round, votes, newest_snapshot })
+}
+
+/// What can be done without is `None` if it is damaged.
+fn unless_damaged<T>(read: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+    match read {
+        Ok(found) => Ok(Some(found)),
+        Err(error @ StorageError::Corrupt { .. }) => {
+            tracing::warn!(%error, "going on without it");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 struct Context {
@@ -174,6 +190,18 @@ async fn stored_root(
     Ok(None)
 }
 
+/// Removes what a crash has left of dead forks, from the height on that the start began with.
+async fn remove_dead(storage: &Storage, path: &Path, first: BlockNumber, last: BlockNumber) -> Result<(), Error> {
+    let alive: BTreeSet<StoredBlock> = path.blocks.iter().copied().chain([path.next]).collect();
+    for stored in storage.blocks(first, last).await? {
+        if !alive.contains(&stored) {
+            tracing::warn!(number = stored.number, hash = ?stored.hash, "removing a block of a dead fork");
+            storage.remove_block(stored).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Blocks above the finalized one enter if their parents did; others are what a crash or a dead fork left, and go.
 /// What was given up is given up again, because the blocks that said so are among them.
 async fn take_unfinalized(
@@ -185,8 +213,14 @@ async fn take_unfinalized(
     let mut condemned = Condemned::default();
     let first = finalized.saturating_add(1);
     for stored in storage.blocks(first, finalized.saturating_add(MAX_UNFINALIZED_DEPTH)).await? {
-        let Some(block) = storage.block(stored).await? else { continue };
-        let replayed = replay(tree, block, stored.hash, Some(&|state| context.at(state)));
+        let read = match storage.block(stored).await {
+            Ok(Some(block)) => Ok(block),
+            Ok(None) => continue,
+            // Peers have it, or another one is built in its place.
+            Err(error @ StorageError::Corrupt { .. }) => Err(ImportError::from(error)),
+            Err(error) => return Err(error.into()),
+        };
+        let replayed = read.and_then(|block| replay(tree, block, stored.hash, Some(&|state| context.at(state))));
         match replayed.and_then(|new| Ok(tree.insert(new)?)) {
             Ok(_) => {
                 judge(tree, &mut condemned, &stored.hash);

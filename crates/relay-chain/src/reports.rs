@@ -79,12 +79,7 @@ impl ReportPool {
         self.waiting.retain(|_, report| wanted(report));
     }
 
-    /// The first reports, in the order of their keys.
-    pub fn first(&self, most: usize) -> Vec<MisbehaviorReport> {
-        self.waiting.values().take(most).cloned().collect()
-    }
-
-    /// All that wait: for a peer that has just come.
+    /// All that wait, in the order of their keys.
     pub fn all(&self) -> impl Iterator<Item = &MisbehaviorReport> {
         self.waiting.values()
     }

@@ -95,7 +95,8 @@ pub(crate) fn judge(tree: &mut Tree<BlockData>, condemned: &mut Condemned, hash:
         let includes = |state: &State| state.included_here().any(|key| new.contains(&key));
         let found = tree.entries().filter(|entry| entry.header.number > floor && includes(&entry.data.state));
         bad.extend(found.map(|entry| (entry.header.number, entry.header.hash())));
-    } else if condemned.is_in(&state) {
+    }
+    if condemned.is_in(&state) {
         bad.push((state.number(), *hash));
     }
     let mut judged = Judged::default();

@@ -13,7 +13,7 @@
 //!
 //! **Limits**: [`BLOCKS_PER_BUCKET`], [`BUCKETS_SEARCHED_MAX`]; one proof is kept per voter set and [`JUSTIFICATION_PERIOD`] blocks.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use codec::{Decode, Encode};
@@ -184,6 +184,55 @@ impl Storage {
         }
         found.sort();
         Ok(found)
+    }
+
+    /// The finalized blocks at heights from `first` to `last`, in order of height, found without the blocks of dead forks
+    /// that a crash may have left beside them; `anchor` is a finalized block above `last`. Nothing if one is missing.
+    ///
+    /// Every height has its finalized block, so what is alone at its height is final; where several are, the parent hash
+    /// of the one above decides. Whole blocks are read only there.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn finalized_blocks(
+        &self,
+        first: BlockNumber,
+        last: BlockNumber,
+        anchor: StoredBlock,
+    ) -> Result<Vec<StoredBlock>, StorageError> {
+        // A dead fork is no longer than that, so that a height with one block comes soon.
+        let top = last.saturating_add(MAX_UNFINALIZED_DEPTH).min(anchor.number.saturating_sub(1));
+        let mut heights: BTreeMap<BlockNumber, Vec<StoredBlock>> = BTreeMap::new();
+        for stored in self.blocks(first, top).await? {
+            heights.entry(stored.number).or_default().push(stored);
+        }
+        let alone = heights.range(last..).find_map(|(_, found)| <[_; 1]>::try_from(&found[..]).ok());
+        let mut above = alone.map_or(anchor, |[stored]| stored);
+        let mut path = Vec::new();
+        if above.number <= last {
+            path.push(above);
+        }
+        for number in (first..above.number).rev() {
+            let candidates = heights.get(&number).map_or(&[][..], Vec::as_slice);
+            let stored = match candidates {
+                [stored] => Some(*stored),
+                [] => None,
+                several => {
+                    let parent = self.block(above).await?.map(|block| block.header.parent_hash);
+                    several.iter().copied().find(|stored| Some(stored.hash) == parent)
+                }
+            };
+            let Some(stored) = stored else {
+                tracing::error!(number, "a finalized block is not on disk");
+                return Ok(Vec::new());
+            };
+            above = stored;
+            if number <= last {
+                path.push(stored);
+            }
+        }
+        path.reverse();
+        Ok(path)
     }
 
     /// Writes a proof of finality; the block that it names must be stored. Older proofs of the same set close by are

@@ -403,7 +403,8 @@ async fn path(chain: &Chain, request: BlockRequest, most: usize) -> Result<Vec<S
     let end = first.saturating_add(most as u32);
     let (oldest, mut in_tree) = {
         let tree = chain.tree();
-        let oldest = tree.oldest_number();
+        let (hash, entry) = tree.oldest();
+        let oldest = StoredBlock { number: entry.header.number, hash };
         let mut found = Vec::new();
         let mut hash = head;
         while let Some(entry) = tree.get(&hash)
@@ -422,8 +423,12 @@ async fn path(chain: &Chain, request: BlockRequest, most: usize) -> Result<Vec<S
     };
     in_tree.reverse();
     let mut path = Vec::new();
-    if first < oldest {
-        path = chain.storage.blocks(first.max(1), end.min(oldest).saturating_sub(1)).await?;
+    if first < oldest.number {
+        let last = end.min(oldest.number).saturating_sub(1);
+        path = chain.storage.finalized_blocks(first.max(1), last, oldest).await?;
+        if path.is_empty() {
+            return Ok(path);
+        }
     }
     path.append(in_tree);
     Ok(path)

@@ -5,7 +5,7 @@
 //!
 //! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], and [`crate::messages::MAX_TRANSACTION_BYTES`] each.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use codec::Encode;
@@ -24,7 +24,7 @@ pub fn transaction_hash(extrinsic: &Extrinsic) -> Hash {
 
 struct Waiting {
     hash: Hash,
-    extrinsic: Extrinsic,
+    extrinsic: Arc<Extrinsic>,
     encoded: Bytes,
 }
 
@@ -55,27 +55,28 @@ impl TransactionPool {
         }
         self.bytes += encoded.len();
         self.arrivals.insert(hash, self.next);
-        self.by_arrival.insert(self.next, Waiting { hash, extrinsic, encoded });
+        self.by_arrival.insert(self.next, Waiting { hash, extrinsic: Arc::new(extrinsic), encoded });
         self.next += 1;
         Some(true)
     }
 
-    /// Forgets the transactions that are not wanted any more.
-    pub fn retain(&mut self, wanted: impl Fn(&Extrinsic) -> bool) {
-        let Self { by_arrival, arrivals, bytes, .. } = self;
-        by_arrival.retain(|_, waiting| {
-            let stays = wanted(&waiting.extrinsic);
-            if !stays {
-                arrivals.remove(&waiting.hash);
-                *bytes -= waiting.encoded.len();
+    /// Forgets transactions, by name.
+    pub fn forget(&mut self, settled: &[Hash]) {
+        for arrival in settled.iter().filter_map(|hash| self.arrivals.remove(hash)) {
+            if let Some(waiting) = self.by_arrival.remove(&arrival) {
+                self.bytes -= waiting.encoded.len();
             }
-            stays
-        });
+        }
+    }
+
+    /// All that wait with their names, to be looked at without the pool.
+    pub fn shared(&self) -> Vec<(Hash, Arc<Extrinsic>)> {
+        self.by_arrival.values().map(|waiting| (waiting.hash, waiting.extrinsic.clone())).collect()
     }
 
     /// All that wait, in the order in which they came.
     pub fn all(&self) -> impl Iterator<Item = &Extrinsic> {
-        self.by_arrival.values().map(|waiting| &waiting.extrinsic)
+        self.by_arrival.values().map(|waiting| &*waiting.extrinsic)
     }
 
     /// Their encodings: for a peer that has just come.
@@ -112,7 +113,7 @@ mod tests {
         }
         assert_eq!(pool.add(transaction(1, 0)), Some(false));
         assert!(pool.contains(&transaction_hash(&transaction(3, 0))));
-        pool.retain(|extrinsic| *extrinsic != transaction(1, 0));
+        pool.forget(&[transaction_hash(&transaction(1, 0))]);
         assert!(pool.all().eq([&transaction(2, 0), &transaction(3, 0)]));
         assert!(!pool.contains(&transaction_hash(&transaction(1, 0))));
         assert_eq!(pool.add(transaction(1, 0)), Some(true), "forgotten is forgotten");
@@ -127,7 +128,8 @@ mod tests {
         let large = TRANSACTIONS_BYTES_MAX / 4;
         let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, large)).is_some()).count();
         assert_eq!(added, 3, "encodings are longer than what they hold");
-        pool.retain(|_| false);
+        let all: Vec<Hash> = pool.shared().into_iter().map(|(hash, _)| hash).collect();
+        pool.forget(&all);
         assert_eq!(pool.add(transaction(0, large)), Some(true), "room comes back");
     }
 }

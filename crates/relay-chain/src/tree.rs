@@ -164,9 +164,10 @@ impl<D> Tree<D> {
         (hash, self.known(&hash))
     }
 
-    /// Height of the oldest block in the tree.
-    pub fn oldest_number(&self) -> BlockNumber {
-        self.finalized.front().map_or(0, |hash| self.known(hash).header.number)
+    /// The oldest block in the tree, a finalized one.
+    pub fn oldest(&self) -> (Hash, &Entry<D>) {
+        let hash = *self.finalized.front().expect("the finalized block is never dropped");
+        (hash, self.known(&hash))
     }
 
     /// Blocks above the finalized one.
@@ -276,6 +277,15 @@ impl<D> Tree<D> {
         }
         leaves.sort_by_key(|hash| Reverse(self.weight(hash)));
         leaves
+    }
+
+    /// The best head that is like this.
+    pub fn best_where(&self, wanted: impl Fn(&Entry<D>) -> bool) -> Option<(Hash, &Entry<D>)> {
+        let best = self.best();
+        if wanted(best.1) {
+            return Some(best);
+        }
+        self.leaves().into_iter().map(|leaf| (leaf, self.known(&leaf))).find(|(_, entry)| wanted(entry))
     }
 
     /// Whether something that was not given up is built on a block.

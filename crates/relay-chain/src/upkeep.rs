@@ -1,6 +1,6 @@
 //! What is done now and then, beside everything else, so that neither a start nor the memory grows with the chain.
 //!
-//! When [`SNAPSHOT_PERIOD`] blocks have become final, the state of the last one is stored, and the keystore forgets what
+//! When something became final, what waits for a block and has no place in one any more waits no longer. When [`SNAPSHOT_PERIOD`] blocks have become final, the state of the last one is stored, and the keystore forgets what
 //! it signed so long ago that it cannot matter any more. Failing at either is said, and tried again a period later.
 
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(crate) async fn run(chain: Arc<Chain>, mut done: BlockNumber) {
             () = stopped => return,
             () = chain.finalized_more.notified().fuse() => {}
         }
+        chain.forget_settled().await;
         let height = chain.tree().finalized().1.header.number;
         if height < done.saturating_add(SNAPSHOT_PERIOD) {
             continue;

@@ -375,9 +375,10 @@ impl Finality {
         }
         let (checked, bytes) = (vote.clone(), vote.encoded_size());
         let verify = move || checked.verify();
-        let good = compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes, verify).await;
-        if !good.unwrap_or(false) {
-            return self.chain.offence(peer, &"vote with a wrong signature");
+        match compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes, verify).await {
+            Ok(true) => {}
+            Ok(false) => return self.chain.offence(peer, &"vote with a wrong signature"),
+            Err(error) => return tracing::warn!(%error, "vote could not be checked"),
         }
         if offered == Offered::Ahead {
             return self.ask_for_help(peer.clone());

@@ -127,7 +127,7 @@ fn a_start_from_a_state_gives_what_a_start_from_genesis_gives() {
     it.assert_whole(&loaded);
     assert!(it.loads_without(50), "what is below the state is not looked at");
     assert!(!it.loads_without(101), "what is above it is executed");
-    assert_eq!(loaded.tree.oldest_number(), whole.tree.oldest_number());
+    assert_eq!(loaded.tree.oldest().0, whole.tree.oldest().0);
     assert_eq!(loaded.newest_snapshot, 100);
 }
 

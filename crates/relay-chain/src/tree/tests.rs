@@ -127,7 +127,7 @@ fn finalized_tail_and_unfinalized_blocks_are_bounded() {
     let done = tree.finalize(head).unwrap();
     assert_eq!(done.newly.len(), MAX_UNFINALIZED_DEPTH as usize);
     assert_eq!(tree.blocks.len(), FINALIZED_BLOCKS_KEPT);
-    assert_eq!(tree.oldest_number(), MAX_UNFINALIZED_DEPTH + 1 - FINALIZED_BLOCKS_KEPT as u32);
+    assert_eq!(tree.oldest().1.header.number, MAX_UNFINALIZED_DEPTH + 1 - FINALIZED_BLOCKS_KEPT as u32);
     tree.insert(beyond).unwrap();
     assert_eq!(tree.unfinalized(), 1);
 }
@@ -211,4 +211,44 @@ fn a_fork_that_is_given_up_is_no_head_and_gets_none() {
     let done = tree.finalize(next).unwrap();
     assert!(done.stale_heads.contains(&built_on_bad) && done.stale_heads.contains(&other));
     assert_eq!(tree.leaves(), vec![next]);
+}
+
+#[test]
+fn forks_together_are_bounded_and_finality_makes_room() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let forks = MAX_UNFINALIZED_BLOCKS / 64;
+    let mut heads = vec![root.hash; forks];
+    for _ in 0..64 {
+        for (salt, head) in heads.iter_mut().enumerate() {
+            *head = grow(&mut tree, *head, salt as u8, false);
+        }
+    }
+    assert_eq!(tree.unfinalized(), MAX_UNFINALIZED_BLOCKS);
+    let before = (tree.best().0, tree.leaves());
+    assert_eq!(before.1.len(), forks);
+    for parent in [root.hash, heads[0], tree.best().0] {
+        let entry = tree.get(&parent).unwrap();
+        let beyond = block(parent, entry.header.number + 1, entry.slot + 1, 200, false);
+        assert_eq!(tree.insert(beyond.clone()), Err(TreeError::Full(beyond.hash)));
+    }
+    assert_eq!((tree.best().0, tree.leaves()), before, "what was refused leaves no trace");
+    let first = tree.ancestor_at(&heads[3], 1).unwrap();
+    let done = tree.finalize(first).unwrap();
+    assert_eq!((done.removed.len(), tree.unfinalized()), (MAX_UNFINALIZED_BLOCKS - 64, 63));
+    assert!(tree.children.len() <= 64 && tree.blocks.len() == 65, "nothing is held of the dead forks");
+    let head = grow(&mut tree, heads[3], 200, false);
+    assert_eq!(tree.leaves(), [head]);
+}
+
+#[test]
+fn the_best_head_of_those_wanted_is_not_always_the_best() {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    let a = grow(&mut tree, root.hash, 1, false);
+    let a2 = grow(&mut tree, a, 1, false);
+    let b = grow(&mut tree, root.hash, 2, true);
+    assert_eq!(tree.best_where(|_| true).map(|(hash, _)| hash), Some(a2));
+    assert_eq!(tree.best_where(|entry| entry.primaries > 0).map(|(hash, _)| hash), Some(b));
+    assert!(tree.best_where(|entry| entry.slot == 1 && entry.primaries == 0).is_none(), "it is built on: no head");
 }

@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use deterministic::{Crash, Disk, entropy::below};
-use primitives::{BlockNumber, Hash};
-use relay_chain::{Error, snapshots::SNAPSHOT_PERIOD, tree::FINALIZED_BLOCKS_KEPT};
+use ports::RuntimeError;
+use primitives::{BlockNumber, Hash, Header};
+use relay_chain::{Error, snapshots::SNAPSHOT_PERIOD, storage::Storage, tree::FINALIZED_BLOCKS_KEPT};
+use runtime::Block;
+use store::Store;
 
 use crate::support::World;
 
@@ -200,4 +203,117 @@ fn stopping_ends_the_tasks() {
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(world.simulation.run_until(feed.next()).unwrap(), Ok(None));
     assert_eq!(Arc::strong_count(world.chain(0)), 1);
+}
+
+/// A block on top of `parent` that no node has seen, and that nobody executes.
+fn dead_block(parent: Hash, number: BlockNumber) -> Block {
+    let (state_root, extrinsics_root) = (Hash::repeat(1), Hash::repeat(2));
+    let header = Header { parent_hash: parent, number, state_root, extrinsics_root, digest: Vec::new() };
+    Block { header, extrinsics: Vec::new() }
+}
+
+/// The chain's part of a node's disk.
+fn storage(world: &World, index: usize) -> Storage {
+    let compute = world.simulation.environment("looks at a disk").compute;
+    Storage::new(Store::in_memory(world.nodes[index].disk.clone(), compute).unwrap().values)
+}
+
+#[test]
+fn blocks_of_dead_forks_that_a_crash_has_left_are_neither_served_nor_answered_and_go_at_the_next_start() {
+    let mut world = World::new(27, 2, 0.0);
+    world.genesis.validators.truncate(1);
+    world.start(0).unwrap();
+    world.run_slots(FINALIZED_BLOCKS_KEPT as u64 + 20);
+    // A dead fork of three blocks beside finalized ones which the tree keeps no more.
+    let storage = storage(&world, 0);
+    let mut parent = world.genesis_hash();
+    for number in 1..=3 {
+        let block = dead_block(parent, number);
+        parent = block.hash();
+        world.simulation.run_until(storage.put_block(parent, &block)).unwrap().unwrap();
+    }
+    let on_disk = |first, last| world.simulation.run_until(storage.blocks(first, last)).unwrap().unwrap().len();
+    assert_eq!(on_disk(1, 4), 7);
+    let header = world.simulation.run_until(world.client(0).header(parent)).unwrap();
+    assert_eq!(header, Err(RuntimeError::UnknownBlock(parent)));
+    world.start(1).unwrap();
+    world.run_slots(8);
+    assert!(world.agreed() >= FINALIZED_BLOCKS_KEPT as u32 + 20, "{:?}", world.statuses());
+    world.crash(0, Crash::Forget);
+    world.start(0).unwrap();
+    let found = world.simulation.run_until(storage.blocks(1, 4)).unwrap().unwrap();
+    assert_eq!(found.len(), 4, "one of each height");
+}
+
+#[test]
+fn damage_above_the_finalized_block_costs_what_was_damaged_and_no_more() {
+    let mut world = World::new(28, 4, 0.0);
+    world.start(0).unwrap();
+    while world.chain(0).status().best.1 < 3 {
+        world.run_slots(1);
+    }
+    let (best, number) = world.chain(0).status().best;
+    assert_eq!(world.chain(0).status().finalized.1, 0, "one of four finalizes nothing");
+    world.crash(0, Crash::Forget);
+    let disk = world.nodes[0].disk.clone();
+    let block = format!("values/chain/blocks/00000000/{number:010}-{best}");
+    for path in [&block[..], "values/chain/votes", "values/chain/round"] {
+        match disk.len(path) {
+            Ok(bytes) => disk.flip_bit(path, bytes as usize / 2).unwrap(),
+            Err(error) => assert!(path.ends_with("round"), "{path}: {error}"),
+        }
+    }
+    world.start(0).unwrap();
+    assert_eq!(world.chain(0).status().best.1, number - 1);
+    for index in 1..4 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(10);
+    assert!(world.agreed() >= number + 4, "{:?}", world.statuses());
+}
+
+/// Of the writes among forks every third is cut off: each takes a network of its own.
+const WRITES_PER_STEP: u64 = 3;
+
+/// Four validators with forks, of whom others are elected; the disk of the first dies at the given write.
+fn die_among_others_at(operations: u64) -> (World, (Hash, BlockNumber), bool) {
+    let mut world = World::new(29, 4, 0.6);
+    world.genesis.validators.truncate(3);
+    world.genesis.session_length = 3;
+    for index in 0..4 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(3);
+    world.elect(0, &[0, 1, 3]);
+    let disk = world.nodes[0].disk.clone();
+    disk.fail_after(operations);
+    world.run_slots(6);
+    let (finalized, died) = (world.chain(0).status().finalized, disk.has_failed());
+    world.crash(0, Crash::Forget);
+    (world, finalized, died)
+}
+
+#[test]
+fn among_forks_and_changing_voters_a_crash_at_a_write_loses_nothing_final_and_leaves_nothing_dead() {
+    let (mut operations, mut forks) = (0, 0);
+    loop {
+        let (mut world, before, died) = die_among_others_at(operations);
+        if !died {
+            break;
+        }
+        world.start(0).unwrap();
+        let after = world.chain(0).status().finalized;
+        assert!(after.1 >= before.1, "write {operations}: {before:?}, then {after:?}");
+        assert_eq!(world.ancestor(0, after.0, before.1), before.0, "write {operations}");
+        let found = world.simulation.run_until(storage(&world, 0).blocks(0, after.1)).unwrap().unwrap();
+        assert_eq!(found.len() as u32, after.1 + 1, "write {operations}: one block of each height");
+        if operations.is_multiple_of(12) {
+            world.run_slots(6);
+            assert!(world.agreed() >= before.1 + 3, "write {operations}: {:?}", world.statuses());
+            assert!(world.statuses().iter().all(|status| status.refused == 0 && status.set_id >= 1));
+            forks += world.statuses().iter().map(|status| status.forks).sum::<u64>();
+        }
+        operations += WRITES_PER_STEP;
+    }
+    assert!(operations > 40 && forks > 0, "{operations} writes, {forks} forks");
 }

@@ -5,12 +5,13 @@ use codec::Encode;
 use deterministic::Clock;
 use primitives::{
     AvailabilityBitfield, BackedCandidate, Bits, CandidateCommitments, CandidateDescriptor, CandidateHash,
-    CommittedCandidateReceipt, CompactStatement, CoreIndex, DisputeStatement, DisputeStatementSet, Hash, HeadData,
-    Header, HostConfiguration, InherentData, InvalidDisputeStatementKind, OccupiedCoreAssumption, Pair, ParaId,
-    Signature, SigningContext, SigningPayload, UncheckedSigned, ValidDisputeStatementKind, ValidatorId, ValidatorIndex,
-    ValidityAttestation, blake2_256,
+    CommittedCandidateReceipt, CompactStatement, CompactVote, CoreIndex, DisputeStatement, DisputeStatementSet, Hash,
+    HeadData, Header, HostConfiguration, InherentData, InvalidDisputeStatementKind, MisbehaviorReport,
+    OccupiedCoreAssumption, Pair, ParaId, Signature, SigningContext, SigningPayload, UncheckedSigned,
+    ValidDisputeStatementKind, ValidatorId, ValidatorIndex, ValidityAttestation, blake2_256,
     crypto::{SeedRng, vrf_input_bytes},
     descriptor::DescriptorFields,
+    misbehavior::SignedVote,
 };
 use relay_chain::{
     import::add_seal,
@@ -171,6 +172,11 @@ impl Forge {
 
     /// A block in which all validators hold their chunks of what is on the core.
     pub(crate) fn including(&self, parent: Hash) -> Forged {
+        self.including_with(parent, Vec::new())
+    }
+
+    /// The same, with transactions.
+    pub(crate) fn including_with(&self, parent: Hash, transactions: Vec<Extrinsic>) -> Forged {
         let (state, mut inherent) = (self.state(parent), InherentData::empty(self.header(parent)));
         let context = SigningContext { session_index: state.session_index(), parent_hash: parent };
         let mut bits = Bits::repeat(false, state.groups().len());
@@ -183,7 +189,18 @@ impl Forge {
                 UncheckedSigned::new(payload.clone(), ValidatorIndex(index), signature)
             })
             .collect();
-        self.block(parent, inherent, Vec::new())
+        self.block(parent, inherent, transactions)
+    }
+
+    /// The proof that a validator seconded two candidates on a relay parent.
+    pub(crate) fn double_vote(&self, relay_parent: Hash, validator: u32) -> MisbehaviorReport {
+        let context = SigningContext { session_index: 0, parent_hash: relay_parent };
+        let second = |candidate: u8| {
+            let vote = CompactVote::Seconded(CandidateHash(Hash::repeat(candidate)));
+            let signature = sign(&self.pairs[validator as usize], &vote.signing_payload(&context));
+            SignedVote { vote, context, signature }
+        };
+        MisbehaviorReport { validator_index: ValidatorIndex(validator), first: second(1), second: second(2) }
     }
 
     /// A candidate of the para on top of `relay_parent`. Whether it is valid nobody but the voters knows.

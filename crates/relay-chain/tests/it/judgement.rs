@@ -241,3 +241,74 @@ fn who_escalates_a_candidate_that_nobody_can_get_is_slashed_on_every_fork() {
         assert_eq!(state.penalties().len(), 1, "nobody else pays");
     }
 }
+
+#[test]
+fn who_includes_what_was_condemned_is_given_up_even_if_its_block_brings_another_verdict() {
+    let Included { forge, common, backed_in, included_in, candidate, group } = included(69, 3);
+    let others = forge.others(&group);
+    let against = [&others[..], &group[..1]].concat();
+    forge.with(included_in, vec![Extrinsic::DisputeVotes(forge.votes(candidate, &[], &against))]);
+    assert_eq!(forge.best(), backed_in);
+    // Beside it another candidate is disputed, which this fork never saw.
+    let invented = forge.candidate(common, 99);
+    let other = invented.hash();
+    let mut votes = forge.votes(other, &[], &others[..1]);
+    votes.statements.push(forge.seconded(&invented, group[0]));
+    let remote = RemoteDispute { candidate: invented, validation_code: None, votes };
+    let opened = forge.with(backed_in, vec![Extrinsic::RemoteDispute(Box::new(remote))]);
+    let available = forge.with(opened.hash, vec![forge.available(other, &[0, 1, 2, 3, 4])]);
+    assert_eq!(forge.best(), available.hash);
+    let verdict = forge.votes(other, &[], &[&others[1..], &group[1..]].concat());
+    let both = forge.including_with(available.hash, vec![Extrinsic::DisputeVotes(verdict)]);
+    let state = forge.state(both.hash);
+    assert!(state.included_here().any(|key| key == (0, candidate)) && state.is_blacklisted(0, other));
+    assert_eq!(forge.best(), available.hash, "it includes what was condemned before");
+}
+
+#[test]
+fn what_a_fork_that_was_given_up_knew_of_disputes_is_told_again_after_a_start() {
+    let Included { mut forge, common, backed_in, included_in, candidate, group } = included(70, 3);
+    let others = forge.others(&group);
+    let invented = forge.candidate(common, 99);
+    let mut votes = forge.votes(invented.hash(), &[], &others[..1]);
+    votes.statements.push(forge.seconded(&invented, group[0]));
+    let remote = RemoteDispute { candidate: invented, validation_code: None, votes };
+    let opened = forge.with(included_in, vec![Extrinsic::RemoteDispute(Box::new(remote))]);
+    let against = [&others[..], &group[..1]].concat();
+    forge.with(opened.hash, vec![Extrinsic::DisputeVotes(forge.votes(candidate, &[], &against))]);
+    assert_eq!((forge.best(), forge.world.chain(0).status().transactions), (backed_in, 2));
+    forge.world.crash(0, deterministic::Crash::Forget);
+    forge.world.start(0).unwrap();
+    assert_eq!((forge.best(), forge.world.chain(0).status().transactions), (backed_in, 2));
+}
+
+#[test]
+fn authors_build_on_a_head_without_a_dispute_if_there_is_one() {
+    let Included { forge, common, included_in, candidate, group, .. } = included(75, 3);
+    let votes = forge.votes(candidate, &[], &forge.others(&group)[..1]);
+    let disputed = forge.with(included_in, vec![Extrinsic::DisputeVotes(votes)]).hash;
+    let builds_on = || forge.world.chain(0).building_on();
+    assert_eq!((forge.best(), builds_on()), (disputed, disputed), "there is no other");
+    let sibling = forge.empty(common, 1).hash;
+    assert_eq!((forge.best(), builds_on()), (disputed, sibling), "though it is lower");
+    let higher = forge.empty(sibling, 3).hash;
+    assert_eq!((forge.best(), builds_on()), (higher, higher));
+}
+
+#[test]
+fn a_report_in_a_block_that_is_not_final_waits_on_because_another_fork_may_need_it() {
+    let forge = Forge::new(76);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let (first, second) = (forge.double_vote(common, 1), forge.double_vote(common, 2));
+    let report = |report: &primitives::MisbehaviorReport| Extrinsic::MisbehaviorReport(Box::new(report.clone()));
+    let submit = |report: primitives::MisbehaviorReport| {
+        let client = forge.world.client(0);
+        forge.world.simulation.run_until(client.submit_report(report)).unwrap().unwrap();
+        forge.world.chain(0).status().reports
+    };
+    assert_eq!(submit(first.clone()), 1);
+    let carrying = forge.with(common, vec![report(&first), report(&second)]);
+    assert_eq!(forge.best(), carrying.hash);
+    assert_eq!(forge.world.chain(0).status().reports, 1, "it waits on");
+    assert_eq!(submit(second), 2, "and one that was not known before is kept");
+}

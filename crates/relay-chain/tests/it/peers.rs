@@ -5,8 +5,9 @@ use codec::Encode;
 use network::MemoryHub;
 use ports::{Network, RuntimeError};
 use primitives::{
-    CandidateHash, CompactVote, Hash, MisbehaviorKind, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
-    SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng, misbehavior::SignedVote,
+    CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind, MisbehaviorReport,
+    OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng,
+    misbehavior::SignedVote,
 };
 use relay_chain::{
     import::{add_seal, split_seal},
@@ -14,7 +15,10 @@ use relay_chain::{
 };
 use runtime::{Extrinsic, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
 
-use crate::support::{SLOT_MS, World};
+use crate::{
+    forge::{CORE, Forge, PARA},
+    support::{Failing, SLOT_MS, World},
+};
 
 const PROTOCOLS: [ports::ProtocolId; 4] = [BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL];
 
@@ -219,25 +223,64 @@ fn of_a_block_whose_state_is_gone_the_header_is_known_and_nothing_else() {
 
 #[test]
 fn every_question_is_answered_at_the_best_block() {
-    let world = World::started(49, 4, 0.0);
-    world.run_slots(14);
-    let client = world.client(1);
-    let at = world.chain(1).status().best.0;
-    let state = world.best_state(1);
+    // A candidate is included and disputed, the next one of its para is pending.
+    let forge = Forge::new(49);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let first = forge.candidate(common, 66);
+    let backed_in = forge.backing(common, forge.backed(&first, 3)).hash;
+    let included_in = forge.including(backed_in).hash;
+    let votes = forge.votes(first.hash(), &[], &forge.others(&forge.group(common))[..1]);
+    let disputed = forge.with(included_in, vec![Extrinsic::DisputeVotes(votes)]).hash;
+    let second = forge.candidate(disputed, 67);
+    let at = forge.backing(disputed, forge.backed(&second, 3)).hash;
+    let (client, state) = (forge.world.client(0), forge.state(at));
+    let code = primitives::ValidationCode::from(vec![PARA.0 as u8; 32]);
+    let included = OccupiedCoreAssumption::Included;
     let answers = async {
         assert_eq!(client.next_validators(at).await.unwrap(), state.validators());
-        let session = state.session_index();
-        assert_eq!(client.session_validators(at, session).await.unwrap().unwrap(), state.validators());
-        assert_eq!(client.session_validators(at, session + 1).await.unwrap(), None);
-        assert_eq!(client.paras(at).await.unwrap(), []);
+        assert_eq!(client.session_validators(at, 0).await.unwrap().unwrap(), state.validators());
+        assert_eq!(client.session_validators(at, 1).await.unwrap(), None);
+        assert_eq!(client.session_context(at).await.unwrap().groups, state.groups());
+        assert_eq!(client.paras(at).await.unwrap(), [ParaId(2000), ParaId(2001), ParaId(2002)]);
+        assert_eq!(client.para_head(at, PARA).await.unwrap(), Some(HeadData(vec![66])));
         assert_eq!(client.para_head(at, ParaId(1)).await.unwrap(), None);
-        assert_eq!(client.candidate_pending_availability(at, ParaId(1)).await.unwrap(), None);
+        assert_eq!(client.candidate_pending_availability(at, PARA).await.unwrap(), Some(second.clone()));
+        assert_eq!(client.candidate_pending_availability(included_in, PARA).await.unwrap(), None);
+        assert!(matches!(client.availability_cores(at).await.unwrap()[CORE.as_usize()], CoreState::Occupied(_)));
+        assert!(matches!(client.candidate_events(included_in).await.unwrap()[..], [CandidateEvent::Included(..)]));
+        assert_eq!(client.validation_code(at, PARA, included).await.unwrap(), Some(code.clone()));
+        assert_eq!(client.validation_code_by_hash(at, code.hash()).await.unwrap(), Some(code.clone()));
+        assert_eq!(client.historical_validation_code(at, PARA, 1).await.unwrap(), Some(code.clone()));
         assert_eq!(client.historical_validation_code(at, ParaId(1), 1).await.unwrap(), None);
-        assert_eq!(client.disputes(at).await.unwrap(), []);
-        assert_eq!(client.first_disputed_block(at).await.unwrap(), None);
+        let data = client.persisted_validation_data(at, PARA, included).await.unwrap();
+        assert_eq!(data.unwrap().parent_head, HeadData(vec![67]));
+        let disputes = client.disputes(at).await.unwrap();
+        assert_eq!(
+            disputes.iter().map(|(session, hash, _)| (*session, *hash)).collect::<Vec<_>>(),
+            [(0, first.hash())]
+        );
+        assert_eq!(client.first_disputed_block(at).await.unwrap(), Some(3));
         let (key, value) = state.storage().into_iter().next().unwrap();
         let proof = runtime::StateProof(client.state_proof(at, vec![key.clone()]).await.unwrap());
         assert_eq!(proof.read(state.root(), &key), Ok(Some(value)));
     };
-    world.simulation.run_until(answers).unwrap();
+    forge.world.simulation.run_until(answers).unwrap();
+}
+
+#[test]
+fn what_cannot_be_checked_here_is_held_against_nobody() {
+    let mut world = World::new(50, 4, 0.0);
+    let compute = Failing::over(world.simulation.environment("node-0").compute);
+    world.compute_of_first = Some(compute.clone());
+    for index in 0..4 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(4);
+    compute.fail(true);
+    world.run_slots(6);
+    assert_eq!(world.chain(0).status().peers, 3, "nobody is refused");
+    compute.fail(false);
+    let before = world.chain(0).status().finalized.1;
+    world.run_slots(8);
+    assert!(world.chain(0).status().finalized.1 > before + 4, "{:?}", world.statuses());
 }

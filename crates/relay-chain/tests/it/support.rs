@@ -1,8 +1,14 @@
 //! A small network of relay chains.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use deterministic::{Crash, MemoryDisk, Simulation, simulation::CostTable};
+use deterministic::{BoxFuture, Compute, ComputeKind, Crash, MemoryDisk, Simulation, simulation::CostTable};
 use keystore::{JournalledKeystore, Keys};
 use network::{MemoryConfig, MemoryHub, MemoryNetwork};
 use ports::{Network, PeerId, RuntimeClient};
@@ -12,6 +18,31 @@ use runtime::{DirectVerifier, Extrinsic, Genesis, Governance, SignedGovernance, 
 use store::Store;
 
 pub(crate) const SLOT_MS: u64 = 1_000;
+
+/// Computes as another does, but drops what verifies signatures while it is told to fail.
+pub(crate) struct Failing {
+    inner: Arc<dyn Compute>,
+    fails: AtomicBool,
+}
+
+impl Failing {
+    pub(crate) fn over(inner: Arc<dyn Compute>) -> Arc<Self> {
+        Arc::new(Self { inner, fails: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::Relaxed);
+    }
+}
+
+impl Compute for Failing {
+    fn run(&self, kind: ComputeKind, bytes: usize, work: Box<dyn FnOnce() + Send>) -> BoxFuture<()> {
+        if kind == ComputeKind::VerifySignatures && self.fails.load(Ordering::Relaxed) {
+            return Box::pin(async {});
+        }
+        self.inner.run(kind, bytes, work)
+    }
+}
 
 /// One node, running or not.
 pub(crate) struct Node {
@@ -35,6 +66,8 @@ pub(crate) struct World {
     pub(crate) hub: MemoryHub,
     pub(crate) genesis: Genesis,
     pub(crate) fork_probability: f64,
+    /// What the first node computes with, if not as the others do.
+    pub(crate) compute_of_first: Option<Arc<Failing>>,
     pub(crate) simulation: Simulation,
 }
 
@@ -69,7 +102,7 @@ impl World {
             })
             .collect();
         let pairs: Vec<Pair> = nodes.iter().map(|node| node.pair.clone()).collect();
-        Self { nodes, hub, genesis: genesis(&pairs), fork_probability, simulation }
+        Self { nodes, hub, genesis: genesis(&pairs), fork_probability, compute_of_first: None, simulation }
     }
 
     /// The same, all started.
@@ -83,7 +116,10 @@ impl World {
 
     pub(crate) fn start(&mut self, index: usize) -> Result<(), Error> {
         let node = &self.nodes[index];
-        let environment = self.simulation.environment(&node.name);
+        let mut environment = self.simulation.environment(&node.name);
+        if let Some(compute) = self.compute_of_first.clone().filter(|_| index == 0) {
+            environment.compute = compute;
+        }
         let store = Store::in_memory(node.disk.clone(), environment.compute.clone())?;
         let keys = Keys { validators: vec![node.pair.clone()], collator: None };
         let keystore =

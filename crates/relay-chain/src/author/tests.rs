@@ -1,0 +1,54 @@
+use primitives::{
+    AvailabilityBitfield, BackedCandidate, Bits, CandidateCommitments, CandidateDescriptor, CommittedCandidateReceipt,
+    CoreIndex, HeadData, ParaId, Signature, UncheckedSigned, ValidationCodeHash, descriptor::DescriptorFields,
+};
+
+use super::*;
+
+/// A backed candidate with so many bytes of new head.
+fn candidate(para: u32, bytes: usize) -> BackedCandidate {
+    let fields = DescriptorFields {
+        para_id: ParaId(para),
+        relay_parent: Hash::repeat(1),
+        persisted_validation_data_hash: Hash::repeat(2),
+        pov_hash: Hash::repeat(3),
+        erasure_root: Hash::repeat(4),
+        para_head: Hash::repeat(5),
+        validation_code_hash: ValidationCodeHash(Hash::repeat(6)),
+    };
+    let descriptor = CandidateDescriptor::new_v2(fields, CoreIndex(0), 0).unwrap();
+    let commitments = CandidateCommitments { head_data: HeadData(vec![0; bytes]), ..CandidateCommitments::default() };
+    BackedCandidate::new(CommittedCandidateReceipt { descriptor, commitments }, Vec::new(), Bits::new(), CoreIndex(0))
+}
+
+fn inherent(candidates: u32, bytes: usize) -> InherentData {
+    let header = primitives::Header {
+        parent_hash: Hash::repeat(7),
+        number: 1,
+        state_root: Hash::repeat(8),
+        extrinsics_root: Hash::repeat(9),
+        digest: Vec::new(),
+    };
+    let bitfield =
+        UncheckedSigned::new(AvailabilityBitfield(Bits::repeat(true, 1)), ValidatorIndex(0), Signature([0; 64]));
+    let backed_candidates = (0..candidates).map(|para| candidate(para, bytes)).collect();
+    InherentData { backed_candidates, bitfields: vec![bitfield], ..InherentData::empty(header) }
+}
+
+#[test]
+fn candidates_that_make_a_block_too_large_are_left_out_from_the_end_and_the_bitfields_stay() {
+    const MIB: usize = 1024 * 1024;
+    for (beside, fitting) in [(0, 7), (MIB, 6), (MAX_BLOCK_BYTES / 2, 3)] {
+        let whole = inherent(20, MIB);
+        let mut less = whole.clone();
+        assert!(leave_out_candidates(&mut less, beside));
+        assert_eq!(less.backed_candidates[..], whole.backed_candidates[..fitting]);
+        assert_eq!(less.bitfields, whole.bitfields);
+        assert!(less.encoded_size() + beside + HEADER_ROOM <= MAX_BLOCK_BYTES);
+        assert!(!leave_out_candidates(&mut less, beside), "it fits now");
+    }
+    let whole = inherent(7, MIB);
+    let mut same = whole.clone();
+    assert!(!leave_out_candidates(&mut same, 0));
+    assert_eq!(same, whole, "what fits stays");
+}

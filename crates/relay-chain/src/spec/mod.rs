@@ -2,7 +2,7 @@
 //!
 //! [`ChainSpec::parse`] reads JSON by hand, so that each error names the field and what was expected of it; fields that
 //! are not known are refused. The configuration's fields may be left out and then have their defaults; nothing else may.
-//! [`schema`] and [`reference`] say the same to programs and people.
+//! [`schema`] and [`reference()`] say the same to programs and people.
 //!
 //! **Limits**: [`MAX_SPEC_BYTES`], those of the genesis, [`MAX_NAME_LEN`].
 

@@ -4,24 +4,26 @@
 //!
 //! Entry points: [`SignedGovernance`] as an extrinsic; [`State::governed`] for a chain that has not begun.
 //!
-//! Order: extrinsics run after the inherent; all but claims and endowments wait for the session change.
+//! Order: extrinsics run after the inherent; all but claims, endowments and downward messages wait for the session
+//! change.
 
 use codec::{Decode, Encode};
 use primitives::{
     ConfigurationError, Hash, HostConfiguration, ParaId, SignedMessage, ValidatorId, ValidatorIndex,
-    ValidatorSignature, limits::MAX_CORES, supermajority_threshold,
+    ValidatorSignature, limits::MAX_CORES, messages::HrmpChannelId, supermajority_threshold,
 };
 use std::sync::Arc;
 
 use crate::{
-    AccountId, Balance, BalanceError, ClaimError, ConfigurationChange, GenesisError, ParaError, ParaGenesisArgs,
-    ParathreadClaim, SignatureOf, State, genesis::check_validators, registrar, verifier::Signatures,
+    AccountId, Balance, BalanceError, ChannelError, ClaimError, ConfigurationChange, DownwardError, GenesisError,
+    ParaError, ParaGenesisArgs, ParathreadClaim, SignatureOf, State, genesis::check_validators, messages, registrar,
+    verifier::Signatures,
 };
 
 /// Stands before what validators sign to change something.
 const GOVERNANCE_MAGIC: [u8; 4] = *b"GOVN";
 
-/// A change by governance. All but claims and endowments wait for the next session.
+/// A change by governance. All but claims, endowments and downward messages wait for the next session.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Governance {
     /// The whole configuration of the next session; takes the place of one that is pending.
@@ -45,6 +47,15 @@ pub enum Governance {
     /// Somebody gets an amount that did not exist before.
     #[codec(index = 6)]
     Endow(AccountId, Balance),
+    /// A message to a para.
+    #[codec(index = 7)]
+    SendDownward(ParaId, Vec<u8>),
+    /// A channel between two paras.
+    #[codec(index = 8)]
+    OpenChannel(HrmpChannelId),
+    /// A channel closes; what waits in it is lost.
+    #[codec(index = 9)]
+    CloseChannel(HrmpChannelId),
 }
 
 /// A change with the validators behind it.
@@ -84,6 +95,12 @@ pub enum GovernanceError {
     /// The endowment.
     #[error(transparent)]
     Balance(#[from] BalanceError),
+    /// The downward message.
+    #[error(transparent)]
+    Downward(#[from] DownwardError),
+    /// The channel.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// It is an old change, or one that comes too early.
     #[error("nonce is {found}, expected {expected}")]
     Nonce {
@@ -193,6 +210,9 @@ fn make(state: &mut State, change: Governance) -> Result<(), GovernanceError> {
         Governance::CleanupPara(para) => registrar::deregister(state, para)?,
         Governance::Claim(claim) => registrar::claim(state, claim)?,
         Governance::Endow(account, amount) => Arc::make_mut(&mut state.balances).endow(account, amount)?,
+        Governance::SendDownward(para, message) => messages::send_downward(state, para, message)?,
+        Governance::OpenChannel(channel) => messages::open_channel(state, channel)?,
+        Governance::CloseChannel(channel) => messages::close_channel(state, channel)?,
     }
     let parathread_cores = state.configuration.upcoming().parathread_cores as usize;
     let cores = state.paras.upcoming_parachains().saturating_add(parathread_cores);

@@ -267,5 +267,5 @@ fn enact_candidate(state: &mut State, pending: &PendingCandidate) {
     }
     let head = commitments.head_data.clone();
     paras.note_new_head(para, head, pending.relay_parent_number, now);
-    Arc::make_mut(&mut state.messages).enact(para, commitments);
+    Arc::make_mut(&mut state.messages).enact(para, commitments, now);
 }

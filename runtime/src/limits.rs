@@ -36,6 +36,12 @@ pub const PAST_SESSIONS_KEPT: u32 = 1;
 pub const MIN_SESSION_LENGTH: u32 = 2;
 /// Largest stake of a validator: half of the number space is that of endowed amounts, the other half that of stakes.
 pub const MAX_STAKE: Balance = Balance::MAX / 2 / primitives::limits::MAX_VALIDATORS as Balance;
+/// Most downward messages that wait for a para.
+pub const MAX_DOWNWARD_MESSAGES: usize = 1024;
+/// Most bytes of downward messages that wait for a para.
+pub const MAX_DOWNWARD_QUEUE_SIZE: usize = 1024 * 1024;
+/// Most horizontal channels that lead to a para, and most that lead away from it.
+pub const MAX_CHANNELS_PER_PARA: usize = 64;
 /// Largest encoded block that is worth decoding, in bytes: all cores with ordinary commitments, or some with
 /// new code.
 pub const MAX_BLOCK_SIZE: usize = 64 * 1024 * 1024;

@@ -4,6 +4,7 @@ use codec::Encode;
 use primitives::{
     Hash, ParaId,
     configuration::{UpgradeGoAhead, UpgradeRestriction},
+    messages::HrmpChannelId,
     well_known_keys as keys,
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -11,6 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     Configuration, State,
     balances::Balances,
+    channels::{self, Ends},
     governance::Origin,
     inclusion::Inclusion,
     initializer::System,
@@ -139,7 +141,7 @@ impl State {
         }
     }
 
-    /// Of each para its head and its upward queue: they depend on paras, messages and configuration only.
+    /// Of each para its head and its queues, and the channels: they depend on paras, messages and configuration only.
     fn settled_entries(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut entries = BTreeMap::new();
         for (para, head) in &self.paras.heads {
@@ -151,8 +153,26 @@ impl State {
             );
             entries.insert(keys::relay_dispatch_queue_remaining_capacity(*para), remaining.encode());
             entries.insert(keys::relay_dispatch_queue_size(*para), (count, size).encode());
+            if let Some(queue) = self.messages.downward.get(para) {
+                entries.insert(keys::dmq_mqc_head(*para), queue.head().encode());
+            }
         }
+        self.channel_entries(&mut entries);
         entries
+    }
+
+    /// Each channel, and of each para the channels that lead to it and away from it.
+    fn channel_entries(&self, entries: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        let (mut ingress, mut egress) = (BTreeMap::<_, Vec<_>>::new(), BTreeMap::<_, Vec<_>>::new());
+        for (Ends { recipient, sender }, queue) in &self.messages.channels.open {
+            ingress.entry(*recipient).or_default().push(*sender);
+            egress.entry(*sender).or_default().push(*recipient);
+            let id = HrmpChannelId { sender: *sender, recipient: *recipient };
+            entries.insert(keys::hrmp_channels(id), channels::abridged(queue, self.configuration()).encode());
+        }
+        let ingress = ingress.iter().map(|(para, ends)| (keys::hrmp_ingress_channel_index(*para), ends.encode()));
+        let egress = egress.iter().map(|(para, ends)| (keys::hrmp_egress_channel_index(*para), ends.encode()));
+        entries.extend(ingress.chain(egress));
     }
 }
 
@@ -179,7 +199,7 @@ mod tests {
     use crate::{
         ConfigurationChange, Extrinsic, Governance, SlotClaim, build_block, genesis::tests::small_genesis, trie,
     };
-    use primitives::{InherentData, ParaId, ValidatorIndex, VrfSignature};
+    use primitives::{InherentData, ParaId, ValidatorIndex, VrfSignature, messages::HrmpChannelId};
 
     /// What is remembered of the last block never changes a root.
     #[test]
@@ -190,12 +210,15 @@ mod tests {
             para.id = ParaId(2000 + index);
             genesis.paras.push(para);
         }
+        let channel = HrmpChannelId { sender: ParaId(2002), recipient: ParaId(2003) };
         let (mut state, mut header) = crate::genesis(&genesis).unwrap();
         for number in 1..30 {
             assert_eq!(state.root(), trie::root(state.storage()), "block {number}");
             let governed = match number {
                 3 => Some(Governance::Endow([1; 32], 7)),
                 5 => Some(Governance::ConfigureField(ConfigurationChange::MaxUpwardQueueCount(3))),
+                6 => Some(Governance::OpenChannel(channel)),
+                7 => Some(Governance::SendDownward(ParaId(2002), vec![7; 40])),
                 9 => Some(Governance::CleanupPara(ParaId(2001))),
                 _ => None,
             };

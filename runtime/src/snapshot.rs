@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DecodeError, GroupIndex, Hash, HeadData,
     ParaId, SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, ValidatorSignature,
-    decode_limited,
+    decode_limited, messages::UpwardMessage,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,11 +18,13 @@ use std::{
 use crate::{
     Configuration, DisputePhase, DisputeVote, PendingCandidate, Revert, State, Verdict,
     balances::Balances,
+    channels::{Channels, Ends},
     governance::Origin,
     inclusion::Inclusion,
     initializer::System,
     messages::Messages,
     paras::Paras,
+    queue::{Queue, Sent},
     registrar::Registrar,
     scheduler::Scheduler,
     session::{KnownValue, Session},
@@ -64,7 +66,7 @@ struct Whole {
     codes: Vec<ValidationCode>,
     scheduler: Arc<Scheduler>,
     pending: Vec<(CoreIndex, WholePending)>,
-    messages: Arc<Messages>,
+    messages: WholeMessages,
     slashing: Arc<Slashing>,
     validity: WholeValidity,
     balances: Arc<Balances>,
@@ -154,6 +156,59 @@ impl WholePending {
             backing_hash: Hash::of(&self.backers),
             backers: self.backers.into(),
         }
+    }
+}
+
+#[derive(Encode, Decode)]
+struct WholeMessages {
+    upward: Vec<(ParaId, Vec<UpwardMessage>)>,
+    downward: Vec<(ParaId, WholeQueue)>,
+    channels: Vec<(Ends, WholeQueue)>,
+    changing: BTreeSet<Ends>,
+    watermarks: BTreeMap<ParaId, BlockNumber>,
+}
+
+impl WholeMessages {
+    fn of(messages: &Messages) -> Self {
+        let Channels { open, changing } = &messages.channels;
+        Self {
+            upward: messages.upward.clone(),
+            downward: messages.downward.iter().map(|(para, queue)| (*para, WholeQueue::of(queue))).collect(),
+            channels: open.iter().map(|(ends, queue)| (*ends, WholeQueue::of(queue))).collect(),
+            changing: changing.clone(),
+            watermarks: messages.watermarks.clone(),
+        }
+    }
+
+    fn restore(self) -> Messages {
+        let downward = self.downward.into_iter();
+        let open = self.channels.into_iter();
+        Messages {
+            upward: self.upward,
+            downward: downward.map(|(para, queue)| (para, Arc::new(queue.restore()))).collect(),
+            channels: Channels {
+                open: open.map(|(ends, queue)| (ends, Arc::new(queue.restore()))).collect(),
+                changing: self.changing,
+            },
+            watermarks: self.watermarks,
+        }
+    }
+}
+
+/// The head of the chain follows from its base and the messages.
+#[derive(Encode, Decode)]
+struct WholeQueue {
+    base: Hash,
+    messages: Vec<Sent>,
+}
+
+impl WholeQueue {
+    fn of(queue: &Queue) -> Self {
+        Self { base: queue.base(), messages: queue.messages().to_vec() }
+    }
+
+    fn restore(self) -> Queue {
+        Queue::on(self.base, self.messages)
     }
 }
 
@@ -333,7 +388,7 @@ impl State {
             codes: self.paras.codes.values().cloned().collect(),
             scheduler: Arc::clone(&self.scheduler),
             pending: pending.iter().map(|(core, pending)| (*core, WholePending::of(pending))).collect(),
-            messages: Arc::clone(&self.messages),
+            messages: WholeMessages::of(&self.messages),
             slashing: Arc::clone(&self.slashing),
             validity: WholeValidity::of(&self.validity),
             balances: Arc::clone(&self.balances),
@@ -366,7 +421,7 @@ impl State {
         state.paras = Arc::new(paras);
         state.scheduler = whole.scheduler;
         state.inclusion = Arc::new(Inclusion { pending });
-        state.messages = whole.messages;
+        state.messages = Arc::new(whole.messages.restore());
         state.validity = Arc::new(whole.validity.restore());
         state.balances = whole.balances;
         state.registrar = whole.registrar;

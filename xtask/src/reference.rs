@@ -56,7 +56,7 @@ const MODULES: &[Module] = &[
     ),
     module("misbehavior", "slashing-and-incentives", &["misbehavior"]),
     module("slashing", "slashing-and-incentives", &["slashing"]),
-    module("messages", "beside-the-guide", &["messages"]),
+    module("messages", "beside-the-guide", &["messages", "channels", "queue"]),
     module("registrar", "beside-the-guide", &["registrar"]),
     module("governance", "configuration", &["governance"]),
     module("balances", "slashing-and-incentives", &["balances"]),

@@ -212,7 +212,7 @@ fn messages_must_keep_to_their_limits() {
     );
     assert_eq!(
         refusal(|draft| draft.commitments.processed_downward_messages = 1),
-        CandidateError::Messages(MessageError::DownwardCount { found: 1, queued: 0 })
+        CandidateError::Messages(MessageError::DownwardCount { found: 1, least: 0, most: 0 })
     );
     assert_eq!(
         refusal(|draft| draft.commitments.hrmp_watermark = 5),

@@ -11,6 +11,7 @@ mod equivocations;
 mod filter;
 mod fishermen;
 mod governance;
+mod messages;
 mod misbehavior;
 mod mutated_blocks;
 mod parathreads;

@@ -1,12 +1,12 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use overseer::Feed;
 use primitives::{
     BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, CoreState, DisputeState,
-    GroupIndex, GroupRotationInfo, Hash, HeadData, Header, HostConfiguration, MisbehaviorReport,
-    OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash,
-    ValidatorId, ValidatorIndex,
+    GroupIndex, GroupRotationInfo, Hash, HeadData, Header, HostConfiguration, InboundDownwardMessage,
+    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
+    ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex,
 };
 
 /// Why a chain question has no answer.
@@ -184,6 +184,18 @@ pub trait RuntimeClient: Send + Sync {
     /// The head of a para; `None` for an unknown one.
     async fn para_head(&self, _at: Hash, _para: ParaId) -> Result<Option<HeadData>, RuntimeError> {
         Err(RuntimeError::NotSupported("para_head"))
+    }
+    /// The downward messages that wait for a para, the oldest first; none for an unknown one.
+    async fn downward_messages(&self, _at: Hash, _para: ParaId) -> Result<Vec<InboundDownwardMessage>, RuntimeError> {
+        Err(RuntimeError::NotSupported("downward_messages"))
+    }
+    /// The channels that lead to a para, by sender, and what waits in each, the oldest first.
+    async fn inbound_horizontal_messages(
+        &self,
+        _at: Hash,
+        _para: ParaId,
+    ) -> Result<BTreeMap<ParaId, Vec<InboundHrmpMessage>>, RuntimeError> {
+        Err(RuntimeError::NotSupported("inbound_horizontal_messages"))
     }
     /// The candidate of a para that waits for its availability.
     async fn candidate_pending_availability(

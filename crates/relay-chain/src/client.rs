@@ -3,15 +3,15 @@
 //! Answered are blocks above the finalized one and the last [`crate::tree::FINALIZED_BLOCKS_KEPT`] finalized ones. Of
 //! older ones the header is read from disk and all else is pruned; blocks of dead forks are unknown.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use overseer::Feed;
 use ports::{ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext, StorageError};
 use primitives::{
     BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreIndex, CoreState, Hash, HeadData, Header,
-    MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex, ValidationCode,
-    ValidationCodeHash, ValidatorId, decode_limited,
+    InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
+    PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId, decode_limited,
 };
 use runtime::Extrinsic;
 
@@ -162,6 +162,18 @@ impl RuntimeClient for Client {
 
     async fn para_head(&self, at: Hash, para: ParaId) -> Result<Option<HeadData>, RuntimeError> {
         Ok(self.at(at).await?.data.state.para_head(para).cloned())
+    }
+
+    async fn downward_messages(&self, at: Hash, para: ParaId) -> Result<Vec<InboundDownwardMessage>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.downward_messages(para))
+    }
+
+    async fn inbound_horizontal_messages(
+        &self,
+        at: Hash,
+        para: ParaId,
+    ) -> Result<BTreeMap<ParaId, Vec<InboundHrmpMessage>>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.inbound_horizontal_messages(para))
     }
 
     async fn candidate_pending_availability(

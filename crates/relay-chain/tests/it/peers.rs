@@ -7,16 +7,18 @@ use ports::{Network, RuntimeError};
 use primitives::{
     CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind, MisbehaviorReport,
     OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng,
-    misbehavior::SignedVote,
+    messages::HrmpChannelId, misbehavior::SignedVote,
 };
 use relay_chain::{
     import::{add_seal, split_seal},
     messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL, TRANSACTION_PROTOCOL},
 };
-use runtime::{Extrinsic, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
+use runtime::{Extrinsic, GenesisPara, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
+use std::collections::BTreeMap;
 
 use crate::{
     forge::{CORE, Forge, PARA},
+    parachain::para,
     support::{Failing, SLOT_MS, World},
 };
 
@@ -283,4 +285,29 @@ fn what_cannot_be_checked_here_is_held_against_nobody() {
     let before = world.chain(0).status().finalized.1;
     world.run_slots(8);
     assert!(world.chain(0).status().finalized.1 > before + 4, "{:?}", world.statuses());
+}
+
+#[test]
+fn what_waits_for_a_para_is_told_at_each_block() {
+    let mut world = World::new(50, 1, 0.0);
+    world.genesis.session_length = 4;
+    let (sender, recipient) = (ParaId(2001), PARA);
+    world.genesis.paras = vec![para(), GenesisPara { id: sender, ..para() }];
+    world.start(0).unwrap();
+    world.run_slots(1);
+    let early = world.chain(0).status().best.0;
+    world.govern(0, Governance::OpenChannel(HrmpChannelId { sender, recipient }));
+    world.run_slots(2);
+    world.govern(0, Governance::SendDownward(PARA, vec![7]));
+    world.run_slots(5);
+    let (client, at) = (world.client(0), world.chain(0).status().best.0);
+    let answers = async {
+        assert_eq!(client.downward_messages(early, PARA).await.unwrap(), []);
+        let messages = client.downward_messages(at, PARA).await.unwrap();
+        assert_eq!(messages.into_iter().map(|message| message.msg).collect::<Vec<_>>(), [[7]]);
+        assert_eq!(client.inbound_horizontal_messages(early, PARA).await.unwrap(), BTreeMap::new());
+        let channels = client.inbound_horizontal_messages(at, PARA).await.unwrap();
+        assert_eq!(channels, BTreeMap::from([(sender, Vec::new())]));
+    };
+    world.simulation.run_until(answers).unwrap();
 }

@@ -64,6 +64,7 @@ impl Reverting {
         let state = self.world.best_state(index);
         assert!(state.is_blacklisted(0, self.candidate), "the new fork has judged as well");
         assert_eq!(state.para_head(PARA), Some(&HeadData(vec![1])), "the para is back where it was");
+        assert_eq!(state.hrmp_watermark(PARA), None, "and so are its queues");
         assert!(state.pending_candidate(CORE).is_none());
         let for_invalid = PenaltyReason::ForInvalid(self.candidate);
         let paid = state.penalties().iter().filter(|penalty| penalty.reason == for_invalid && penalty.amount > 0);

@@ -11,7 +11,7 @@ use crate::subsystem::Failure;
 /// `counter panicked: unlucky`.
 #[derive(Debug)]
 pub enum ExitCause {
-    /// It was asked to.
+    /// It was asked to, and nobody panicked or failed while concluding.
     Stopped,
     /// A subsystem returned without having been told to.
     Ended(&'static str),

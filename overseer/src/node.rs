@@ -13,7 +13,6 @@ use tokio::sync::{mpsc, watch};
 
 use crate::abort::{AbortHandle, abortable};
 use crate::exit::cause_of;
-use crate::exit::panic_message;
 use crate::health::Health;
 use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
 use crate::message::{Message, Role};
@@ -329,6 +328,21 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+impl Shared {
+    /// What went wrong with a subsystem that ended after the node had begun to. A failure counts only of one that was
+    /// told to conclude: before that it may be that a neighbour has ended already, which is in order.
+    fn failed_concluding(&self, name: &'static str, outcome: Outcome) -> Option<ExitCause> {
+        let was_told = |reader: &ReaderRecord| {
+            reader.subsystem == name && reader.recording.read().contains(&recorder::Recorded::Conclude)
+        };
+        match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) if !self.readers.iter().any(was_told) => None,
+            outcome => Some(cause_of(name, outcome)),
+        }
+    }
+}
+
 /// The queue of one subsystem at one moment, as read by [`Handle::queues`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSnapshot {
@@ -469,8 +483,9 @@ impl Overseer {
     /// then concludes: every subsystem hears [`Event::Conclude`](crate::Event::Conclude), has [`CONCLUDE_DEADLINE`] to
     /// return, and is dropped after that.
     ///
-    /// The report names the first cause. If that was no stop, or somebody did not return in time, it holds the last
-    /// events of each subsystem ([`RECORDED_EVENTS`](recorder::RECORDED_EVENTS)) as well, which are also logged.
+    /// The report names the first cause; after a stop, the first that panics or fails while it concludes is one. If
+    /// that was no stop, or somebody did not return in time, it holds the last events of each subsystem
+    /// ([`RECORDED_EVENTS`](recorder::RECORDED_EVENTS)) as well, which are also logged.
     ///
     /// # Cancel safety
     /// Not cancel-safe: subsystems that were started run on without a supervisor when the future is dropped. Use
@@ -508,7 +523,7 @@ impl Overseer {
         drop(ended);
 
         let mut stop = self.handle.shared.stop.subscribe();
-        let cause = tokio::select! {
+        let mut cause = tokio::select! {
             biased;
             end = ends.recv() => match end {
                 Some((name, outcome)) => {
@@ -531,8 +546,10 @@ impl Overseer {
             while !running.is_empty() {
                 let Some((name, outcome)) = ends.recv().await else { break };
                 running.remove(name);
-                if let Err(panic) = outcome {
-                    tracing::error!(subsystem = name, message = %panic_message(&*panic), "panicked while concluding");
+                let Some(failed) = self.handle.shared.failed_concluding(name, outcome) else { continue };
+                tracing::error!(cause = %failed, "while concluding");
+                if matches!(cause, ExitCause::Stopped) {
+                    cause = failed;
                 }
             }
         };

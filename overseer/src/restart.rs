@@ -66,7 +66,8 @@ pub(crate) fn prepare<S: Subsystem>(
 pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
     Box::new(move |switchboard, logs, environment| {
         let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
-        let running = AssertUnwindSafe(subsystem.run(Context::new(start))).catch_unwind();
+        // In a future of its own: what `run` does before it returns its future may panic as well.
+        let running = AssertUnwindSafe(async move { subsystem.run(Context::new(start)).await }).catch_unwind();
         Ok((Box::pin(running) as Running, lag, recording))
     })
 }
@@ -86,7 +87,9 @@ pub(crate) fn restarting<S: Subsystem>(
         let running = async move {
             let mut context = Context::new(start);
             for restarts in 1.. {
-                let outcome = AssertUnwindSafe(make().run(context)).catch_unwind().await;
+                // In a future of its own, so that a panic of `make` is an outcome like any other.
+                let make = &mut make;
+                let outcome = AssertUnwindSafe(async move { make().run(context).await }).catch_unwind().await;
                 let Some(mut inbound) = parking.take() else { return outcome };
                 if inbound.cursor().is_concluded() || restarts > restarts_max {
                     return outcome;

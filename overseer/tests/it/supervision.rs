@@ -22,6 +22,8 @@ enum Fate {
     Panics,
     Returns,
     IgnoresConclude,
+    FailsAtTheEnd,
+    PanicsAtTheEnd,
     Obeys,
 }
 
@@ -37,9 +39,13 @@ impl Subsystem for Fate {
             Self::Panics => panic!("index out of {}", "luck"),
             Self::Returns => Ok(()),
             Self::IgnoresConclude => std::future::pending().await,
-            Self::Obeys => {
+            Self::Obeys | Self::FailsAtTheEnd | Self::PanicsAtTheEnd => {
                 while !matches!(context.recv().await, Event::Conclude) {}
-                Ok(())
+                match self {
+                    Self::FailsAtTheEnd => Err("disk is full".into()),
+                    Self::PanicsAtTheEnd => panic!("nothing to flush"),
+                    _ => Ok(()),
+                }
             }
         }
     }
@@ -79,6 +85,28 @@ fn one_that_does_not_conclude_is_dropped_and_named() {
     let report = run(Fate::IgnoresConclude, true);
     assert!(matches!(report.cause, ExitCause::Stopped));
     assert_eq!(report.unfinished, ["first"]);
+}
+
+#[test]
+fn one_that_fails_or_panics_while_concluding_is_no_clean_end() {
+    for (fate, expected) in [
+        (Fate::FailsAtTheEnd, "first failed: disk is full"),
+        (Fate::PanicsAtTheEnd, "first panicked: nothing to flush"),
+    ] {
+        let report = run(fate, true);
+        assert_eq!(report.cause.to_string(), expected);
+        assert!(!report.is_clean() && report.unfinished.is_empty());
+    }
+}
+
+#[test]
+fn one_that_cannot_be_made_is_named() {
+    let simulation = Simulation::new(3);
+    let builder = TwoBuilder::new(simulation.environment("node"));
+    let make = || -> Fate { panic!("no {}", "parts") };
+    let overseer = builder.restarting(1, make).drain_empty_slots().build().expect("two slots, both filled");
+    let report = simulation.run_until(overseer.run()).expect("it ends");
+    assert_eq!(report.cause.to_string(), "first panicked: no parts");
 }
 
 #[test]

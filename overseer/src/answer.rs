@@ -387,7 +387,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl<T> Feed<T> {
-    /// A feed that holds at most `capacity` values that were not read yet.
+    /// A feed that holds at most `capacity` values that were not read yet; 0 counts as 1.
     pub fn bounded(capacity: usize) -> (FeedSender<T>, Self) {
         let state = Arc::new(Mutex::new(FeedState {
             values: VecDeque::new(),
@@ -396,7 +396,7 @@ impl<T> Feed<T> {
             reader_gone: false,
             waker: None,
         }));
-        (FeedSender { state: state.clone(), capacity }, Self { state })
+        (FeedSender { state: state.clone(), capacity: capacity.max(1) }, Self { state })
     }
 
     /// Waits for the next value; `Ok(None)` once the sender is gone and all was read.
@@ -428,7 +428,13 @@ impl<T> Feed<T> {
 
 impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
-        lock(&self.state).reader_gone = true;
+        let unread = {
+            let mut state = lock(&self.state);
+            state.reader_gone = true;
+            std::mem::take(&mut state.values)
+        };
+        // Outside the lock: what a value does when it is dropped may reach its sender.
+        drop(unread);
     }
 }
 

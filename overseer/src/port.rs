@@ -429,14 +429,18 @@ impl<M: Request> Port<M> {
         let bytes = message.bytes();
         let (responder, reply) = Reply::channel(name, to);
         let _in_flight = Flight::begin(&self.edge);
-        let reply = reply.until(M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
+        let mut reply = reply.until(M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
         let inbox = message.into_inbox(responder);
         let sent = match delay {
-            None => self.put(inbox, bytes).await.map_err(|(_, reason)| reason),
-            Some(delay) => {
-                let permit = Reserve::new(self.mailbox.clone(), self.id, bytes).await;
-                permit.map(|permit| self.delay(permit, inbox, delay))
-            }
+            // The time to answer runs while the question waits for its place.
+            None => match select(self.put(inbox, bytes), &mut reply).await {
+                Either::Left((sent, _)) => sent.map_err(|(_, reason)| reason),
+                Either::Right((answer, _)) => return answer,
+            },
+            Some(delay) => match select(Reserve::new(self.mailbox.clone(), self.id, bytes), &mut reply).await {
+                Either::Left((permit, _)) => permit.map(|permit| self.delay(permit, inbox, delay)),
+                Either::Right((answer, _)) => return answer,
+            },
         };
         match sent {
             Ok(()) => reply.await,

@@ -151,6 +151,32 @@ fn a_place_that_was_reserved_waits_for_its_message() {
 }
 
 #[test]
+fn a_question_that_finds_no_place_in_time_is_never_put() {
+    let simulation = Simulation::new(5);
+    let builder = OfficeBuilder::new(simulation.environment("node"))
+        .mailbox_limits::<Clerk>(MailboxLimits { messages: 1, bytes: 1024 })
+        .clerk(Keeps(Desk::default()));
+    let handle = start(builder, &simulation);
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    let place = simulation.run_until(visitor.reserve::<Note, _>(4)).expect("there is room").expect("it is open");
+    let answer = simulation.run_until(visitor.ask(Slow)).expect("the deadline comes");
+    assert_eq!(answer, Err(AskError::TimedOut { message: "Slow", by: "clerk" }));
+    drop(place);
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(handle.edges().iter().all(|edge| edge.sent == 0), "{:?}", handle.edges());
+}
+
+#[test]
+fn a_feed_whose_reader_went_holds_nothing_and_one_without_capacity_holds_one() {
+    let (sender, feed) = Feed::bounded(0);
+    let value = Arc::new(());
+    assert!(sender.push(value.clone()));
+    drop(feed);
+    assert_eq!(Arc::strong_count(&value), 1);
+    drop(sender);
+}
+
+#[test]
 fn a_feed_that_overflows_delivers_what_it_holds_and_ends_with_what_is_missing() {
     let (sender, mut feed) = Feed::bounded(2);
     assert_eq!(feed.next().now_or_never(), None, "it waits");

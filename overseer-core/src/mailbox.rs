@@ -20,9 +20,9 @@ pub const SAMPLE_EVERY: u64 = 64;
 /// happens for up to [`RELEASE_EVERY`](crate::reader::RELEASE_EVERY) messages together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MailboxLimits {
-    /// Messages waiting or being delivered, at least 1. Budgeted and merged casts have places beyond it.
+    /// Messages waiting or being delivered; 0 counts as 1, which would else let nobody through. Budgeted and merged casts have places beyond it.
     pub messages: usize,
-    /// Their bytes; anything above 4 GiB counts as 4 GiB. A single larger message is refused at once, as
+    /// Their bytes; 0 counts as 1, anything above 4 GiB as 4 GiB. A single larger message is refused at once, as
     /// [`TooLarge`](RefusedReason::TooLarge).
     pub bytes: usize,
 }
@@ -173,7 +173,7 @@ impl<T: Send> Mailbox<T> {
     /// An empty mailbox; it allocates nothing for messages until the first one. Without a clock nothing is timed.
     pub fn new(limits: MailboxLimits, clock: Option<NanosClock>) -> Self {
         let most = u32::MAX as usize;
-        let limits = MailboxLimits { messages: limits.messages.min(most), bytes: limits.bytes.min(most) };
+        let limits = MailboxLimits { messages: limits.messages.clamp(1, most), bytes: limits.bytes.clamp(1, most) };
         Self {
             state: Apart(Mutex::new(State {
                 used: 0,

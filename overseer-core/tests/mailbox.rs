@@ -68,6 +68,13 @@ fn permit<B: std::ops::Deref<Target = Mailbox<u32>>>(
 }
 
 #[test]
+fn a_mailbox_without_room_has_one_place() {
+    let mut none = fixture(0);
+    assert_eq!(none.put(1, Lane::Normal), Ok(()));
+    assert_eq!(none.pop(), Some(1));
+}
+
+#[test]
 fn full_refuses_and_a_used_batch_frees() {
     let mut it = fixture(2);
     it.put(1, Lane::Normal).unwrap();

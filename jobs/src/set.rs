@@ -88,7 +88,9 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             let finished = match until {
                 Some(until) => {
                     let left = until.saturating_sub(environment.clock.now());
-                    deterministic::timeout(&*environment.clock, left, task).await
+                    // What is out of time is dropped in here, and that may panic too.
+                    let task = async move { deterministic::timeout(&*environment.clock, left, task).await };
+                    AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| Some(Err(panic)))
                 }
                 None => Some(task.await),
             };

@@ -285,6 +285,26 @@ fn a_panic_is_named_with_its_scope_and_siblings_live_on() {
 }
 
 #[test]
+fn a_task_whose_drop_panics_when_its_time_is_over_leaves_its_place() {
+    struct Explodes;
+    impl Drop for Explodes {
+        fn drop(&mut self) {
+            panic!("dropped late");
+        }
+    }
+    let mut bench = Bench::new(1);
+    bench.jobs.open(7, Ending::Detached(Duration::from_secs(10)));
+    let holding = async {
+        let _held = Explodes;
+        std::future::pending().await
+    };
+    bench.jobs.spawn(&7, "holding", holding).unwrap();
+    assert!(matches!(bench.next(), (7, Outcome::Panicked(message)) if message == "dropped late"));
+    assert_eq!(bench.jobs.running(), 0);
+    bench.finish();
+}
+
+#[test]
 fn only_a_result_is_a_result() {
     let end = |outcome| JobEnd { scope: 7, name: "task", outcome };
     assert_eq!(end(Outcome::Done(3)).into_result(), Some((7, 3)));

@@ -30,6 +30,10 @@ pub use crate::exit::{ExitCause, ExitReport};
 /// Time that subsystems have to return after the conclude signal.
 pub const CONCLUDE_DEADLINE: Duration = Duration::from_secs(3);
 
+/// Time that is given to subsystems which are dropped, to be gone and to leave their last events. One that blocks its
+/// thread is not gone by then.
+const DROP_DEADLINE: Duration = Duration::from_secs(1);
+
 /// Why a node was not built. Each names who and what.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
@@ -564,6 +568,14 @@ impl Overseer {
         let unfinished: Vec<&'static str> = running.into_keys().collect();
         if !unfinished.is_empty() {
             tracing::warn!(?unfinished, "subsystems did not return in time and were dropped");
+            let deadline = self.environment.clock.sleep(DROP_DEADLINE);
+            // Each task holds one sending side, and lets go of it after its subsystem.
+            let gone = async { while ends.recv().await.is_some() {} };
+            tokio::select! {
+                biased;
+                () = gone => {}
+                () = deadline => {}
+            }
         }
         let mut report = ExitReport { cause, unfinished, last_events: BTreeMap::new() };
         if !report.is_clean() {

@@ -2,6 +2,7 @@
 
 use deterministic::Simulation;
 use overseer::node::ExitCause;
+use overseer::recorder::Recorded;
 use overseer::{Context, Event, ExitReport, Failure, Nothing, Subsystem};
 
 overseer::inbox! {
@@ -38,7 +39,10 @@ impl Subsystem for Fate {
             Self::Fails => Err("disk on fire".into()),
             Self::Panics => panic!("index out of {}", "luck"),
             Self::Returns => Ok(()),
-            Self::IgnoresConclude => std::future::pending().await,
+            Self::IgnoresConclude => {
+                context.recv().await;
+                std::future::pending().await
+            }
             Self::Obeys | Self::FailsAtTheEnd | Self::PanicsAtTheEnd => {
                 while !matches!(context.recv().await, Event::Conclude) {}
                 match self {
@@ -85,6 +89,7 @@ fn one_that_does_not_conclude_is_dropped_and_named() {
     let report = run(Fate::IgnoresConclude, true);
     assert!(matches!(report.cause, ExitCause::Stopped));
     assert_eq!(report.unfinished, ["first"]);
+    assert_eq!(report.last_events["first"], [Recorded::Conclude]);
 }
 
 #[test]

@@ -143,7 +143,12 @@ pub struct Permit<T: Send, B: Deref<Target = Mailbox<T>>> {
 }
 
 impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
-    /// Puts the message into its place. It counts as the bytes that were reserved.
+    /// The bytes that were reserved.
+    pub fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// Puts the message into its place. It counts as the bytes that were reserved; its size is the caller's to check.
     ///
     /// # Errors
     /// Hands the message back if the reader is gone.

@@ -339,18 +339,20 @@ pub struct Place<'a, M: Post> {
 }
 
 impl<M: Post> Place<'_, M> {
-    /// Puts the message in, without waiting. It counts as the bytes that were reserved, whatever its size. A tap that
-    /// delays or duplicates lets it pass once, at once: the place is for one message.
+    /// Puts the message in, without waiting. It counts as the bytes that were reserved. A tap that delays or duplicates
+    /// lets it pass once, at once: the place is for one message.
     ///
     /// # Errors
-    /// Hands the message back if the consumer has ended: [`Closed`](RefusedReason::Closed).
+    /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
+    /// [`TooLarge`](RefusedReason::TooLarge) if it is larger than what was reserved.
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
         let Some(tape) = self.aside.and_then(|aside| aside.tape.as_ref()) else { return self.send_tapped(message) };
         let (text, reel) = (tape.text("puts", &message, <M::To as Role>::NAME), &tape.reel);
         let mut message = Some(message);
         let (_, refused) = reel.act(text, |_| {
-            message = self.send_tapped(message.take()?).err().map(|refused| refused.message);
-            message.is_some().then_some(RefusedReason::Closed)
+            let refused = self.send_tapped(message.take()?).err()?;
+            message = Some(refused.message);
+            Some(refused.reason)
         });
         match (refused, message) {
             (Some(reason), Some(message)) => Err(SendError { message, reason }),
@@ -366,6 +368,9 @@ impl<M: Post> Place<'_, M> {
                 Tapped::Drop => return Ok(()),
             },
         };
+        if message.bytes() > self.permit.bytes() {
+            return Err(SendError { message, reason: RefusedReason::TooLarge });
+        }
         self.permit.send(message.into_inbox(), M::LANE).map_err(|inbox| back(inbox, RefusedReason::Closed))
     }
 }

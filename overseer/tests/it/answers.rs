@@ -7,7 +7,7 @@ use std::time::Duration;
 use deterministic::Simulation;
 use futures::FutureExt as _;
 use overseer::answer::Lagged;
-use overseer::mailbox::MailboxLimits;
+use overseer::mailbox::{MailboxLimits, RefusedReason};
 use overseer::recorder::Recorded;
 use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Responder, Subsystem, Wait, Watch};
 
@@ -148,6 +148,17 @@ fn a_place_that_was_reserved_waits_for_its_message() {
     place.send(Note(5)).expect("it is open");
     simulation.run_until_stalled().expect("no live-lock");
     assert_eq!(*desk.notes.lock().unwrap(), [5]);
+}
+
+#[test]
+fn a_place_takes_nothing_larger_than_what_was_reserved() {
+    let simulation = Simulation::new(6);
+    let handle = start(OfficeBuilder::new(simulation.environment("node")).clerk(Keeps(Desk::default())), &simulation);
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    let place = simulation.run_until(visitor.reserve::<Note, _>(3)).expect("there is room").expect("it is open");
+    let refused = place.send(Note(5)).expect_err("it counts as 4 bytes");
+    assert_eq!((refused.message.0, refused.reason), (5, RefusedReason::TooLarge));
+    assert_eq!(handle.queues()[0].bytes, 0, "the place is given back");
 }
 
 #[test]

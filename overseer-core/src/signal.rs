@@ -143,7 +143,10 @@ impl<V: View> SignalLog<V> {
     /// The last entry: after it a cursor says so and stays there.
     pub fn conclude(&self) {
         self.head.0.fetch_or(1, Ordering::Release);
+        // After the head: whoever begins to wait from now on sees it.
+        let watchers = std::mem::take(&mut lock(&self.entries).watchers);
         self.wake_all();
+        watchers.into_iter().for_each(Waker::wake);
     }
 
     fn wake_all(&self) {
@@ -153,21 +156,25 @@ impl<V: View> SignalLog<V> {
     }
 
     /// Waits until the state fulfils a condition, which is looked at now and after each entry, under the log's lock.
+    /// Returns whether it does: `false` if the log was concluded before.
     ///
     /// # Cancel safety
     /// It may be dropped at any time: it only looks.
-    pub async fn wait_until(&self, mut condition: impl FnMut(&V::State) -> bool) {
+    pub async fn wait_until(&self, mut condition: impl FnMut(&V::State) -> bool) -> bool {
         std::future::poll_fn(|cx| {
             let mut log = lock(&self.entries);
             if condition(&log.state) {
-                return Poll::Ready(());
+                return Poll::Ready(true);
+            }
+            if self.head.0.load(Ordering::Acquire) & 1 == 1 {
+                return Poll::Ready(false);
             }
             if !log.watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
                 log.watchers.push(cx.waker().clone());
             }
             Poll::Pending
         })
-        .await;
+        .await
     }
 }
 

@@ -88,6 +88,7 @@ impl<O: Outside> Sender for FromOutside<O> {
 pub(crate) struct Logs {
     typed: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
     conclude: Vec<Arc<dyn Fn() + Send + Sync>>,
+    concluded: bool,
 }
 
 impl Logs {
@@ -96,6 +97,9 @@ impl Logs {
             return log;
         }
         let log = Arc::new(SignalLog::<V>::new());
+        if self.concluded {
+            log.conclude();
+        }
         self.typed.insert(TypeId::of::<V>(), log.clone());
         let concluding = log.clone();
         self.conclude.push(Arc::new(move || concluding.conclude()));
@@ -426,15 +430,16 @@ impl Handle {
     }
 
     /// Waits until what was published to the view fulfils a condition: a question sent after that is handled by nobody
-    /// who has not seen the same. For an author who has just imported a block and asks about it.
+    /// who has not seen the same. For an author who has just imported a block and asks about it. Returns whether it was
+    /// fulfilled: `false` if the node began to end before.
     ///
     /// # Cancel safety
     /// Nothing is lost: it only looks.
     ///
     /// # Panics
     /// When `condition` does.
-    pub async fn wait_until<V: View>(&self, condition: impl FnMut(&V::State) -> bool) {
-        self.log::<V>().wait_until(condition).await;
+    pub async fn wait_until<V: View>(&self, condition: impl FnMut(&V::State) -> bool) -> bool {
+        self.log::<V>().wait_until(condition).await
     }
 
     /// Tells the node to end. [`Overseer::run`] returns when it has. Never waits; once is enough.
@@ -542,7 +547,8 @@ impl Overseer {
             tracing::error!(%cause, "node ends");
         }
         {
-            let logs = lock(&self.handle.shared.logs);
+            let mut logs = lock(&self.handle.shared.logs);
+            logs.concluded = true;
             logs.conclude.iter().for_each(|conclude| conclude());
         }
         let deadline = self.environment.clock.sleep(CONCLUDE_DEADLINE);

@@ -240,10 +240,28 @@ fn a_wait_until_that_is_polled_often_leaves_one_waker() {
                     waiting.publish::<Beats>(7);
                     Poll::Pending
                 }
-                Poll::Ready(()) => Poll::Ready(polls),
+                Poll::Ready(fulfilled) => {
+                    assert!(fulfilled);
+                    Poll::Ready(polls)
+                }
             }
         })
         .await
     });
     assert_eq!(seen.expect("it comes"), 51);
+}
+
+#[test]
+fn a_wait_until_ends_with_the_node() {
+    let simulation = Simulation::new(5);
+    let handle = house(&simulation, HouseBuilder::new(simulation.environment("node")).front(Asks).back(Silent));
+    let fulfilled = simulation.run_until(async {
+        let waiting = handle.wait_until::<Beats>(|beats| beats.contains(&7));
+        let stopping = async { handle.stop() };
+        futures::join!(waiting, stopping).0
+    });
+    assert_eq!(fulfilled.ok(), Some(false));
+    // A view that nobody heard while it ran.
+    let fulfilled = simulation.run_until(handle.wait_until::<Ticks>(|_| false));
+    assert_eq!(fulfilled.ok(), Some(false));
 }

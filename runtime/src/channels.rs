@@ -1,4 +1,4 @@
-//! Horizontal channels (RT-11): who may send to whom, and what waits in between (docs/adr/0024-message-queues.md).
+//! Horizontal channels (RT-11): who may send to whom, and what waits in between (docs/adr/0021-message-queues.md).
 
 use codec::{Decode, Encode};
 use primitives::{

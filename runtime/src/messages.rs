@@ -1,7 +1,7 @@
 //! Messages module (RT-11): what paras send to the relay chain, to each other, and what the relay chain sends to them.
 //!
 //! Stores: upward messages of one block, the downward queues, the channels with what waits in them, and the watermarks
-//! (docs/adr/0024-message-queues.md).
+//! (docs/adr/0021-message-queues.md).
 //!
 //! Entry points: sending downward, opening and closing a channel, all of governance origin. The messages of candidates
 //! are checked and enacted by inclusion.

@@ -14,6 +14,7 @@ pub enum Input<S: Subsystem, K, T> {
 }
 
 /// Waits for the next event or end of a job, whichever is there; ends of jobs first, whose number is bounded.
+/// On tokio a loop that has used up its turn's budget sees ends of jobs only after it has yielded.
 ///
 /// The end of a job is not ordered against signals: a scope that a signal ends while its result waits is what
 /// [`Jobs::end_by_view`] takes care of.

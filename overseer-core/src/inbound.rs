@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use crate::mailbox::EdgeId;
 use crate::reader::Reader;
 use crate::signal::{Cursor, Next, View};
+use crate::sync::Ordering;
 
 /// Deliveries in a row after which a busy reader lets others on its worker run at the latest.
 pub const YIELD_EVERY: u32 = 1024;
@@ -119,7 +120,10 @@ impl<T: Send, V: View> Inbound<T, V> {
     fn signal(&mut self) -> Poll<Incoming<T, V::Update>> {
         self.deliveries += 1;
         Poll::Ready(match self.cursor.take_next() {
-            Next::Update(update) => Incoming::Signal(update),
+            Next::Update(update) => {
+                self.reader.mailbox.heard.store(self.cursor.heard(), Ordering::Relaxed);
+                Incoming::Signal(update)
+            }
             // Nothing is left but the end: this is called by who saw that there is something.
             Next::Concluded | Next::Nothing => Incoming::Conclude,
         })

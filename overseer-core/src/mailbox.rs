@@ -11,7 +11,7 @@ use std::task::Waker;
 
 use crate::meter::{Meter, NanosClock};
 use crate::signal::Wakeable;
-use crate::sync::{Apart, AtomicBool, Mutex, MutexGuard, Ordering, lock};
+use crate::sync::{Apart, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
 /// Of how many messages of an edge one is timed.
 pub const SAMPLE_EVERY: u64 = 64;
@@ -152,6 +152,8 @@ pub struct Mailbox<T> {
     pub(crate) meter: Meter,
     /// Read by the reader before each delivery, written only when the high lane fills or empties.
     pub(crate) high_waiting: AtomicBool,
+    /// Entries of the signal log that the reader has taken. Never part of an invariant.
+    pub(crate) heard: AtomicU64,
 }
 
 /// Wakes everybody in a list and keeps the list's memory.
@@ -190,7 +192,13 @@ impl<T: Send> Mailbox<T> {
             limits,
             meter: Meter::new(clock),
             high_waiting: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
         }
+    }
+
+    /// Entries of its signal log that the reader has taken so far.
+    pub fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -330,6 +338,7 @@ impl<T: Send> Mailbox<T> {
         refused
     }
 
+    #[cold]
     fn cast_when_full(
         &self,
         edge: EdgeId,
@@ -422,6 +431,7 @@ impl<T: Send> Mailbox<T> {
     }
 
     /// Takes a place, or a ticket for one. `Ok(true)`: a place is taken and the ticket is spent.
+    #[inline]
     pub(crate) fn poll_place(
         &self,
         state: &mut State<T>,
@@ -433,33 +443,40 @@ impl<T: Send> Mailbox<T> {
             *ticket = None;
             return Err(RefusedReason::Closed);
         }
+        if ticket.is_none() && state.waiters.is_empty() && state.fits(self.limits, bytes) {
+            state.used += 1;
+            state.used_bytes += bytes;
+            return Ok(true);
+        }
+        Ok(self.poll_ticket(state, ticket, (bytes, edge), waker))
+    }
+
+    /// Takes a ticket, or looks whether the one that is held was granted.
+    #[cold]
+    fn poll_ticket(
+        &self,
+        state: &mut State<T>,
+        ticket: &mut Option<u64>,
+        (bytes, edge): (u32, EdgeId),
+        waker: &Waker,
+    ) -> bool {
         let Some(held) = *ticket else {
-            if state.waiters.is_empty() && state.fits(self.limits, bytes) {
-                state.used += 1;
-                state.used_bytes += bytes;
-                return Ok(true);
-            }
             let held = state.next_ticket;
             state.next_ticket += 1;
             state.edges[usize::from(edge.0)].waited += 1;
-            state.waiters.push_back(Waiter {
-                ticket: held,
-                bytes,
-                edge,
-                since: self.meter.now(),
-                waker: waker.clone(),
-            });
+            let since = self.meter.now();
+            state.waiters.push_back(Waiter { ticket: held, bytes, edge, since, waker: waker.clone() });
             *ticket = Some(held);
-            return Ok(false);
+            return false;
         };
         match state.position(held) {
             Some(position) => {
                 state.waiters[position].waker.clone_from(waker);
-                Ok(false)
+                false
             }
             None => {
                 *ticket = None;
-                Ok(true)
+                true
             }
         }
     }

@@ -83,7 +83,8 @@ struct Times {
 /// The times of one mailbox.
 pub struct Meter {
     clock: Option<NanosClock>,
-    times: Mutex<Times>,
+    /// Made when the first time is taken.
+    times: Mutex<Option<Box<Times>>>,
 }
 
 impl Meter {
@@ -97,7 +98,7 @@ impl Meter {
     }
 
     fn with(&self, change: impl FnOnce(&mut Times)) {
-        change(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner));
+        change(self.times.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
     }
 
     pub(crate) fn queued(&self, edge: EdgeId, nanos: u64) {
@@ -119,11 +120,15 @@ impl Meter {
     /// The times of an edge, if one of its messages was timed.
     pub fn edge(&self, edge: EdgeId) -> Option<EdgeTimes> {
         let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.edges.get(&edge).map(|times| EdgeTimes::clone(times))
+        times.as_ref()?.edges.get(&edge).map(|times| EdgeTimes::clone(times))
     }
 
     /// How the reader spends its time.
     pub fn busy_time(&self) -> BusyTime {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner).busy
+        self.times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map_or_else(BusyTime::default, |times| times.busy)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::mailbox::{EdgeId, Item, Mailbox, wake_all};
+use crate::mailbox::{EdgeId, Item, Mailbox, State, wake_all};
 use crate::sync::Ordering;
 
 /// High-lane deliveries after which one normal message is delivered.
@@ -170,14 +170,8 @@ impl<T: Send> Reader<T> {
                 (none, Some(waker)) => *none = Some(waker.clone()),
                 (_, None) => {}
             }
-            let largest = state.normal.capacity().max(self.batch.capacity());
-            if largest > KEPT_CAPACITY {
-                self.oversized += 1;
-                if self.oversized >= KEPT_SLEEPS {
-                    self.oversized = 0;
-                    (state.normal, self.batch) = (VecDeque::new(), VecDeque::new());
-                    state.high = VecDeque::new();
-                }
+            if state.normal.capacity().max(self.batch.capacity()) > KEPT_CAPACITY {
+                Self::shrink(&mut self.oversized, &mut self.batch, &mut state);
             }
             false
         };
@@ -187,6 +181,17 @@ impl<T: Send> Reader<T> {
         }
         wake_all(&mut self.wakers);
         found
+    }
+
+    /// Gives back the memory of queues that are empty, if they needed no more than a little for long.
+    #[cold]
+    fn shrink(oversized: &mut u32, batch: &mut VecDeque<Item<T>>, state: &mut State<T>) {
+        *oversized += 1;
+        if *oversized >= KEPT_SLEEPS {
+            *oversized = 0;
+            (state.normal, *batch) = (VecDeque::new(), VecDeque::new());
+            state.high = VecDeque::new();
+        }
     }
 }
 

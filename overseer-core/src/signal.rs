@@ -3,15 +3,20 @@
 //! One append-only log per view; each subsystem holds a cursor. Publishing stores an entry and wakes those who hear the
 //! view; it never waits for a subsystem. The log keeps [`SIGNAL_LOG_MAX`] entries: a cursor that falls behind, or
 //! starts late, gets one catch-up entry made from what it knew and what is so now.
+//!
+//! Entries are written once, into segments that the log and the cursors in them share: a cursor takes the log's lock
+//! once per segment, and reads in between without one, while others are published.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
 use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
 
 /// Entries that a log keeps for cursors that are behind.
 pub const SIGNAL_LOG_MAX: usize = if cfg!(loom) { 2 } else { 256 };
+/// Entries of a segment. A cursor that stands still keeps one segment alive.
+const SEGMENT: u64 = if cfg!(loom) { 2 } else { 16 };
 
 /// What a subsystem hears of the node's heartbeat: what an entry is, and what is so after a number of them.
 ///
@@ -72,12 +77,36 @@ pub trait Wakeable: Send + Sync {
     fn wake(&self);
 }
 
+/// Entries in a row, each written once. The entry is there before the head tells of it.
+struct Segment<U>([OnceLock<U>; SEGMENT as usize]);
+
+impl<U> Segment<U> {
+    fn entry(&self, position: u64) -> &OnceLock<U> {
+        &self.0[(position % SEGMENT) as usize]
+    }
+}
+
+impl<U> Default for Segment<U> {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| OnceLock::new()))
+    }
+}
+
 struct Entries<V: View> {
-    entries: VecDeque<V::Update>,
-    /// Sequence number of the first entry kept.
+    /// All that a cursor may still read, the newest last. The last one may have no entry yet.
+    segments: VecDeque<Arc<Segment<V::Update>>>,
+    /// Number of the first segment kept: its first entry has this times [`SEGMENT`] as its position.
     first: u64,
     state: V::State,
     watchers: Vec<Waker>,
+}
+
+impl<V: View> Entries<V> {
+    /// The segment that holds an entry, if that is kept still.
+    fn segment(&self, position: u64) -> Option<&Arc<Segment<V::Update>>> {
+        let index = (position / SEGMENT).checked_sub(self.first)?;
+        self.segments.get(usize::try_from(index).ok()?)
+    }
 }
 
 /// The log of one view.
@@ -100,7 +129,7 @@ impl<V: View> SignalLog<V> {
     pub fn new() -> Self {
         Self {
             entries: Mutex::new(Entries {
-                entries: VecDeque::new(),
+                segments: VecDeque::new(),
                 first: 0,
                 state: V::State::default(),
                 watchers: Vec::new(),
@@ -125,10 +154,19 @@ impl<V: View> SignalLog<V> {
         let (watchers, dropped) = {
             let mut log = lock(&self.entries);
             V::apply(&mut log.state, &update);
-            log.entries.push_back(update);
-            let dropped = if log.entries.len() > SIGNAL_LOG_MAX {
+            let position = self.published();
+            if position.is_multiple_of(SEGMENT) {
+                log.segments.push_back(Arc::default());
+            }
+            if let Some(last) = log.segments.back() {
+                // Nobody else writes, and this is the first time at this position: it is empty.
+                let _ = last.entry(position).set(update);
+            }
+            // With this entry, the oldest that is kept is one of the second segment or later.
+            let is_past = position + 1 >= (log.first + 1) * SEGMENT + SIGNAL_LOG_MAX as u64;
+            let dropped = if is_past {
                 log.first += 1;
-                log.entries.pop_front()
+                log.segments.pop_front()
             } else {
                 None
             };
@@ -193,17 +231,17 @@ pub struct Cursor<V: View> {
     log: Arc<SignalLog<V>>,
     /// The head up to which everything was taken.
     taken: u64,
+    /// The segment of the entry that was taken last.
+    segment: Option<Arc<Segment<V::Update>>>,
     seen: V::State,
     catch_ups: u64,
     restarted: bool,
-    /// For others to read: entries taken.
-    progress: Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl<V: View> Cursor<V> {
     /// A cursor before the first entry. Entries that are gone already come as one catch-up.
     pub fn new(log: Arc<SignalLog<V>>) -> Self {
-        Self { log, taken: 0, seen: V::State::default(), catch_ups: 0, restarted: false, progress: Arc::default() }
+        Self { log, taken: 0, segment: None, seen: V::State::default(), catch_ups: 0, restarted: false }
     }
 
     /// Whether there is an entry that was not taken: one load.
@@ -216,24 +254,15 @@ impl<V: View> Cursor<V> {
     /// the end.
     pub fn take_next(&mut self) -> Next<V::Update> {
         let head = self.log.head.0.load(Ordering::Acquire);
-        let position = self.taken / 2;
-        if head / 2 > position {
-            let log = lock(&self.log.entries);
-            if position >= log.first && !self.restarted {
-                let update = log.entries[(position - log.first) as usize].clone();
-                drop(log);
+        let (position, published) = (self.taken / 2, head / 2);
+        if published > position {
+            let is_gone = published - position > SIGNAL_LOG_MAX as u64;
+            if let Some(update) = if is_gone || self.restarted { None } else { self.entry(position) } {
                 V::apply(&mut self.seen, &update);
                 self.advance(position + 1);
                 return Next::Update(update);
             }
-            let now = log.state.clone();
-            let position = log.first + log.entries.len() as u64;
-            drop(log);
-            self.advance(position);
-            self.catch_ups += u64::from(!std::mem::take(&mut self.restarted));
-            let update = V::catch_up(&self.seen, &now);
-            self.seen = now;
-            return Next::Update(update);
+            return Next::Update(self.catch_up());
         }
         if head != self.taken {
             self.taken |= 1;
@@ -242,9 +271,33 @@ impl<V: View> Cursor<V> {
         Next::Nothing
     }
 
+    /// The entry at a position that was published; `None` if it is no longer kept.
+    fn entry(&mut self, position: u64) -> Option<V::Update> {
+        if position.is_multiple_of(SEGMENT) || self.segment.is_none() {
+            self.segment = lock(&self.log.entries).segment(position).cloned();
+        }
+        self.segment.as_ref()?.entry(position).get().cloned()
+    }
+
+    #[cold]
+    fn catch_up(&mut self) -> V::Update {
+        // The segment of the next entry is looked up when that is there.
+        let left = self.segment.take();
+        let (now, position) = {
+            let log = lock(&self.log.entries);
+            // Under the lock nothing is published.
+            (log.state.clone(), self.log.published())
+        };
+        drop(left);
+        self.advance(position);
+        self.catch_ups += u64::from(!std::mem::take(&mut self.restarted));
+        let update = V::catch_up(&self.seen, &now);
+        self.seen = now;
+        update
+    }
+
     fn advance(&mut self, position: u64) {
         self.taken = position * 2 + (self.taken & 1);
-        self.progress.store(position, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Forgets what was seen: the next entry is one catch-up from nothing to now, if anything was ever published. For a
@@ -265,14 +318,14 @@ impl<V: View> Cursor<V> {
         self.taken & 1 == 1
     }
 
+    /// Entries taken so far.
+    pub fn heard(&self) -> u64 {
+        self.taken / 2
+    }
+
     /// The log.
     pub fn log(&self) -> &Arc<SignalLog<V>> {
         &self.log
-    }
-
-    /// Entries taken so far, to be read by others.
-    pub fn progress(&self) -> Arc<std::sync::atomic::AtomicU64> {
-        self.progress.clone()
     }
 }
 
@@ -329,7 +382,48 @@ mod tests {
         assert_eq!(take(&mut slow), Some((vec![0], vec![SIGNAL_LOG_MAX as u32 + 10])));
         assert_eq!(take(&mut slow), None);
         assert_eq!(slow.catch_ups(), 1);
-        assert_eq!(lock(&log.entries).entries.len(), SIGNAL_LOG_MAX);
+        let kept = lock(&log.entries).segments.len() as u64 * SEGMENT;
+        assert!((SIGNAL_LOG_MAX as u64..SIGNAL_LOG_MAX as u64 + 2 * SEGMENT).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn the_oldest_entry_kept_is_given_itself_and_one_older_is_not() {
+        let log = Arc::new(SignalLog::<Numbers>::new());
+        let (mut just, mut late) = (Cursor::new(log.clone()), Cursor::new(log.clone()));
+        for number in 0..SIGNAL_LOG_MAX as u32 {
+            log.publish((vec![], vec![number]));
+        }
+        for number in 0..SIGNAL_LOG_MAX as u32 {
+            assert_eq!(take(&mut just), Some((vec![], vec![number])));
+        }
+        log.publish((vec![0], vec![]));
+        assert_eq!(take(&mut just), Some((vec![0], vec![])));
+        assert_eq!(take(&mut late), Some((vec![], (1..SIGNAL_LOG_MAX as u32).collect())));
+        assert_eq!((just.catch_ups(), late.catch_ups()), (0, 1));
+    }
+
+    #[test]
+    fn entries_that_nobody_can_read_are_dropped() {
+        let log = Arc::new(SignalLog::<Counted>::new());
+        let token = Arc::new(());
+        let mut slow = Cursor::new(log.clone());
+        log.publish(token.clone());
+        drop(slow.take_next());
+        for _ in 0..SIGNAL_LOG_MAX as u32 * 3 {
+            log.publish(token.clone());
+        }
+        let most = SIGNAL_LOG_MAX + 3 * SEGMENT as usize;
+        assert!(Arc::strong_count(&token) <= 1 + most, "{}", Arc::strong_count(&token));
+    }
+
+    enum Counted {}
+    impl View for Counted {
+        type Update = Arc<()>;
+        type State = ();
+        fn apply((): &mut (), _: &Self::Update) {}
+        fn catch_up((): &(), (): &()) -> Self::Update {
+            Arc::default()
+        }
     }
 
     #[test]

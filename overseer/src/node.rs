@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deterministic::Environment;
+use overseer_core::sync::Apart;
 use tokio::sync::{mpsc, watch};
 
 use crate::abort::{AbortHandle, abortable};
@@ -521,7 +522,11 @@ impl Overseer {
             let (task, abort) = abortable(task);
             running.insert(name, abort);
             let report = async move {
-                if let Some(outcome) = task.await {
+                // On cache lines of its own, as the subsystem's own future.
+                let apart = Apart(());
+                let outcome = task.await;
+                apart.into_inner();
+                if let Some(outcome) = outcome {
                     // There is a place for each subsystem, so that it is never full; the receiver may be gone after the
                     // deadline.
                     let _ = ended.try_send((name, outcome));

@@ -437,10 +437,14 @@ impl<M: Request> Port<M> {
         let mut reply = reply.until(M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
         let inbox = message.into_inbox(responder);
         let sent = match delay {
-            // The time to answer runs while the question waits for its place.
-            None => match select(self.put(inbox, bytes), &mut reply).await {
-                Either::Left((sent, _)) => sent.map_err(|(_, reason)| reason),
-                Either::Right((answer, _)) => return answer,
+            None => match self.mailbox.try_send(self.id, inbox, bytes, M::LANE) {
+                Ok(()) => Ok(()),
+                // The time to answer runs while the question waits for its place.
+                Err((inbox, RefusedReason::Full)) => match select(self.put(inbox, bytes), &mut reply).await {
+                    Either::Left((sent, _)) => sent.map_err(|(_, reason)| reason),
+                    Either::Right((answer, _)) => return answer,
+                },
+                Err((_, reason)) => Err(reason),
             },
             Some(delay) => match select(Reserve::new(self.mailbox.clone(), self.id, bytes), &mut reply).await {
                 Either::Left((permit, _)) => permit.map(|permit| self.delay(permit, inbox, delay)),

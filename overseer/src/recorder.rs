@@ -41,27 +41,29 @@ impl Recording {
     }
 }
 
-/// A ring of the last events, without a lock while the subsystem runs. Allocated by the first event.
+/// The last events, without a lock while the subsystem runs.
 pub(crate) struct Recorder {
-    events: Vec<Recorded>,
-    next: usize,
+    /// Made by the first event.
+    ring: Option<Box<Ring>>,
     left_at: Arc<Recording>,
+}
+
+struct Ring {
+    events: [Recorded; RECORDED_EVENTS],
+    /// Events ever recorded.
+    recorded: usize,
 }
 
 impl Recorder {
     pub(crate) fn new(left_at: Arc<Recording>) -> Self {
-        Self { events: Vec::new(), next: 0, left_at }
+        Self { ring: None, left_at }
     }
 
     #[inline]
     fn record(&mut self, event: Recorded) {
-        if let Some(place) = self.events.get_mut(self.next) {
-            *place = event;
-        } else {
-            self.events.reserve_exact(RECORDED_EVENTS - self.events.len());
-            self.events.push(event);
-        }
-        self.next = (self.next + 1) % RECORDED_EVENTS;
+        let ring = self.ring.get_or_insert_with(Ring::empty);
+        ring.events[ring.recorded % RECORDED_EVENTS] = event;
+        ring.recorded += 1;
     }
 
     #[inline]
@@ -83,12 +85,22 @@ impl Recorder {
     }
 }
 
+impl Ring {
+    #[cold]
+    fn empty() -> Box<Self> {
+        Box::new(Self { events: [Recorded::Signal; RECORDED_EVENTS], recorded: 0 })
+    }
+
+    /// Oldest first.
+    fn in_order(&self) -> Vec<Recorded> {
+        let first = self.recorded.saturating_sub(RECORDED_EVENTS);
+        (first..self.recorded).map(|index| self.events[index % RECORDED_EVENTS]).collect()
+    }
+}
+
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let mut events = std::mem::take(&mut self.events);
-        if events.len() == RECORDED_EVENTS {
-            events.rotate_left(self.next);
-        }
+        let events = self.ring.take().map(|ring| ring.in_order()).unwrap_or_default();
         *self.left_at.0.lock().unwrap_or_else(PoisonError::into_inner) = events;
     }
 }

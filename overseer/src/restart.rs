@@ -8,6 +8,7 @@ use deterministic::{BoxFuture, Environment};
 use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
+use overseer_core::sync::Apart;
 
 use crate::exit::panic_message;
 use crate::mailbox::Mailbox;
@@ -39,9 +40,8 @@ pub(crate) fn prepare<S: Subsystem>(
     let reader: Arc<dyn Wakeable> = mailbox.clone();
     log.add_reader(reader);
     let cursor = Cursor::new(log.clone());
-    let progress = cursor.progress();
-    let lag: Lag =
-        Arc::new(move || log.published().saturating_sub(progress.load(std::sync::atomic::Ordering::Relaxed)));
+    let hears = mailbox.clone();
+    let lag: Lag = Arc::new(move || log.published().saturating_sub(hears.heard()));
     let recording = Arc::new(Recording::default());
     let mut ports = S::Sends::connect(switchboard, role, Origin::Loop)?;
     let mut jobs = S::JobSends::connect(switchboard, role, Origin::Jobs)?;
@@ -50,7 +50,7 @@ pub(crate) fn prepare<S: Subsystem>(
         (taping.jobs)(&mut jobs, &taping.reel);
     }
     let start = Start {
-        inbound: Inbound::new(Reader::new(mailbox), cursor),
+        inbound: Box::new(Apart(Inbound::new(Reader::new(mailbox), cursor))),
         ports: Outlet::new(ports),
         jobs: Outlet::new(jobs),
         environment: environment.clone(),
@@ -66,8 +66,17 @@ pub(crate) fn prepare<S: Subsystem>(
 pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
     Box::new(move |switchboard, logs, environment| {
         let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
+        let context = Context::new(start);
         // In a future of its own: what `run` does before it returns its future may panic as well.
-        let running = AssertUnwindSafe(async move { subsystem.run(Context::new(start)).await }).catch_unwind();
+        let running = async move {
+            // Held while it runs, so that it lies on cache lines of its own: one worker writes there, and another one
+            // beside it.
+            let apart = Apart(());
+            let outcome = subsystem.run(context).await;
+            apart.into_inner();
+            outcome
+        };
+        let running = AssertUnwindSafe(running).catch_unwind();
         Ok((Box::pin(running) as Running, lag, recording))
     })
 }
@@ -91,7 +100,7 @@ pub(crate) fn restarting<S: Subsystem>(
                 let make = &mut make;
                 let outcome = AssertUnwindSafe(async move { make().run(context).await }).catch_unwind().await;
                 let Some(mut inbound) = parking.take() else { return outcome };
-                if inbound.cursor().is_concluded() || restarts > restarts_max {
+                if inbound.0.cursor().is_concluded() || restarts > restarts_max {
                     return outcome;
                 }
                 let cause = match &outcome {
@@ -100,7 +109,7 @@ pub(crate) fn restarting<S: Subsystem>(
                     Err(panic) => panic_message(&**panic),
                 };
                 tracing::error!(subsystem = <S::Role as Role>::NAME, cause, restarts, restarts_max, "starts again");
-                inbound.restart();
+                inbound.0.restart();
                 context = Context::new(Start {
                     inbound,
                     ports: ports.clone(),

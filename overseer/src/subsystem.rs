@@ -12,6 +12,7 @@ use tokio::task::coop;
 
 use crate::answer::AskError;
 use overseer_core::inbound::{Inbound, Incoming};
+use overseer_core::sync::Apart;
 
 use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
@@ -112,7 +113,8 @@ impl<S: Subsystem> Aside<S> {
     }
 }
 
-type InboundOf<S> = Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>;
+/// On cache lines of its own, and on the heap, because a loop's future holds its context twice.
+pub(crate) type InboundOf<S> = Box<Apart<Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>>>;
 
 /// Where the mailbox of a subsystem waits while nobody reads it: between a failure and the restart.
 pub(crate) struct Parking<S: Subsystem>(Mutex<Option<InboundOf<S>>>);
@@ -186,8 +188,8 @@ pub(crate) struct Start<S: Subsystem> {
 /// }
 /// ```
 pub struct Context<S: Subsystem> {
-    /// There until the context is dropped. Boxed, because a loop's future holds its context twice.
-    inbound: Option<Box<InboundOf<S>>>,
+    /// There until the context is dropped.
+    inbound: Option<InboundOf<S>>,
     ports: Outlet<FromLoop<S>>,
     jobs: Outlet<FromJobs<S>>,
     outbox: Outbox,
@@ -201,7 +203,7 @@ pub struct Context<S: Subsystem> {
 impl<S: Subsystem> Drop for Context<S> {
     fn drop(&mut self) {
         if let Some(parking) = &self.parking {
-            *parking.lock() = self.inbound.take().map(|inbound| *inbound);
+            *parking.lock() = self.inbound.take();
         }
     }
 }
@@ -209,7 +211,7 @@ impl<S: Subsystem> Drop for Context<S> {
 impl<S: Subsystem> Context<S> {
     pub(crate) fn new(start: Start<S>) -> Self {
         Self {
-            inbound: Some(Box::new(start.inbound)),
+            inbound: Some(start.inbound),
             ports: start.ports,
             jobs: start.jobs,
             outbox: Outbox::default(),
@@ -247,7 +249,7 @@ impl<S: Subsystem> Context<S> {
             return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
-        let incoming = inbound.poll_next(cx);
+        let incoming = inbound.0.poll_next(cx);
         if incoming.is_ready() {
             spend_budget(cx);
         }
@@ -276,7 +278,7 @@ impl<S: Subsystem> Context<S> {
             return taping.poll_replay(cx);
         }
         loop {
-            let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
+            let Poll::Ready(incoming) = inbound.0.poll_next(cx) else { return Poll::Pending };
             let event = match incoming {
                 Incoming::Message(message) => {
                     self.recorder.message(message.message_name());
@@ -425,7 +427,7 @@ impl<S: Subsystem> Context<S> {
         &mut self,
         is_gone: impl FnMut(&<S::Role as Role>::Inbox) -> bool,
     ) -> Option<Vec<<S::Role as Role>::Inbox>> {
-        self.inbound.as_mut()?.purge(is_gone)
+        self.inbound.as_mut()?.0.purge(is_gone)
     }
 
     /// What jobs send through, as declared in [`Subsystem::JobSends`]. Cheap to clone into each job.
@@ -446,7 +448,7 @@ impl<S: Subsystem> Context<S> {
     /// How often this subsystem fell so far behind ([`SIGNAL_LOG_MAX`](crate::signal::SIGNAL_LOG_MAX) entries) that it
     /// got one catch-up entry in place of those it had missed.
     pub fn catch_ups(&self) -> u64 {
-        self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
+        self.inbound.as_ref().map_or(0, |inbound| inbound.0.cursor().catch_ups())
     }
 }
 

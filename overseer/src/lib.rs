@@ -27,7 +27,6 @@
 #![cfg_attr(not(doctest), doc = include_str!("jobs-and-mocks.md"))]
 #![forbid(unsafe_code)]
 
-mod abort;
 pub mod answer;
 pub mod coverage;
 mod deadline;
@@ -44,6 +43,7 @@ pub mod replay;
 mod restart;
 pub mod signal;
 pub mod subsystem;
+mod task;
 pub mod topology;
 pub mod wiring;
 

@@ -8,11 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use deterministic::Environment;
-use overseer_core::sync::Apart;
+use deterministic::{BoxFuture, Environment};
 use tokio::sync::{mpsc, watch};
 
-use crate::abort::{AbortHandle, abortable};
 use crate::exit::cause_of;
 use crate::health::Health;
 use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
@@ -20,9 +18,10 @@ use crate::message::{Message, Role};
 use crate::port::{EdgeSnapshot, Outlet, Tap, TapSlot};
 use crate::recorder::{self, Recording};
 use crate::replay::{self, Recordable, Tape};
-use crate::restart::{self, Outcome, Running};
+use crate::restart::{self, Outcome};
 use crate::signal::{SignalLog, View};
 use crate::subsystem::{Screen, Subsystem};
+use crate::task::{AbortHandle, End, Launch};
 use crate::topology::{Edge, Topology};
 use crate::wiring::{Origin, SendList, Sender, Switchboard};
 
@@ -141,9 +140,22 @@ impl<T: crate::message::Inbox> Gauge for Mailbox<T> {
 
 /// How many entries of its log a subsystem has not taken.
 pub(crate) type Lag = Arc<dyn Fn() -> u64 + Send + Sync>;
-pub(crate) type Connect = Box<
-    dyn FnOnce(&mut Switchboard, &mut Logs, &Environment) -> Result<(Running, Lag, Arc<Recording>), BuildError> + Send,
->;
+pub(crate) type Connect =
+    Box<dyn FnOnce(&mut Switchboard, &mut Logs, &Environment, Launch) -> Result<Connected, BuildError> + Send>;
+
+/// A subsystem that waits for its node to run.
+pub(crate) struct Connected {
+    task: BoxFuture<()>,
+    abort: AbortHandle,
+    lag: Lag,
+    recording: Arc<Recording>,
+}
+
+impl Connected {
+    pub(crate) fn new((task, abort): (BoxFuture<()>, AbortHandle), lag: Lag, recording: Arc<Recording>) -> Self {
+        Self { task, abort, lag, recording }
+    }
+}
 
 struct Slot {
     edges: Vec<Edge>,
@@ -295,12 +307,15 @@ impl Builder {
             return Err(BuildError::WaitingCycle(cycle));
         }
         let mut logs = Logs::default();
+        let (ended, ends) = mpsc::channel(self.roles.len().max(1));
         let mut tasks = Vec::new();
         let mut readers = Vec::new();
         for role in &self.roles {
             let Some(slot) = self.slots.remove(role) else { continue };
-            let (running, lag, recording) = (slot.connect)(&mut self.switchboard, &mut logs, &self.environment)?;
-            tasks.push((*role, running));
+            let launch = Launch { name: role, ended: ended.clone() };
+            let Connected { task, abort, lag, recording } =
+                (slot.connect)(&mut self.switchboard, &mut logs, &self.environment, launch)?;
+            tasks.push((*role, task, abort));
             readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording });
         }
         let (stop, _) = watch::channel(false);
@@ -312,7 +327,7 @@ impl Builder {
             health: Health::default(),
             stop,
         });
-        Ok(Overseer { environment: self.environment, tasks, handle: Handle { shared } })
+        Ok(Overseer { environment: self.environment, tasks, ends, handle: Handle { shared } })
     }
 }
 
@@ -479,7 +494,8 @@ impl Handle {
 /// A node that was built. [`run`](Self::run) starts it; dropping it starts nothing.
 pub struct Overseer {
     environment: Environment,
-    tasks: Vec<(&'static str, Running)>,
+    tasks: Vec<(&'static str, BoxFuture<()>, AbortHandle)>,
+    ends: mpsc::Receiver<End>,
     handle: Handle,
 }
 
@@ -515,26 +531,12 @@ impl Overseer {
     /// # Ok::<(), Failure>(())
     /// ```
     pub async fn run(self) -> ExitReport {
-        let (ended, mut ends) = mpsc::channel::<(&'static str, Outcome)>(self.tasks.len().max(1));
+        let mut ends = self.ends;
         let mut running: BTreeMap<&'static str, AbortHandle> = BTreeMap::new();
-        for (name, task) in self.tasks {
-            let ended = ended.clone();
-            let (task, abort) = abortable(task);
+        for (name, task, abort) in self.tasks {
             running.insert(name, abort);
-            let report = async move {
-                // On cache lines of its own, as the subsystem's own future.
-                let apart = Apart(());
-                let outcome = task.await;
-                apart.into_inner();
-                if let Some(outcome) = outcome {
-                    // There is a place for each subsystem, so that it is never full; the receiver may be gone after the
-                    // deadline.
-                    let _ = ended.try_send((name, outcome));
-                }
-            };
-            self.environment.spawner.spawn(name, Box::pin(report));
+            self.environment.spawner.spawn(name, task);
         }
-        drop(ended);
 
         let mut stop = self.handle.shared.stop.subscribe();
         let mut cause = tokio::select! {

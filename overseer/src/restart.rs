@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::Environment;
 use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
@@ -13,7 +13,7 @@ use overseer_core::sync::Apart;
 use crate::exit::panic_message;
 use crate::mailbox::Mailbox;
 use crate::message::Role;
-use crate::node::{BuildError, Connect, Lag, Logs};
+use crate::node::{BuildError, Connect, Connected, Lag, Logs};
 use crate::port::Outlet;
 use crate::recorder::Recording;
 use crate::replay::Taping;
@@ -23,7 +23,6 @@ use crate::wiring::{Origin, SendList, Switchboard};
 
 /// How a subsystem ended: its own result, or the panic that it was unwound by.
 pub(crate) type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
-pub(crate) type Running = BoxFuture<Outcome>;
 
 pub(crate) type MailboxOf<S> = Arc<Mailbox<<<S as Subsystem>::Role as Role>::Inbox>>;
 
@@ -64,20 +63,12 @@ pub(crate) fn prepare<S: Subsystem>(
 
 /// Runs it once.
 pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
-    Box::new(move |switchboard, logs, environment| {
+    Box::new(move |switchboard, logs, environment, launch| {
         let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
         let context = Context::new(start);
         // In a future of its own: what `run` does before it returns its future may panic as well.
-        let running = async move {
-            // Held while it runs, so that it lies on cache lines of its own: one worker writes there, and another one
-            // beside it.
-            let apart = Apart(());
-            let outcome = subsystem.run(context).await;
-            apart.into_inner();
-            outcome
-        };
-        let running = AssertUnwindSafe(running).catch_unwind();
-        Ok((Box::pin(running) as Running, lag, recording))
+        let running = AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind();
+        Ok(Connected::new(launch.task(running), lag, recording))
     })
 }
 
@@ -87,7 +78,7 @@ pub(crate) fn restarting<S: Subsystem>(
     mut make: impl FnMut() -> S + Send + 'static,
     mailbox: MailboxOf<S>,
 ) -> Connect {
-    Box::new(move |switchboard, logs, environment| {
+    Box::new(move |switchboard, logs, environment, launch| {
         let (mut start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
         let parking = Arc::new(Parking::new());
         start.parking = Some(parking.clone());
@@ -123,6 +114,6 @@ pub(crate) fn restarting<S: Subsystem>(
             }
             unreachable!("the loop above ends by returning")
         };
-        Ok((Box::pin(running) as Running, lag, recording))
+        Ok(Connected::new(launch.task(running), lag, recording))
     })
 }

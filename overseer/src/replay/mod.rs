@@ -52,8 +52,8 @@ use futures::FutureExt as _;
 use crate::exit::panic_message;
 use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::Role;
-use crate::node::{Connect, Logs};
-use crate::restart::{MailboxOf, Outcome, Running, prepare};
+use crate::node::{Connect, Connected, Logs};
+use crate::restart::{MailboxOf, Outcome, prepare};
 use crate::subsystem::{Context as SubsystemContext, Subsystem};
 use crate::wiring::Switchboard;
 
@@ -80,7 +80,7 @@ pub struct Difference {
 }
 
 /// The loop of a subsystem, in turns.
-fn in_turns<S: Subsystem>(reel: &Reel, subsystem: S, context: SubsystemContext<S>) -> Running {
+fn in_turns<S: Subsystem>(reel: &Reel, subsystem: S, context: SubsystemContext<S>) -> BoxFuture<Outcome> {
     let name = <S::Role as Role>::NAME;
     let running = AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind();
     let how = |outcome: &Outcome| match outcome {
@@ -93,11 +93,12 @@ fn in_turns<S: Subsystem>(reel: &Reel, subsystem: S, context: SubsystemContext<S
 /// Runs a subsystem and records it.
 pub(crate) fn recorded<S: Recordable>(tape: &Tape, subsystem: S, mailbox: MailboxOf<S>) -> Connect {
     let reel = Reel::recording(tape);
-    Box::new(move |switchboard, logs, environment| {
+    Box::new(move |switchboard, logs, environment, launch| {
         let (mut start, lag, recording) =
             prepare::<S>(mailbox, switchboard, logs, environment, Some(S::taping(reel.clone())))?;
         start.environment = environment::taped(&reel, Some(environment.clone()));
-        Ok((in_turns(&reel, subsystem, SubsystemContext::new(start)), lag, recording))
+        let running = in_turns(&reel, subsystem, SubsystemContext::new(start));
+        Ok(Connected::new(launch.task(running), lag, recording))
     })
 }
 
@@ -123,7 +124,7 @@ pub fn replay<S: Recordable>(tape: &Tape, subsystem: S) -> Result<usize, Differe
 }
 
 /// A subsystem with ports that lead nowhere: a reel stands before each.
-fn alone<S: Recordable>(reel: &Reel, subsystem: S, environment: &Environment) -> Running {
+fn alone<S: Recordable>(reel: &Reel, subsystem: S, environment: &Environment) -> BoxFuture<Outcome> {
     let unread = MailboxLimits { messages: usize::MAX, bytes: usize::MAX };
     let mailbox = Arc::new(Mailbox::new(unread, None));
     let mut switchboard = Switchboard::alone(environment.clone(), unread);

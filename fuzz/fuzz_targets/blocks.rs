@@ -8,6 +8,10 @@
 #[path = "../../runtime/tests/it/support.rs"]
 mod support;
 
+#[allow(dead_code, reason = "other tests of the runtime need it whole")]
+#[path = "../../runtime/tests/it/transactions.rs"]
+mod transactions;
+
 #[path = "../../runtime/tests/it/mutated_blocks.rs"]
 mod mutated_blocks;
 

@@ -1,12 +1,13 @@
 //! Secondary attestations with the proofs of their draws.
 
-use crate::support::*;
-use primitives::{
-    CandidateHash, CoreIndex, ValidatorIndex, crypto::SeedRng, crypto::vrf_input_bytes, dispute::approval_payload,
+use crate::{
+    support::*,
+    transactions::{attest, extra},
 };
+use primitives::{CandidateHash, ValidatorIndex, crypto::vrf_input_bytes};
 use runtime::{
-    Assignment, AssignmentKind, AttestationError, Extrinsic, ExtrinsicError, SecondaryAttestation, SignatureOf,
-    SlotClaim, ValidityEvent, Verdict, assignment_input, one_shot_position,
+    AssignmentKind, AttestationError, Extrinsic, ExtrinsicError, SecondaryAttestation, SignatureOf, SlotClaim,
+    ValidityEvent, Verdict, assignment_input, one_shot_position,
 };
 
 /// Two candidates included in one block, whose VRF output is returned.
@@ -18,35 +19,6 @@ fn two_included() -> (Chain, [CandidateHash; 2], [u8; 32]) {
     chain.push(chain.attesting(7, &[0, 1]));
     let claim = SlotClaim::from_digest(&chain.header.digest).unwrap();
     (chain, hashes, claim.vrf.pre_output)
-}
-
-fn attest(
-    chain: &Chain,
-    candidate: CandidateHash,
-    validator: u32,
-    kind: AssignmentKind,
-    input: &[u8],
-) -> SecondaryAttestation {
-    let pair = chain.pair_in(0, validator);
-    let (vrf, _) = pair.vrf_sign(vrf_input_bytes(input), &mut SeedRng::new([1; 32]));
-    SecondaryAttestation {
-        session: 0,
-        candidate,
-        validator: ValidatorIndex(validator),
-        assignment: Assignment { kind, equivocated: false, vrf },
-        signature: sign(pair, &approval_payload(&[candidate], 0)),
-    }
-}
-
-fn extra(
-    chain: &Chain,
-    candidate: CandidateHash,
-    validator: u32,
-    vrf: &[u8; 32],
-    core: CoreIndex,
-) -> SecondaryAttestation {
-    let input = assignment_input(AssignmentKind::Extra, vrf, core, None);
-    attest(chain, candidate, validator, AssignmentKind::Extra, &input)
 }
 
 fn transaction(attestation: SecondaryAttestation) -> Extrinsic {

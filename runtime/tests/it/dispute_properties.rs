@@ -1,22 +1,16 @@
 //! Properties over random chains with disputes of this fork and of others, reports of all kinds, claims, upgrades and
 //! changes by governance.
 
-use crate::{equivocations::numbered, support::*};
-use primitives::{
-    CandidateHash, CollatorId, CoreIndex, DisputeStatement, HeadData, InherentData, Pair, ParaId, SessionIndex,
-    ValidDisputeStatementKind, ValidatorIndex,
-};
+use crate::{support::*, transactions::*};
+use primitives::{CandidateHash, CoreIndex, HeadData, InherentData, ParaId, SessionIndex};
 use proptest::prelude::*;
 use runtime::{
-    DirectVerifier, DisputePhase, EquivocationReport, Executed, Extrinsic, FishermanReport, Governance,
-    ParaGenesisArgs, ParathreadClaim, RemoteAvailability, RemoteDispute, ReportKind, SignedClaim, UnavailableReport,
-    ValidityEvent, Verdict, claim_payload, fisherman_payload, remote_availability_payload, unavailable_payload,
+    DirectVerifier, DisputePhase, Executed, Extrinsic, Governance, ParaGenesisArgs, ReportKind, ValidityEvent, Verdict,
 };
 use std::collections::BTreeMap;
 
 const VALIDATORS: usize = 7;
 const STAKE: u128 = 1_000_000;
-const DEPOSIT: u128 = 10;
 /// A para that comes and goes.
 const GUEST: ParaId = ParaId(4000);
 
@@ -72,17 +66,9 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-fn collator() -> Pair {
-    Pair::from_name("collator")
-}
-
 /// The core of parathreads: after those of the parachains.
 fn thread_core(chain: &Chain) -> CoreIndex {
     CoreIndex(chain.state.groups().len() as u32 - 1)
-}
-
-fn fisherman(index: u8) -> Pair {
-    Pair::from_name(&format!("fisherman {index}"))
 }
 
 fn start() -> Chain {
@@ -153,10 +139,7 @@ fn transactions(chain: &Chain, step: &Step, inherent: &InherentData) -> Vec<Extr
     {
         let (session, candidate) = *which.get(&contestable);
         let kind = if *is_invalid { ReportKind::Invalid } else { ReportKind::Unavailable };
-        let (pair, bond) = (fisherman(*reporter), 1_500);
-        let signature = sign(&pair, &fisherman_payload(session, candidate, kind, bond));
-        let report = FishermanReport { reporter: pair.public(), session, candidate, kind, bond, signature };
-        transactions.push(Extrinsic::FishermanReport(report));
+        transactions.push(fisherman_report(&fisherman(*reporter), (session, candidate), kind));
     }
     if let Some((which, count)) = &step.unavailable
         && !contestable.is_empty()
@@ -169,67 +152,8 @@ fn transactions(chain: &Chain, step: &Step, inherent: &InherentData) -> Vec<Extr
     if step.claim {
         transactions.push(claim(chain));
     }
-    if let Some(change) = step.governed {
-        let all: Vec<_> = (0..VALIDATORS as u32).collect();
-        let signed = chain.governance(governed(chain, change), &all);
-        transactions.push(Extrinsic::Governed(Box::new(signed)));
-    }
+    transactions.extend(governed_by_all(chain, step.governed.map(|change| governed(chain, change))));
     runtime::filter_extrinsics(&chain.state, &chain.header, inherent, transactions, &DirectVerifier)
-}
-
-fn unavailable(chain: &Chain, (session, candidate): (SessionIndex, CandidateHash), count: u32) -> Option<Extrinsic> {
-    chain.state.validators_of(session)?;
-    let payload = unavailable_payload(candidate, session);
-    let vote = |validator| (ValidatorIndex(validator), sign(chain.pair_in(session, validator), &payload));
-    Some(Extrinsic::Unavailable(UnavailableReport { session, candidate, votes: (0..count).map(vote).collect() }))
-}
-
-/// A candidate that another fork has backed, seconded by one validator and disputed by the next.
-fn remote(chain: &Chain, head: u8) -> Extrinsic {
-    let mut draft = chain.draft(ONE, CORE_0);
-    draft.commitments.head_data = HeadData(vec![0xee, head]);
-    let (candidate, session) = (draft.receipt(), chain.state.session_index());
-    let hash = candidate.hash();
-    let (seconder, opponent) = (u32::from(head), (u32::from(head) + 1) % VALIDATORS as u32);
-    let mut votes = chain.votes(session, hash, &[], &[opponent]);
-    let seconded = DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(draft.relay_parent));
-    let signature = sign(chain.pair_in(session, seconder), &seconded.payload(hash, session).unwrap());
-    votes.statements.push((seconded, ValidatorIndex(seconder), signature));
-    Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate, validation_code: None, votes }))
-}
-
-/// So many validators hold their chunks of whatever waits for them.
-fn available(chain: &Chain, count: u32) -> Vec<Extrinsic> {
-    let disputes = chain.state.disputes().into_iter();
-    let waiting = disputes.filter(|it| matches!(it.phase, DisputePhase::AwaitingAvailability { .. }));
-    let known = waiting.filter(|it| chain.state.validators_of(it.session).is_some());
-    known
-        .map(|it| {
-            let payload = remote_availability_payload(it.candidate, it.session);
-            let vote = |validator| (ValidatorIndex(validator), sign(chain.pair_in(it.session, validator), &payload));
-            let votes = (0..count).map(vote).collect();
-            Extrinsic::RemoteAvailability(RemoteAvailability { session: it.session, candidate: it.candidate, votes })
-        })
-        .collect()
-}
-
-/// Two blocks in one slot; the same slot comes again, so that it is reported again.
-fn equivocation(chain: &Chain, by: u32) -> Extrinsic {
-    let (slot, number) = (chain.state.slot() / 8, chain.state.number() + 1);
-    let [first, second] = [1, 2].map(|salt| numbered(chain, by, slot, salt, number));
-    let (session, validator) = (chain.state.session_index(), ValidatorIndex(by));
-    Extrinsic::Equivocation(Box::new(EquivocationReport { session, validator, first, second }))
-}
-
-fn thread_claim() -> ParathreadClaim {
-    ParathreadClaim { para: THREAD, collator: CollatorId(collator().public()) }
-}
-
-fn claim(chain: &Chain) -> Extrinsic {
-    let nonce = chain.state.account(&collator().public()).nonce;
-    let payload = claim_payload(chain.state.chain_id(), &thread_claim(), DEPOSIT, nonce);
-    let signature = sign(&collator(), &payload);
-    Extrinsic::Claim(SignedClaim { claim: thread_claim(), deposit: DEPOSIT, nonce, signature })
 }
 
 fn governed(chain: &Chain, change: Change) -> Governance {

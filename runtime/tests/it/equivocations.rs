@@ -1,27 +1,11 @@
 //! Authors of two blocks in one slot.
 
-use crate::support::*;
-use codec::Encode;
-use primitives::{DigestItem, Hash, Header, ValidatorIndex};
-use runtime::{
-    EquivocationError, EquivocationReport, Extrinsic, ExtrinsicError, PenaltyReason, SLOT_ENGINE_ID, SignatureOf,
-};
+use crate::{support::*, transactions::numbered};
+use primitives::{DigestItem, Header, ValidatorIndex};
+use runtime::{EquivocationError, EquivocationReport, Extrinsic, ExtrinsicError, PenaltyReason, SignatureOf};
 
 fn sealed(chain: &Chain, by: u32, slot: u64, salt: u8) -> Header {
     numbered(chain, by, slot, salt, 9)
-}
-
-pub(crate) fn numbered(chain: &Chain, by: u32, slot: u64, salt: u8, number: u32) -> Header {
-    let mut header = Header {
-        parent_hash: Hash::repeat(salt),
-        number,
-        state_root: Hash::ZERO,
-        extrinsics_root: Hash::ZERO,
-        digest: digest(slot, by),
-    };
-    let seal = sign(chain.pair_of(ValidatorIndex(by)), &header.hash().encode());
-    header.digest.push(DigestItem::Seal(SLOT_ENGINE_ID, seal.encode()));
-    header
 }
 
 pub(crate) fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) -> EquivocationReport {
@@ -85,7 +69,7 @@ fn what_proves_no_equivocation() {
     assert_eq!(refusal(&chain, &different), EquivocationError::DifferentSlots { first: 30, second: 31 });
     // One block with two seals is one block.
     let mut same = report(&chain, 2, [30, 30], [1, 1]);
-    same.second.digest[1] = DigestItem::Seal(SLOT_ENGINE_ID, vec![7; 64]);
+    same.second.digest[1] = DigestItem::Seal(runtime::SLOT_ENGINE_ID, vec![7; 64]);
     assert_eq!(refusal(&chain, &same), EquivocationError::SameBlock);
     let mut bare = good.clone();
     bare.first.digest.pop();

@@ -21,6 +21,7 @@ mod sessions;
 mod snapshots;
 mod storage;
 mod support;
+mod transactions;
 mod unavailable;
 mod upgrades;
 mod verdicts;

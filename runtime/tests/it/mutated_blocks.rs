@@ -3,12 +3,15 @@
 //! [`check`] is the body of the fuzz target in `fuzz/`, too: a plain function of bytes. The bytes choose a state with a
 //! good block on top, and what is done to that block.
 
-use crate::support::*;
+use crate::{support::*, transactions::*};
 use codec::Encode;
-use primitives::{CollatorId, Hash, InherentData, Pair, decode_limited};
+use primitives::{
+    CompactVote, Hash, HeadData, InherentData, OutboundHrmpMessage, ParaId, decode_limited, messages::HrmpChannelId,
+};
 use runtime::{
-    Block, BlockError, DirectVerifier, Extrinsic, Governance, ParathreadClaim, SignatureSet, State, Verifier, VrfDraw,
-    build_block, execute_block, extrinsics_root, limits::MAX_BLOCK_SIZE,
+    Block, BlockError, ConfigurationChange, DirectVerifier, Extrinsic, GenesisPara, Governance, ParaGenesisArgs,
+    ParathreadClaim, ReportKind, SignatureSet, SlotClaim, State, Verifier, VrfDraw, build_block, execute_block,
+    extrinsics_root, limits::MAX_BLOCK_SIZE,
 };
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -16,6 +19,9 @@ use std::{collections::BTreeMap, sync::OnceLock};
 const MAX_CHANGES: usize = 16;
 /// Bytes that tell one change.
 const CHANGE_BYTES: usize = 4;
+
+/// A second parathread.
+const SECOND: ParaId = ParaId(3001);
 
 /// A state with a good block on top.
 struct Stage {
@@ -27,36 +33,16 @@ struct Stage {
 /// Makes what a block on top of a chain carries.
 type Step = fn(&Chain) -> (InherentData, Vec<Extrinsic>);
 
-/// One of each kind of block: empty, backing, including, with votes, with transactions, the last of a session.
+/// One of each kind of block: empty, backing with messages and code, including, with transactions of every kind, with
+/// disputes on their way and judged, the last of a session and the first of the next.
 fn stages() -> &'static [Stage] {
     static STAGES: OnceLock<Vec<Stage>> = OnceLock::new();
     STAGES.get_or_init(|| {
         let mut stages = Vec::new();
-        let mut chain = Chain::with(7, |genesis| {
-            genesis.session_length = 9;
-            genesis.configuration.parachain_rotation_frequency = 8;
-        });
-        let claim = ParathreadClaim { para: THREAD, collator: CollatorId(Pair::from_name("collator").public()) };
-        let steps: [Step; 6] = [
-            |chain| (chain.inherent(), Vec::new()),
-            |chain| (chain.backing(&[(ONE, CORE_0), (TWO, CORE_1)]), Vec::new()),
-            |chain| (InherentData { bitfields: chain.attesting(6, &[0, 1]).bitfields, ..chain.inherent() }, Vec::new()),
-            |chain| {
-                let (_, session, candidate) = chain.state.accepting().next().expect("two were included");
-                (chain.disputing(vec![chain.votes(session, candidate, &[0, 1], &[2, 3])]), Vec::new())
-            },
-            |chain| {
-                let vote = |byte| primitives::CompactVote::Seconded(Hash::repeat(byte).into());
-                let report = chain.report(1, vote(1), vote(2));
-                let signed = chain.governance(Governance::Endow([1; 32], 7), &[0, 1, 2, 3, 4]);
-                let transactions =
-                    vec![Extrinsic::MisbehaviorReport(Box::new(report)), Extrinsic::Governed(Box::new(signed))];
-                (chain.backing(&[(ONE, CORE_0)]), transactions)
-            },
-            |chain| (InherentData { bitfields: chain.attesting(3, &[0]).bitfields, ..chain.inherent() }, Vec::new()),
-        ];
-        chain.govern(Governance::Claim(claim));
-        for step in steps.into_iter().chain([steps[0], steps[0]]) {
+        let mut chain = start();
+        let empty: Step = |chain| (chain.inherent(), Vec::new());
+        let steps: [Step; 10] = [empty, back, include, transact, govern, dispute, judge, empty, empty, empty];
+        for step in steps {
             let (inherent, transactions) = step(&chain);
             let (block, executed) = chain.try_extrinsics(inherent, transactions).expect("a good block");
             let storage = chain.state.storage();
@@ -65,6 +51,102 @@ fn stages() -> &'static [Stage] {
         }
         stages
     })
+}
+
+/// The second session, with a channel, a message, a claim, and money for everybody.
+fn start() -> Chain {
+    let mut chain = Chain::with(7, |genesis| {
+        genesis.session_length = 10;
+        genesis.configuration.parachain_rotation_frequency = 8;
+        genesis.paras.push(GenesisPara { id: SECOND, ..genesis.paras[2].clone() });
+    });
+    chain.govern(Governance::OpenChannel(HrmpChannelId { sender: ONE, recipient: TWO }));
+    chain.govern(Governance::SendDownward(TWO, vec![1, 2, 3]));
+    for rich in [collator(), fisherman(0)] {
+        chain.govern(Governance::Endow(rich.public(), 20_000));
+    }
+    chain.skip_to(10);
+    chain.govern(Governance::Claim(thread_claim()));
+    chain
+}
+
+fn back(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    let mut sender = chain.draft(ONE, CORE_0);
+    let commitments = &mut sender.commitments;
+    commitments.horizontal_messages =
+        vec![OutboundHrmpMessage { recipient: TWO, data: vec![4, 5] }].try_into().expect("one");
+    commitments.upward_messages = vec![vec![6, 7]].try_into().expect("one");
+    commitments.new_validation_code = Some(vec![9; 40].into());
+    let mut reader = chain.draft(TWO, CORE_1);
+    reader.commitments.processed_downward_messages = 1;
+    let thread = chain.draft(THREAD, THREAD_CORE).receipt_v1(&collator());
+    let thread = chain.back_with(thread, THREAD_CORE, usize::MAX);
+    let backed_candidates = vec![chain.back(&sender), chain.back(&reader), thread];
+    (InherentData { backed_candidates, ..chain.inherent() }, Vec::new())
+}
+
+fn include(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    (chain.attesting(6, &[0, 1, 2]), Vec::new())
+}
+
+/// What was included, by core.
+fn included(chain: &Chain) -> Vec<Key> {
+    chain.state.accepting().map(|(_, session, candidate)| (session, candidate)).collect()
+}
+
+fn transact(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    let vote = |byte| CompactVote::Seconded(Hash::repeat(byte).into());
+    let keys = included(chain);
+    let vrf = SlotClaim::from_digest(&chain.header.digest).expect("a block has one").vrf.pre_output;
+    // Who has backed a candidate does not check it.
+    let checks = (0..7).map(|validator| extra(chain, keys[0].1, validator, &vrf, CORE_0));
+    let checks = checks.map(|check| Extrinsic::Attestation(Box::new(check)));
+    let checks = checks.filter(|check| chain.state.check_extrinsic(check, &DirectVerifier).is_ok());
+    let mut transactions = vec![
+        Extrinsic::MisbehaviorReport(Box::new(chain.report(1, vote(1), vote(2)))),
+        claim(chain),
+        Extrinsic::DisputeVotes(chain.votes(keys[1].0, keys[1].1, &[0, 1], &[2, 3])),
+        remote(chain, 3),
+        fisherman_report(&fisherman(0), keys[0], ReportKind::Invalid),
+        equivocation(chain, 2),
+    ];
+    transactions.extend(checks.take(2));
+    transactions.extend(unavailable(chain, keys[2], 2));
+    (chain.backing(&[(TWO, CORE_1)]), transactions)
+}
+
+/// Every kind of change.
+fn govern(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    let mut configuration = chain.state.configuration().clone();
+    configuration.parathread_retries += 1;
+    let mut validators = chain.state.next_validators().to_vec();
+    validators.rotate_left(1);
+    let genesis_head = HeadData(vec![4]);
+    let new = ParaGenesisArgs { genesis_head, validation_code: vec![4; 32].into(), parachain: true };
+    let second = ParathreadClaim { para: SECOND, ..thread_claim() };
+    let changes = [
+        Governance::Configure(Box::new(configuration)),
+        Governance::Validators(validators),
+        Governance::InitializePara(ParaId(4000), new),
+        Governance::CleanupPara(THREAD),
+        Governance::Claim(second),
+        Governance::ConfigureField(ConfigurationChange::AcceptancePeriod(21)),
+        Governance::Endow(fisherman(1).public(), 7),
+        Governance::SendDownward(ONE, vec![8]),
+        Governance::OpenChannel(HrmpChannelId { sender: TWO, recipient: ONE }),
+        Governance::CloseChannel(HrmpChannelId { sender: ONE, recipient: TWO }),
+    ];
+    (chain.attesting(3, &[1]), governed_by_all(chain, changes))
+}
+
+fn dispute(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    let (session, candidate) = included(chain)[0];
+    (chain.disputing(vec![chain.votes(session, candidate, &[0, 1], &[2, 3])]), available(chain, 5))
+}
+
+fn judge(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
+    let (session, candidate) = included(chain)[0];
+    (chain.disputing(vec![chain.votes(session, candidate, &[], &[4, 5, 6])]), Vec::new())
 }
 
 /// Believes every signature: what is left are the rules.
@@ -173,8 +255,10 @@ fn sound(state: &State) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use codec::Decode;
     use primitives::{DecodeError, DigestItem, limits::MAX_DIGEST_ITEMS};
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
@@ -199,11 +283,30 @@ mod tests {
         for (stage, good) in stages().iter().enumerate() {
             let bytes = good.block.encode();
             // One bit of each byte, another one each time; the largest block has some thousand bytes.
-            for at in (0..bytes.len().min(4_000)).step_by(3) {
+            for at in (0..bytes.len().min(4_000)).step_by(7) {
                 let [high, low] = u16::try_from(at).unwrap().to_be_bytes();
                 check(&[(stage as u8) << 1, 0, 1 << (at % 8), high, low]);
             }
         }
+    }
+
+    /// The first byte of an enum's encoding tells the kind; the one behind the last tells none.
+    fn every_kind<T: Encode + Decode>(found: impl Iterator<Item = T>) {
+        let kinds: BTreeSet<u8> = found.map(|it| it.encode()[0]).collect();
+        let count = u8::try_from(kinds.len()).unwrap();
+        assert_eq!(kinds, (0..count).collect());
+        let unknown = T::decode(&mut &[count][..]).err().unwrap().to_string();
+        assert!(unknown.contains("variant doesn't exist"), "kind {count} is in no block: {unknown}");
+    }
+
+    #[test]
+    fn the_blocks_carry_every_kind_of_transaction_and_change() {
+        let extrinsics = || stages().iter().flat_map(|stage| stage.block.extrinsics.clone());
+        every_kind(extrinsics());
+        every_kind(extrinsics().filter_map(|extrinsic| match extrinsic {
+            Extrinsic::Governed(signed) => Some(signed.change),
+            _ => None,
+        }));
     }
 
     fn refused(bytes: &[u8]) {

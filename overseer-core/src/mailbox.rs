@@ -92,6 +92,8 @@ pub struct EdgeCounts {
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,
+    /// Messages in the queue now, not counting those that the reader has taken out.
+    pub queued: u64,
     /// Sends that found the queue full and waited.
     pub waited: u64,
     /// Sends that wait now.
@@ -218,13 +220,15 @@ impl<T: Send> Mailbox<T> {
         EdgeId(index)
     }
 
-    /// The counters of an edge.
+    /// The counters of an edge. Looks at each message in the queue, under the mailbox's lock: for who looks now and then.
     ///
     /// # Panics
     /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = self.lock();
         let mut counts = state.edges[usize::from(edge.0)];
+        let queued = state.normal.iter().chain(&state.high).filter(|item| item.edge == edge);
+        counts.queued = queued.count() as u64;
         for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
             counts.waiting += 1;
             if counts.waiting_since == 0 {
@@ -333,9 +337,14 @@ impl<T: Send> Mailbox<T> {
             other => other,
         };
         if refused.is_err() {
-            self.lock().edges[usize::from(edge.0)].refused += 1;
+            self.count_refused(edge);
         }
         refused
+    }
+
+    /// Counts a cast as refused, for who refuses it on the mailbox's behalf.
+    pub fn count_refused(&self, edge: EdgeId) {
+        self.lock().edges[usize::from(edge.0)].refused += 1;
     }
 
     #[cold]

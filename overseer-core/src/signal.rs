@@ -98,7 +98,9 @@ struct Entries<V: View> {
     /// Number of the first segment kept: its first entry has this times [`SEGMENT`] as its position.
     first: u64,
     state: V::State,
-    watchers: Vec<Waker>,
+    /// Those who wait for a state, by number.
+    watchers: Vec<(u64, Waker)>,
+    next_watcher: u64,
 }
 
 impl<V: View> Entries<V> {
@@ -133,6 +135,7 @@ impl<V: View> SignalLog<V> {
                 first: 0,
                 state: V::State::default(),
                 watchers: Vec::new(),
+                next_watcher: 0,
             }),
             head: Apart(AtomicU64::new(0)),
             readers: Mutex::new(Vec::new()),
@@ -150,11 +153,18 @@ impl<V: View> SignalLog<V> {
     }
 
     /// Appends an entry and wakes those who hear the view: one store and one wake each, whatever they are doing.
-    pub fn publish(&self, update: V::Update) {
+    ///
+    /// # Errors
+    /// Hands the entry back if the log is concluded: nobody would be told of it.
+    pub fn publish(&self, update: V::Update) -> Result<(), V::Update> {
         let (watchers, dropped) = {
             let mut log = lock(&self.entries);
+            let head = self.head.0.load(Ordering::Relaxed);
+            if head & 1 == 1 {
+                return Err(update);
+            }
             V::apply(&mut log.state, &update);
-            let position = self.published();
+            let position = head / 2;
             if position.is_multiple_of(SEGMENT) {
                 log.segments.push_back(Arc::default());
             }
@@ -175,16 +185,20 @@ impl<V: View> SignalLog<V> {
         };
         drop(dropped);
         self.wake_all();
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(|(_, watcher)| watcher.wake());
+        Ok(())
     }
 
     /// The last entry: after it a cursor says so and stays there.
     pub fn conclude(&self) {
-        self.head.0.fetch_or(1, Ordering::Release);
-        // After the head: whoever begins to wait from now on sees it.
-        let watchers = std::mem::take(&mut lock(&self.entries).watchers);
+        let watchers = {
+            let mut log = lock(&self.entries);
+            self.head.0.fetch_or(1, Ordering::Release);
+            // Whoever begins to wait from now on sees the head.
+            std::mem::take(&mut log.watchers)
+        };
         self.wake_all();
-        watchers.into_iter().for_each(Waker::wake);
+        watchers.into_iter().for_each(|(_, watcher)| watcher.wake());
     }
 
     fn wake_all(&self) {
@@ -199,6 +213,7 @@ impl<V: View> SignalLog<V> {
     /// # Cancel safety
     /// It may be dropped at any time: it only looks.
     pub async fn wait_until(&self, mut condition: impl FnMut(&V::State) -> bool) -> bool {
+        let mut watching = Watching { log: self, number: None };
         std::future::poll_fn(|cx| {
             let mut log = lock(&self.entries);
             if condition(&log.state) {
@@ -207,12 +222,36 @@ impl<V: View> SignalLog<V> {
             if self.head.0.load(Ordering::Acquire) & 1 == 1 {
                 return Poll::Ready(false);
             }
-            if !log.watchers.iter().any(|watcher| watcher.will_wake(cx.waker())) {
-                log.watchers.push(cx.waker().clone());
+            let number = *watching.number.get_or_insert_with(|| {
+                log.next_watcher += 1;
+                log.next_watcher
+            });
+            match log.watchers.iter_mut().find(|(known, _)| *known == number) {
+                Some((_, watcher)) => watcher.clone_from(cx.waker()),
+                None => log.watchers.push((number, cx.waker().clone())),
             }
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Somebody who waits for a state; takes the waker away that it left.
+struct Watching<'a, V: View> {
+    log: &'a SignalLog<V>,
+    number: Option<u64>,
+}
+
+impl<V: View> Drop for Watching<'_, V> {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        let left = {
+            let mut log = lock(&self.log.entries);
+            let position = log.watchers.iter().position(|(known, _)| *known == number);
+            position.map(|position| log.watchers.swap_remove(position))
+        };
+        // Outside the lock: it may be the last handle of a task.
+        drop(left);
     }
 }
 
@@ -360,8 +399,8 @@ mod tests {
     fn entries_come_in_order_and_conclude_last() {
         let log = Arc::new(SignalLog::<Numbers>::new());
         let mut cursor = Cursor::new(log.clone());
-        log.publish((vec![], vec![1]));
-        log.publish((vec![1], vec![2]));
+        log.publish((vec![], vec![1])).expect("it is not concluded");
+        log.publish((vec![1], vec![2])).expect("it is not concluded");
         log.conclude();
         assert_eq!(take(&mut cursor), Some((vec![], vec![1])));
         assert_eq!(take(&mut cursor), Some((vec![1], vec![2])));
@@ -374,10 +413,10 @@ mod tests {
     fn a_cursor_that_falls_behind_gets_one_catch_up_entry() {
         let log = Arc::new(SignalLog::<Numbers>::new());
         let mut slow = Cursor::new(log.clone());
-        log.publish((vec![], vec![0]));
+        log.publish((vec![], vec![0])).expect("it is not concluded");
         assert_eq!(take(&mut slow), Some((vec![], vec![0])));
         for number in 1..=(SIGNAL_LOG_MAX as u32 + 10) {
-            log.publish((vec![number - 1], vec![number]));
+            log.publish((vec![number - 1], vec![number])).expect("it is not concluded");
         }
         assert_eq!(take(&mut slow), Some((vec![0], vec![SIGNAL_LOG_MAX as u32 + 10])));
         assert_eq!(take(&mut slow), None);
@@ -387,16 +426,46 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_dropped_leaves_no_waker() {
+        let log = SignalLog::<Numbers>::new();
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        {
+            let (mut one, mut other) =
+                (Box::pin(log.wait_until(|_| false)), Box::pin(log.wait_until(|lit| lit.contains(&1))));
+            for _ in 0..3 {
+                assert!(one.as_mut().poll(&mut cx).is_pending() && other.as_mut().poll(&mut cx).is_pending());
+            }
+            assert_eq!(lock(&log.entries).watchers.len(), 2);
+            drop(one);
+            assert_eq!(lock(&log.entries).watchers.len(), 1);
+            log.publish((vec![], vec![1])).expect("it is not concluded");
+            assert_eq!(other.as_mut().poll(&mut cx), Poll::Ready(true));
+        }
+        assert!(lock(&log.entries).watchers.is_empty());
+    }
+
+    #[test]
+    fn what_is_published_after_the_end_comes_back_and_changes_nothing() {
+        let log = Arc::new(SignalLog::<Numbers>::new());
+        let mut cursor = Cursor::new(log.clone());
+        log.conclude();
+        assert_eq!(log.publish((vec![], vec![1])), Err((vec![], vec![1])));
+        assert!(lock(&log.entries).state.is_empty());
+        assert!(matches!(cursor.take_next(), Next::Concluded));
+        assert!(!cursor.is_behind());
+    }
+
+    #[test]
     fn the_oldest_entry_kept_is_given_itself_and_one_older_is_not() {
         let log = Arc::new(SignalLog::<Numbers>::new());
         let (mut just, mut late) = (Cursor::new(log.clone()), Cursor::new(log.clone()));
         for number in 0..SIGNAL_LOG_MAX as u32 {
-            log.publish((vec![], vec![number]));
+            log.publish((vec![], vec![number])).expect("it is not concluded");
         }
         for number in 0..SIGNAL_LOG_MAX as u32 {
             assert_eq!(take(&mut just), Some((vec![], vec![number])));
         }
-        log.publish((vec![0], vec![]));
+        log.publish((vec![0], vec![])).expect("it is not concluded");
         assert_eq!(take(&mut just), Some((vec![0], vec![])));
         assert_eq!(take(&mut late), Some((vec![], (1..SIGNAL_LOG_MAX as u32).collect())));
         assert_eq!((just.catch_ups(), late.catch_ups()), (0, 1));
@@ -407,10 +476,10 @@ mod tests {
         let log = Arc::new(SignalLog::<Counted>::new());
         let token = Arc::new(());
         let mut slow = Cursor::new(log.clone());
-        log.publish(token.clone());
+        log.publish(token.clone()).expect("it is not concluded");
         drop(slow.take_next());
         for _ in 0..SIGNAL_LOG_MAX as u32 * 3 {
-            log.publish(token.clone());
+            log.publish(token.clone()).expect("it is not concluded");
         }
         let most = SIGNAL_LOG_MAX + 3 * SEGMENT as usize;
         assert!(Arc::strong_count(&token) <= 1 + most, "{}", Arc::strong_count(&token));
@@ -430,13 +499,13 @@ mod tests {
     fn one_that_starts_again_is_told_what_is_so_in_one_entry() {
         let log = Arc::new(SignalLog::<Numbers>::new());
         let mut cursor = Cursor::new(log.clone());
-        log.publish((vec![], vec![1]));
-        log.publish((vec![1], vec![2, 3]));
+        log.publish((vec![], vec![1])).expect("it is not concluded");
+        log.publish((vec![1], vec![2, 3])).expect("it is not concluded");
         assert_eq!(take(&mut cursor), Some((vec![], vec![1])));
         cursor.restart();
         assert_eq!(take(&mut cursor), Some((vec![], vec![2, 3])));
         assert_eq!(take(&mut cursor), None);
-        log.publish((vec![2], vec![]));
+        log.publish((vec![2], vec![])).expect("it is not concluded");
         assert_eq!(take(&mut cursor), Some((vec![2], vec![])));
         let mut fresh = Cursor::new(Arc::new(SignalLog::<Numbers>::new()));
         fresh.restart();

@@ -191,7 +191,7 @@ fn nothing_is_purged_that_was_sent_after_a_signal_not_yet_heard() {
     model(3, || {
         let World { mailbox, edge, log, mut inbound } = world(2);
         let sender = thread::spawn(move || {
-            log.publish(1);
+            log.publish(1).expect("not concluded");
             mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
         });
         let purged = inbound.purge(|_| true);
@@ -220,7 +220,7 @@ fn a_signal_between_registration_and_sleep_wakes() {
         let World { log, mut inbound, .. } = world(1);
         let publisher = log.clone();
         let heart = thread::spawn(move || {
-            publisher.publish(1);
+            publisher.publish(1).expect("not concluded");
             publisher.conclude();
         });
         block_on(async {
@@ -240,7 +240,7 @@ fn no_message_overtakes_a_signal_that_its_sender_had_seen() {
             let (early, publisher) = (mailbox.clone(), log.clone());
             let other = thread::spawn(move || early.try_send(edge, 0, 1, Lane::Normal).unwrap());
             let sender = thread::spawn(move || {
-                publisher.publish(1);
+                publisher.publish(1).expect("not concluded");
                 block_on(Sending::new(mailbox, edge, 1, 1, lane)).unwrap();
             });
             block_on(async {
@@ -268,7 +268,7 @@ fn one_that_starts_again_hears_what_is_so_before_any_message_of_it() {
         let World { mailbox, edge, log, mut inbound } = world(2);
         let sender = thread::spawn(move || {
             for beat in 1..=2 {
-                log.publish(beat);
+                log.publish(beat).expect("not concluded");
                 mailbox.try_send(edge, beat, 1, Lane::Normal).unwrap();
             }
         });

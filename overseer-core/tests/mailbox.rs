@@ -343,7 +343,7 @@ fn publish_to_four(signals: u64, stalled: bool) -> (usize, usize) {
             while inbound.poll_next(&mut cx).is_ready() {}
         }
         if signal < signals {
-            log.publish(signal);
+            log.publish(signal).expect("it is not concluded");
         }
     }
     (watched.iter().map(|watched| watched.1.load(Ordering::Relaxed)).sum(), woken.0.load(Ordering::Relaxed))

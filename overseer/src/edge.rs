@@ -23,6 +23,10 @@ pub struct EdgeSnapshot {
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,
+    /// Its messages in the consumer's queue now, not counting those that the consumer has taken out to deliver them.
+    pub queued: u64,
+    /// How many messages of all senders that queue takes.
+    pub queue_limit: u64,
     /// Sends that found the queue full and waited.
     pub waited: u64,
     /// Sends that wait for a place now.
@@ -34,14 +38,25 @@ pub struct EdgeSnapshot {
     pub times: Option<EdgeTimes>,
 }
 
+impl EdgeSnapshot {
+    /// The share of the consumer's places that its messages take, from 0 to 1; above 1 with places beyond the limit.
+    pub fn fill(&self) -> f64 {
+        self.queued as f64 / self.queue_limit.max(1) as f64
+    }
+}
+
 /// The receiving side of an edge, whatever its type.
 trait Counters: Send + Sync {
+    fn limit(&self) -> u64;
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts;
     fn times(&self, edge: EdgeId) -> Option<EdgeTimes>;
     fn now(&self) -> u64;
 }
 
 impl<T: Inbox> Counters for Mailbox<T> {
+    fn limit(&self) -> u64 {
+        self.limits().messages as u64
+    }
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts {
         Mailbox::counts(self, edge)
     }
@@ -83,6 +98,8 @@ impl EdgeRecord {
             sent: counts.sent,
             refused: counts.refused,
             merged: counts.merged,
+            queued: counts.queued,
+            queue_limit: self.counters.limit(),
             waited: counts.waited,
             waiting: counts.waiting,
             in_flight: self.flights.count(),

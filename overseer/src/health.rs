@@ -8,7 +8,7 @@ use std::time::Duration;
 use deterministic::Environment;
 
 use crate::node::{Handle, lock};
-use crate::wiring::Origin;
+use crate::wiring::{Origin, SendKind};
 
 /// A wait at least as long as this is named.
 pub const LONG_WAIT: Duration = Duration::from_secs(5);
@@ -21,9 +21,11 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitsFor {
-    /// A place in a full queue.
+    /// A place in a full queue, which the consumer's loop gives back.
     Place,
-    /// An answer.
+    /// A place for a message in an outbox: its sender goes on meanwhile.
+    OutboxPlace,
+    /// An answer, which the consumer's loop or one of its jobs owes.
     Answer,
 }
 
@@ -52,7 +54,8 @@ pub struct Readiness {
     /// Long waits, each once, in the order of the wiring.
     pub long_waits: Vec<LongWait>,
     /// The same waits as chains, a line each: `a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query
-    /// of c`.
+    /// of c`. A subsystem's loop and its jobs are two who may wait; where a chain forks, each further branch has a line
+    /// of its own.
     pub chains: Vec<String>,
     /// The same chains without times, so that one that lasts keeps its name.
     pub chain_names: Vec<String>,
@@ -81,7 +84,8 @@ impl Handle {
         let edges = lock(&self.shared.switchboard).edges.clone();
         for edge in edges {
             let (place, answer) = edge.waits();
-            for (nanos, waits_for) in [(place, WaitsFor::Place), (answer, WaitsFor::Answer)] {
+            let for_place = if edge.declared.kind == SendKind::Cast { WaitsFor::OutboxPlace } else { WaitsFor::Place };
+            for (nanos, waits_for) in [(place, for_place), (answer, WaitsFor::Answer)] {
                 let Some(time) = nanos.map(Duration::from_nanos).filter(|time| *time >= LONG_WAIT) else { continue };
                 let (message, to) = (edge.declared.message, edge.declared.to);
                 long_waits.push(LongWait { from: edge.from, origin: edge.origin, waits_for, message, to, time });
@@ -92,8 +96,9 @@ impl Handle {
     }
 
     /// Looks every [`LOOK_EVERY`] and logs each new chain of waits and each subsystem that begins to lag, once, until
-    /// the node is told to stop. Run it as a task beside the node; without it the same is seen only by who calls
-    /// [`readiness`](Self::readiness).
+    /// the node begins to end. Run it as a task beside the node; without it the same is seen only by who calls
+    /// [`readiness`](Self::readiness). A node does not do this by itself, because under virtual time something that
+    /// looks for ever would hide that nothing else is left to happen.
     ///
     /// # Cancel safety
     /// It may be dropped at any time: it only looks.
@@ -126,47 +131,74 @@ impl Handle {
     }
 }
 
-/// One line for each long wait that nobody waits behind, and for each circle.
+impl LongWait {
+    /// Whether this wait lasts because of that one: it stands between who waits here and what is waited for.
+    fn is_behind(&self, other: &Self) -> bool {
+        let may_owe = match self.waits_for {
+            WaitsFor::Place | WaitsFor::OutboxPlace => other.origin == Origin::Loop,
+            WaitsFor::Answer => true,
+        };
+        may_owe && other.from == self.to && other.waits_for != WaitsFor::OutboxPlace
+    }
+
+    /// The wait in words, after who waits.
+    fn write(&self, line: &mut String, with_times: bool) {
+        let (message, to) = (self.message, self.to);
+        let verb = if self.origin == Origin::Jobs { "wait" } else { "waits" };
+        let time = if with_times { format!(" {:.1} s", self.time.as_secs_f64()) } else { String::new() };
+        let _ = match self.waits_for {
+            WaitsFor::Place => write!(line, "{verb}{time} with {message} at {to}"),
+            WaitsFor::OutboxPlace => write!(line, "keeps {message} for {to} in its outbox{time}"),
+            WaitsFor::Answer => write!(line, "{verb}{time} for the answer to {message} of {to}"),
+        };
+    }
+}
+
+/// One line for each long wait that nobody waits behind, for each further branch, and for each circle.
 fn chains(waits: &[LongWait], with_times: bool) -> Vec<String> {
-    let waited_for: BTreeSet<&str> = waits.iter().map(|wait| wait.to).collect();
-    let mut heads: Vec<usize> = (0..waits.len()).filter(|index| !waited_for.contains(waits[*index].from)).collect();
+    let is_head = |index: &usize| !waits.iter().any(|other| other.is_behind(&waits[*index]));
+    let heads: Vec<usize> = (0..waits.len()).filter(is_head).collect();
     let mut told = BTreeSet::new();
     let mut lines = Vec::new();
     // What no head reaches stands in a circle; any of it may begin.
-    heads.extend(0..waits.len());
-    let outsiders = waits.iter().filter(|wait| !waited_for.contains(wait.from)).count();
-    for (turn, head) in heads.into_iter().enumerate() {
-        if turn >= outsiders && told.contains(&head) {
-            continue;
+    for head in heads.into_iter().chain(0..waits.len()) {
+        let mut begin = vec![head];
+        while let Some(head) = begin.pop() {
+            if !told.contains(&head) {
+                lines.push(chain(waits, head, &mut told, &mut begin, with_times));
+            }
         }
-        lines.push(chain(waits, head, &mut told, with_times));
     }
     lines
 }
 
-fn chain(waits: &[LongWait], head: usize, told: &mut BTreeSet<usize>, with_times: bool) -> String {
-    let mut line = waits[head].from.to_owned();
+/// The chain from a wait on, and where further branches begin.
+fn chain(
+    waits: &[LongWait],
+    head: usize,
+    told: &mut BTreeSet<usize>,
+    branches: &mut Vec<usize>,
+    with_times: bool,
+) -> String {
+    let from = waits[head].from;
+    let mut line = if waits[head].origin == Origin::Jobs { format!("jobs of {from} ") } else { format!("{from} ") };
     let mut seen = BTreeSet::new();
-    let mut at = Some(head);
-    while let Some(index) = at {
+    let mut index = head;
+    loop {
         told.insert(index);
-        let wait = &waits[index];
-        let time = if with_times { format!(" {:.1} s", wait.time.as_secs_f64()) } else { String::new() };
-        let _ = match wait.waits_for {
-            WaitsFor::Place => write!(line, " waits{time} with {} at {}", wait.message, wait.to),
-            WaitsFor::Answer => write!(line, " waits{time} for the answer to {} of {}", wait.message, wait.to),
-        };
         seen.insert(index);
-        at = waits.iter().position(|next| next.from == wait.to);
-        if at.is_some_and(|next| seen.contains(&next)) {
+        waits[index].write(&mut line, with_times);
+        let behind: Vec<usize> = (0..waits.len()).filter(|next| waits[index].is_behind(&waits[*next])).collect();
+        if behind.iter().any(|next| seen.contains(next)) {
             line.push_str(": a circle");
-            break;
+            branches.extend(behind.into_iter().filter(|next| !seen.contains(next)).rev());
+            return line;
         }
-        if at.is_some() {
-            line.push_str(", which");
-        }
+        let Some((next, others)) = behind.split_first() else { return line };
+        branches.extend(others.iter().rev());
+        line.push_str(if waits[*next].origin == Origin::Jobs { ", whose jobs " } else { ", which " });
+        index = *next;
     }
-    line
 }
 
 #[cfg(test)]
@@ -193,6 +225,73 @@ mod tests {
         assert_eq!(
             chains(&waits, true),
             ["a waits 6.0 s for the answer to P of b, which waits 6.0 s for the answer to Q of a: a circle"]
+        );
+    }
+
+    #[test]
+    fn loop_and_jobs_are_two_who_wait() {
+        let jobs = |wait| LongWait { origin: Origin::Jobs, ..wait };
+        // The loop of b gives back places; that its jobs wait is no reason for a to wait.
+        let waits = [wait("a", WaitsFor::Place, "Put", "b"), jobs(wait("b", WaitsFor::Answer, "Query", "c"))];
+        assert_eq!(chains(&waits, false), ["a waits with Put at b", "jobs of b wait for the answer to Query of c"]);
+        // An answer may be owed by a job.
+        let waits = [wait("a", WaitsFor::Answer, "Get", "b"), jobs(wait("b", WaitsFor::Answer, "Query", "c"))];
+        assert_eq!(
+            chains(&waits, false),
+            ["a waits for the answer to Get of b, whose jobs wait for the answer to Query of c"]
+        );
+    }
+
+    #[test]
+    fn every_branch_is_told_and_a_tail_that_is_shared_once_more_for_each_head() {
+        let waits = [
+            wait("a", WaitsFor::Answer, "Get", "b"),
+            wait("b", WaitsFor::Place, "Put", "c"),
+            wait("b", WaitsFor::Answer, "Query", "d"),
+            wait("d", WaitsFor::Answer, "Read", "e"),
+        ];
+        assert_eq!(
+            chains(&waits, false),
+            [
+                "a waits for the answer to Get of b, which waits with Put at c",
+                "b waits for the answer to Query of d, which waits for the answer to Read of e",
+            ]
+        );
+        let waits = [
+            wait("a", WaitsFor::Place, "Put", "c"),
+            wait("b", WaitsFor::Place, "Put", "c"),
+            wait("c", WaitsFor::Answer, "Read", "d"),
+        ];
+        assert_eq!(
+            chains(&waits, false),
+            [
+                "a waits with Put at c, which waits for the answer to Read of d",
+                "b waits with Put at c, which waits for the answer to Read of d",
+            ]
+        );
+    }
+
+    #[test]
+    fn who_keeps_a_message_in_its_outbox_goes_on() {
+        let waits = [wait("a", WaitsFor::Answer, "Get", "b"), wait("b", WaitsFor::OutboxPlace, "Tell", "c")];
+        assert_eq!(chains(&waits, false), ["a waits for the answer to Get of b", "b keeps Tell for c in its outbox"]);
+    }
+
+    #[test]
+    fn a_circle_behind_a_head_is_told_with_it_and_what_leaves_it_too() {
+        let waits = [
+            wait("a", WaitsFor::Answer, "P", "b"),
+            wait("b", WaitsFor::Answer, "Q", "c"),
+            wait("c", WaitsFor::Answer, "R", "b"),
+            wait("c", WaitsFor::Answer, "S", "d"),
+        ];
+        assert_eq!(
+            chains(&waits, false),
+            [
+                "a waits for the answer to P of b, which waits for the answer to Q of c, which waits for the answer to \
+                 R of b: a circle",
+                "c waits for the answer to S of d",
+            ]
         );
     }
 }

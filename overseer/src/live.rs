@@ -49,6 +49,7 @@ fn edge_line(page: &mut String, edge: &EdgeSnapshot) {
     for (count, what) in [
         (edge.refused, "refused"),
         (edge.merged, "merged"),
+        (edge.queued, "queued"),
         (edge.waited, "had to wait"),
         (edge.waiting, "wait now"),
         (edge.in_flight, "without an answer yet"),
@@ -56,6 +57,9 @@ fn edge_line(page: &mut String, edge: &EdgeSnapshot) {
         if count > 0 {
             let _ = write!(page, ", {count} {what}");
         }
+    }
+    if edge.queued > 0 {
+        let _ = write!(page, " ({:.0} % of the queue)", edge.fill() * 100.0);
     }
     if let Some(times) = &edge.times {
         let (queued, handled) = (mean(&times.queued), mean(&times.handled));

@@ -438,11 +438,12 @@ impl Handle {
     }
 
     /// Publishes an entry to all who hear the view `V`: it is stored, then each of them is woken. Never waits, however
-    /// far behind a subsystem is. Entries published before the node runs are heard when it does.
+    /// far behind a subsystem is. Entries published before the node runs are heard when it does. Returns whether it was
+    /// published: `false`, and the entry is gone, once the node has begun to end.
     ///
     /// Whatever is sent by somebody who knows of it comes to its consumer after it.
-    pub fn publish<V: View>(&self, update: V::Update) {
-        self.log::<V>().publish(update);
+    pub fn publish<V: View>(&self, update: V::Update) -> bool {
+        self.log::<V>().publish(update).is_ok()
     }
 
     /// Waits until what was published to the view fulfils a condition: a question sent after that is handled by nobody
@@ -552,6 +553,8 @@ impl Overseer {
         };
         if !matches!(cause, ExitCause::Stopped) {
             tracing::error!(%cause, "node ends");
+            // For those who only look on.
+            self.handle.stop();
         }
         {
             let mut logs = lock(&self.handle.shared.logs);

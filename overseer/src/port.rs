@@ -21,6 +21,7 @@ use crate::deadline::Wheel;
 use crate::edge::{EdgeRecord, Flight};
 use crate::mailbox::{EdgeId, Mailbox, RefusedReason};
 use crate::message::{Inbox, Message, Post, Request, Role};
+use crate::outbox::Outbox;
 use crate::replay::{PortTape, Reel, SendForm, Text, Words, copy_of};
 use crate::subsystem::spend_budget;
 use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
@@ -55,7 +56,8 @@ pub enum Tapped<M> {
     /// Goes on twice (posts only; a question passes its first).
     Duplicate(M, M),
     /// Goes on after this time. It takes its place in the queue now, and counts against its limits; when its sender
-    /// ends, it is gone. A sender that waits waits for the place only, an asker for the answer as always.
+    /// ends, it is gone. A sender that waits waits for the place only, an asker for the answer as always. A cast for which
+    /// there is no place does at once what its message says for a full queue; in an outbox it is kept that long at least.
     Delay(M, Duration),
 }
 
@@ -231,8 +233,85 @@ impl<M: Post> Port<M> {
         }
     }
 
+    /// A cast from a loop whose message has an outbox: into the queue if it can, else behind what is kept for the same
+    /// consumer already.
+    pub(crate) fn cast_outbox(&self, message: M, places: usize, outbox: &mut Outbox) -> Result<(), SendError<M>> {
+        let queue = outbox.queue(self.edge.declared.to, M::LANE);
+        let is_first = queue.is_empty();
+        let mut kept = Vec::new();
+        match self.on_tape() {
+            None => self.offer(message, is_first, &mut kept)?,
+            Some(tape) => {
+                let text = tape.text("casts", &message, self.edge.declared.to);
+                let mut message = Some(message);
+                let (_, refused) = tape.reel.act(text, |_| match self.offer(message.take()?, is_first, &mut kept) {
+                    Ok(()) => (!kept.is_empty()).then_some(RefusedReason::Full),
+                    Err(refused) => {
+                        message = Some(refused.message);
+                        Some(refused.reason)
+                    }
+                });
+                match (refused, message) {
+                    // Replayed: it was kept.
+                    (Some(RefusedReason::Full), Some(message)) => kept.push((message, None)),
+                    (Some(reason), Some(message)) => return Err(SendError { message, reason }),
+                    _ => {}
+                }
+            }
+        }
+        for (message, delay) in kept {
+            if queue.kept_of(self.message_name()) >= places {
+                self.mailbox.count_refused(self.id);
+                return Err(SendError { message, reason: RefusedReason::OverBudget(places) });
+            }
+            queue.keep(self.message_name(), self.deferred(message, delay));
+        }
+        Ok(())
+    }
+
+    /// Shows a message to the tap, and puts into the queue what it makes of it; what finds no place, and all that comes
+    /// after it, is left to be kept.
+    fn offer(&self, message: M, mut is_first: bool, kept: &mut Vec<(M, Option<Duration>)>) -> Result<(), SendError<M>> {
+        let mut put = |message: M, delay: Option<Duration>| {
+            let bytes = message.bytes();
+            let refused = match delay {
+                _ if !is_first => Err(SendError { message, reason: RefusedReason::Full }),
+                None => self
+                    .mailbox
+                    .try_send(self.id, message.into_inbox(), bytes, M::LANE)
+                    .map_err(|(inbox, reason)| back::<M>(inbox, reason)),
+                Some(delay) => self.try_delay(message, delay),
+            };
+            match refused {
+                Err(SendError { message, reason: RefusedReason::Full }) => {
+                    is_first = false;
+                    kept.push((message, delay));
+                    Ok(())
+                }
+                Err(refused) => {
+                    self.mailbox.count_refused(self.id);
+                    Err(refused)
+                }
+                Ok(()) => Ok(()),
+            }
+        };
+        let tapped = match self.tap() {
+            None => Tapped::Pass(message),
+            Some(tap) => tap.on_send(message),
+        };
+        match tapped {
+            Tapped::Pass(message) => put(message, None),
+            Tapped::Drop => Ok(()),
+            Tapped::Duplicate(first, second) => {
+                put(first, None)?;
+                put(second, None)
+            }
+            Tapped::Delay(message, delay) => put(message, Some(delay)),
+        }
+    }
+
     /// Waits for a place on behalf of an outbox. The tap has seen the message already.
-    fn deferred(&self, message: M) -> BoxFuture<()> {
+    fn deferred(&self, message: M, delay: Option<Duration>) -> BoxFuture<()> {
         let bytes = message.bytes();
         let kept = self.on_tape().map(|tape| {
             let (message, to): (&dyn Any, _) = (&message, self.edge.declared.to);
@@ -240,11 +319,29 @@ impl<M: Post> Port<M> {
             (tape.reel.clone(), tape.reel.act(text, |_| ()).0)
         });
         let sending = Sending::new(self.mailbox.clone(), self.id, message.into_inbox(), bytes, M::LANE);
-        // A consumer that has ended takes nothing any more; the node is stopping then.
-        let sending = async move { drop(sending.await) };
+        let sleep = delay.map(|delay| self.desk.environment.clock.sleep(delay));
+        let sending = async move {
+            if let Some(sleep) = sleep {
+                sleep.await;
+            }
+            // A consumer that has ended takes nothing any more; the node is stopping then.
+            drop(sending.await);
+        };
         let Some((reel, event)) = kept else { return Box::pin(sending) };
         let over = move |(): &()| Text::new(format_args!("its cast of event {event} leaves the outbox"));
         Box::pin(async move { reel.wait(event, copy_of::<()>, over, sending).await })
+    }
+
+    /// Takes a place now, if there is one, and delivers into it later.
+    fn try_delay(&self, message: M, delay: Duration) -> Result<(), SendError<M>> {
+        match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).now_or_never() {
+            Some(Ok(permit)) => {
+                self.delay(permit, message.into_inbox(), delay);
+                Ok(())
+            }
+            Some(Err(reason)) => Err(SendError { message, reason }),
+            None => Err(SendError { message, reason: RefusedReason::Full }),
+        }
     }
 
     fn cast_one(&self, message: M) -> Result<(), SendError<M>> {
@@ -280,14 +377,14 @@ impl<M: Post> Port<M> {
                     self.cast_one(first)?;
                     self.cast_one(second)
                 }
-                Tapped::Delay(message, delay) => {
-                    match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).now_or_never() {
-                        Some(Ok(permit)) => self.delay(permit, message.into_inbox(), delay),
-                        Some(Err(reason)) => return Err(SendError { message, reason }),
-                        None => return Err(SendError { message, reason: RefusedReason::Full }),
+                Tapped::Delay(message, delay) => match self.try_delay(message, delay) {
+                    Err(SendError { message, reason: RefusedReason::Full }) => self.cast_one(message),
+                    Err(refused) => {
+                        self.mailbox.count_refused(self.id);
+                        Err(refused)
                     }
-                    Ok(())
-                }
+                    Ok(()) => Ok(()),
+                },
             },
         }
     }
@@ -565,12 +662,12 @@ impl<F: Sender> Outlet<F> {
         M::port(&self.ports).message_name()
     }
 
-    /// A refused cast as work for an outbox.
-    pub(crate) fn deferred<M, I>(&self, message: M) -> BoxFuture<()>
+    /// A cast of a message that has an outbox, from the loop that has it.
+    pub(crate) fn cast_outbox<M, I>(&self, message: M, places: usize, outbox: &mut Outbox) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<F, Cast<M>, I>,
     {
-        M::port(&self.ports).deferred(message)
+        M::port(&self.ports).cast_outbox(message, places, outbox)
     }
 
     /// Sends a message that was declared as [`Cast`], without ever waiting; a full queue does what

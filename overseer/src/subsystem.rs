@@ -1,13 +1,12 @@
 //! Subsystems and the context they run in.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::Environment;
 use tokio::task::coop;
 
 use crate::answer::AskError;
@@ -16,6 +15,7 @@ use overseer_core::sync::Apart;
 
 use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
+use crate::outbox::Outbox;
 use crate::port::{Delivery, Outlet, Place, SendError};
 use crate::recorder::{Recorder, Recording};
 use crate::replay::Taping;
@@ -242,7 +242,7 @@ impl<S: Subsystem> Context<S> {
 
     #[inline]
     fn poll_recv(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
-        if !self.outbox.waiting.is_empty() {
+        if !self.outbox.is_empty() {
             self.outbox.flush(cx);
         }
         if self.aside.is_some() {
@@ -395,28 +395,16 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Back-pressure
     /// None. What a full queue does says [`Message::WHEN_FULL`](crate::Message::WHEN_FULL). An outbox message stays in
-    /// this context and goes out, in order, while the loop [receives](Self::recv); it is lost if the subsystem returns
-    /// before that.
+    /// this context and goes out while the loop [receives](Self::recv), in order with all that is kept for the same lane
+    /// of the same consumer; what the loop sends there in another way may overtake it. It is lost if the subsystem
+    /// returns before that.
     pub fn cast<M, I>(&mut self, message: M) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<FromLoop<S>, Cast<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Cast<M>, I>());
         let WhenFull::Outbox(places) = M::WHEN_FULL else { return self.ports.cast(message) };
-        let message = if self.outbox.waiting.is_empty() {
-            match self.ports.cast(message) {
-                Err(SendError { message, reason: RefusedReason::Full }) => message,
-                other => return other,
-            }
-        } else {
-            message
-        };
-        if self.outbox.waiting.len() >= places {
-            return Err(SendError { message, reason: RefusedReason::OverBudget(places) });
-        }
-        let flush = self.ports.deferred(message);
-        self.outbox.waiting.push_back(flush);
-        Ok(())
+        self.ports.cast_outbox(message, places, &mut self.outbox)
     }
 
     /// Takes queued messages out before their turn, those of which `is_gone` is true: their places and bytes are free at
@@ -473,23 +461,6 @@ impl<S: Subsystem> Future for Recv<'_, S> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
         self.0.poll_recv(cx)
-    }
-}
-
-/// Casts refused by a full queue, waiting in order.
-#[derive(Default)]
-struct Outbox {
-    waiting: VecDeque<BoxFuture<()>>,
-}
-
-impl Outbox {
-    fn flush(&mut self, cx: &mut std::task::Context<'_>) {
-        while let Some(first) = self.waiting.front_mut() {
-            if first.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.waiting.pop_front();
-        }
     }
 }
 

@@ -176,6 +176,8 @@ impl Node {
                 ending.send_replace(Some(Arc::new(report)));
             }),
         );
+        let (watching, looks) = (handle.clone(), environment.clone());
+        environment.spawner.spawn("watch", Box::pin(async move { watching.watch(&looks).await }));
         let (heart, mut until) = (handle.clone(), ended.clone());
         let heart_failure = Arc::new(OnceLock::new());
         let failed = heart_failure.clone();

@@ -101,6 +101,8 @@ struct OverseerCollector {
     waited: IntCounterVec,
     merged: IntCounterVec,
     in_flight: IntGaugeVec,
+    edge_queued: IntGaugeVec,
+    edge_fill: GaugeVec,
     waiting: IntGaugeVec,
     bytes: IntGaugeVec,
     fill: GaugeVec,
@@ -124,6 +126,14 @@ impl OverseerCollector {
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
             merged: counter("messages_merged_total", "Casts folded into a queued message")?,
             in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,
+            edge_queued: IntGaugeVec::new(
+                Opts::new("messages_queued", "Messages of one kind and sender waiting in their consumer's queue"),
+                &edge,
+            )?,
+            edge_fill: GaugeVec::new(
+                Opts::new("messages_queued_fill", "Share of their consumer's places that these messages take"),
+                &edge,
+            )?,
             waiting: gauge("queue_messages", "Messages waiting in a queue")?,
             bytes: gauge("queue_bytes", "Bytes waiting in a queue or being delivered")?,
             fill: GaugeVec::new(
@@ -154,6 +164,8 @@ impl OverseerCollector {
             &self.waited,
             &self.merged,
             &self.in_flight,
+            &self.edge_queued,
+            &self.edge_fill,
             &self.waiting,
             &self.bytes,
             &self.fill,
@@ -175,7 +187,8 @@ impl Collector for OverseerCollector {
         for counter in [&self.sent, &self.refused, &self.waited, &self.merged] {
             counter.reset();
         }
-        for gauge in [&self.in_flight, &self.long_waits, &self.long_wait_chains] {
+        self.edge_fill.reset();
+        for gauge in [&self.in_flight, &self.edge_queued, &self.long_waits, &self.long_wait_chains] {
             gauge.reset();
         }
         let (mut queued, mut handled) = (BTreeMap::new(), BTreeMap::new());
@@ -187,6 +200,8 @@ impl Collector for OverseerCollector {
             self.waited.with_label_values(&labels).inc_by(edge.waited);
             self.merged.with_label_values(&labels).inc_by(edge.merged);
             self.in_flight.with_label_values(&labels).add(edge.in_flight as i64);
+            self.edge_queued.with_label_values(&labels).add(edge.queued as i64);
+            self.edge_fill.with_label_values(&labels).add(edge.fill());
             if let Some(times) = edge.times {
                 histograms::add(queued.entry(labels).or_default(), &times.queued);
                 histograms::add(handled.entry(labels).or_default(), &times.handled);
@@ -262,6 +277,12 @@ mod tests {
         }
         let text = metrics.render().expect("text");
         assert!(text.contains(r#"parahost_queue_fill{subsystem="ear",node="alice"} 0.125"#), "{text}");
+        for line in [
+            r#"queued{from="mouth",message="Ping",to="ear",node="alice"} 128"#,
+            r#"queued_fill{from="mouth",message="Ping",to="ear",node="alice"} 0.125"#,
+        ] {
+            assert!(text.contains(&format!("parahost_messages_{line}")), "{text}");
+        }
         simulation.run_for(std::time::Duration::from_micros(900)).expect("no live-lock");
         simulation.environment("node").spawner.spawn("node", Box::pin(async { drop(overseer.run().await) }));
         simulation.run_until_stalled().expect("no live-lock");

@@ -5,6 +5,7 @@ mod compile_fail;
 mod front_page;
 mod health;
 mod ordering;
+mod outbox;
 mod replay;
 mod supervision;
 mod wiring;

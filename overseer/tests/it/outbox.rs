@@ -1,0 +1,174 @@
+//! Outboxes: what is kept while a queue is full, for whom, in which order, and through which tap.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use deterministic::Simulation;
+use overseer::mailbox::{MailboxLimits, RefusedReason};
+use overseer::port::Tapped;
+use overseer::{Cast, Context, Event, Failure, Handle, Nothing, Subsystem, WhenFull};
+
+/// Places of each message in the outbox.
+const PLACES: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Fast(u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Slow(u32);
+struct Aside(u32);
+overseer::inbox! {
+    /// Nothing.
+    enum TalkerInbox for Talker as "talker" {}
+}
+overseer::inbox! {
+    /// What a quick ear hears.
+    enum QuickInbox for Quick as "quick" { tell { Fast { const WHEN_FULL: WhenFull = WhenFull::Outbox(PLACES); } } }
+}
+overseer::inbox! {
+    /// What a late ear hears.
+    enum LateInbox for Late as "late" {
+        tell {
+            Slow { const WHEN_FULL: WhenFull = WhenFull::Outbox(PLACES); },
+            Aside { const WHEN_FULL: WhenFull = WhenFull::Outbox(PLACES); },
+        }
+    }
+}
+overseer::node! {
+    /// One who talks to two.
+    struct Street, built by StreetBuilder { talker: Talker, quick: Quick, late: Late }
+}
+
+/// Casts all at once, and says what came back.
+struct Talks(u32, Arc<Mutex<Vec<String>>>);
+impl Subsystem for Talks {
+    type Role = Talker;
+    type View = Nothing;
+    type Sends = (Cast<Slow>, Cast<Fast>, Cast<Aside>);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut refused = Vec::new();
+        for number in 0..self.0 {
+            refused.extend(context.cast(Slow(number)).err().map(|error| (error.message.0, error.reason)));
+            context.cast(Fast(number))?;
+            // Keeps its place behind the other message to the same consumer.
+            refused.extend(context.cast(Aside(number)).err().map(|error| (error.message.0, error.reason)));
+        }
+        for (number, reason) in refused {
+            assert_eq!(reason, RefusedReason::OverBudget(PLACES));
+            self.1.lock().expect("one thread").push(format!("refused {number}"));
+        }
+        while !matches!(context.recv().await, Event::Conclude) {}
+        Ok(())
+    }
+}
+
+/// Hears at once, or one message a second.
+struct Hears(Option<Duration>, Arc<Mutex<Vec<String>>>);
+macro_rules! ear {
+    ($name:ident, $role:ident, $inbox:ident { $($message:ident),* }) => {
+        struct $name(Hears);
+        impl Subsystem for $name {
+            type Role = $role;
+            type View = Nothing;
+            type Sends = ();
+            type JobSends = ();
+
+            async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+                loop {
+                    match context.recv().await {
+                        $( Event::Message($inbox::$message($message(number))) => {
+                            if let Some(time) = self.0.0 {
+                                context.environment().clock.sleep(time).await;
+                            }
+                            self.0.1.lock().expect("one thread").push(format!("{} {number}", stringify!($message)));
+                        } )*
+                        Event::Signal(never) => match never {},
+                        Event::Conclude => return Ok(()),
+                    }
+                }
+            }
+        }
+    };
+}
+ear!(QuickEar, Quick, QuickInbox { Fast });
+ear!(LateEar, Late, LateInbox { Slow, Aside });
+
+/// What the two heard, and the counters of what was cast to the late one.
+struct Heard {
+    simulation: Simulation,
+    handle: Handle,
+    refused: Arc<Mutex<Vec<String>>>,
+    quick: Arc<Mutex<Vec<String>>>,
+    late: Arc<Mutex<Vec<String>>>,
+}
+
+fn street(casts: u32, change: impl FnOnce(StreetBuilder) -> StreetBuilder) -> Heard {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let [refused, quick, late] = [(); 3].map(|()| Arc::new(Mutex::new(Vec::new())));
+    let small = MailboxLimits { messages: 2, bytes: 1024 };
+    let builder = StreetBuilder::new(environment.clone())
+        .mailbox_limits::<Quick>(small)
+        .mailbox_limits::<Late>(small)
+        .talker(Talks(casts, refused.clone()))
+        .quick(QuickEar(Hears(None, quick.clone())))
+        .late(LateEar(Hears(Some(Duration::from_secs(1)), late.clone())));
+    let overseer = change(builder).build().expect("no cycle");
+    let handle = overseer.handle();
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    Heard { simulation, handle, refused, quick, late }
+}
+
+fn lines(heard: &Arc<Mutex<Vec<String>>>) -> Vec<String> {
+    heard.lock().expect("one thread").clone()
+}
+
+#[test]
+fn a_slow_consumer_holds_up_nobody_elses_messages() {
+    let heard = street(4, |builder| builder);
+    assert_eq!(lines(&heard.quick), ["Fast 0", "Fast 1", "Fast 2", "Fast 3"], "while the late one hears its first");
+    assert!(lines(&heard.late).is_empty());
+    heard.simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
+    let expected: Vec<String> =
+        (0..4).flat_map(|number| [format!("Slow {number}"), format!("Aside {number}")]).collect();
+    assert_eq!(lines(&heard.late), expected, "in the order in which they were cast");
+    assert!(lines(&heard.refused).is_empty());
+    let slow = heard.handle.edges().into_iter().find(|edge| edge.declared.message == "Slow").expect("declared");
+    assert_eq!((slow.sent, slow.refused), (4, 0), "what is kept was not refused");
+}
+
+#[test]
+fn each_message_has_its_own_number_of_places_and_what_is_beyond_comes_back() {
+    let heard = street(10, |builder| builder);
+    heard.simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
+    // One of each went into the queue, eight of each are kept.
+    assert_eq!(lines(&heard.refused), ["refused 9", "refused 9"]);
+    assert_eq!(lines(&heard.late).len(), 18);
+    let slow = heard.handle.edges().into_iter().find(|edge| edge.declared.message == "Slow").expect("declared");
+    assert_eq!((slow.sent, slow.refused), (9, 1));
+}
+
+#[test]
+fn a_tap_sees_each_message_once_whether_it_is_kept_or_not() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = seen.clone();
+    let heard = street(4, move |builder| {
+        builder.tap::<Talker, Slow>(move |slow: Slow| {
+            sees.lock().expect("one thread").push(slow.0);
+            match slow.0 {
+                1 => Tapped::Drop,
+                2 => Tapped::Duplicate(slow, Slow(20)),
+                3 => Tapped::Delay(slow, Duration::from_secs(30)),
+                _ => Tapped::Pass(slow),
+            }
+        })
+    });
+    heard.simulation.run_for(Duration::from_secs(20)).expect("no live-lock");
+    assert_eq!(*seen.lock().expect("one thread"), [0, 1, 2, 3]);
+    let before = ["Slow 0", "Aside 0", "Aside 1", "Slow 2", "Slow 20", "Aside 2"];
+    assert_eq!(lines(&heard.late), before, "the last is delayed, with what is behind it");
+    heard.simulation.run_for(Duration::from_secs(40)).expect("no live-lock");
+    assert_eq!(lines(&heard.late)[before.len()..], ["Slow 3", "Aside 3"]);
+}

@@ -15,6 +15,7 @@ mod collators;
 mod heartbeat;
 mod inherent;
 pub mod local;
+mod metrics;
 mod node;
 mod topology;
 pub mod wiring;

@@ -1,6 +1,6 @@
 //! Logs and metrics.
 //!
-//! **Role**: turns the overseer's counters into Prometheus metrics, one registry per node because many nodes share a
+//! **Role**: turns the overseer's counters, and whatever else a node counts, into Prometheus metrics, one registry per node because many nodes share a
 //! process, and sets up the tracing subscriber, the only thing that is global.
 //!
 //! **Invariants**: a scrape reads counters and never waits for a subsystem.
@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod figures;
 mod histograms;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,10 @@ use prometheus::proto::MetricFamily;
 use prometheus::{Encoder as _, GaugeVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use tracing_subscriber::EnvFilter;
 
+use figures::Figures;
 use histograms::Times;
+
+pub use figures::{Figure, FigureKind};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,14 @@ impl NodeMetrics {
         let registry = Registry::new_custom(Some("parahost".to_owned()), Some(labels))?;
         registry.register(Box::new(OverseerCollector::new(handle)?))?;
         Ok(Self { registry })
+    }
+
+    /// Adds numbers that `read` tells at each scrape; it must not wait, and tells the same names each time.
+    ///
+    /// # Errors
+    /// If a name is no metric's name, or taken.
+    pub fn add_figures(&self, read: impl Fn() -> Vec<Figure> + Send + Sync + 'static) -> Result<(), TelemetryError> {
+        Ok(self.registry.register(Box::new(Figures::new(Box::new(read))?))?)
     }
 
     /// All metrics in the Prometheus text format.
@@ -298,6 +310,30 @@ mod tests {
         ] {
             assert!(text.contains(&line), "{line} is missing:\n{text}");
         }
+    }
+
+    #[test]
+    fn figures_of_others_are_read_at_each_scrape() {
+        let simulation = Simulation::new(1);
+        let mut builder = overseer::node::Builder::new(simulation.environment("node"), &["ear"]);
+        builder.fill(overseer::subsystem::Drain::<Ear>::default());
+        let overseer = builder.build().expect("one slot, filled");
+        let metrics = NodeMetrics::new("alice", overseer.handle()).expect("fresh registry");
+        let scrapes = std::sync::atomic::AtomicU64::new(0);
+        let read = move || {
+            let value = scrapes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let total = Figure { name: "things_total", help: "Things", kind: FigureKind::Total, value };
+            vec![total, Figure { name: "things", help: "Things now", kind: FigureKind::Now, value: 7 }]
+        };
+        metrics.add_figures(read).expect("names that nobody has");
+        for scrape in 1..3 {
+            let text = metrics.render().expect("text");
+            assert!(text.contains("# TYPE parahost_things_total counter"), "{text}");
+            assert!(text.contains(&format!("parahost_things_total{{node=\"alice\"}} {scrape}")), "{text}");
+            assert!(text.contains("parahost_things{node=\"alice\"} 7"), "{text}");
+        }
+        let taken = metrics.add_figures(|| vec![Figure { name: "things", help: "", kind: FigureKind::Now, value: 0 }]);
+        assert!(taken.is_err(), "a name is given once");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod disputes;
 mod equivocations;
 mod filter;
 mod fishermen;
+mod forks;
 mod governance;
 mod messages;
 mod misbehavior;

@@ -20,16 +20,23 @@ impl<T: Send> Reader<T> {
         if !is_fit() {
             return None;
         }
+        let shared = &mut *state;
+        let queues = [&mut shared.high, &mut self.batch, &mut shared.normal];
+        // Judged first and moved then: a panic of who judges leaves everything where it is.
+        let is_urgent_gone = self.urgent.as_ref().is_some_and(|item| is_gone(&item.value));
+        let judged = queues.map(|queue| {
+            let judged: Vec<bool> = queue.iter().map(|item| is_gone(&item.value)).collect();
+            (queue, judged)
+        });
         let mut gone = Vec::new();
-        if self.urgent.as_ref().is_some_and(|item| is_gone(&item.value)) {
+        if is_urgent_gone {
             gone.extend(self.urgent.take());
         }
-        let shared = &mut *state;
-        for queue in [&mut shared.high, &mut self.batch, &mut shared.normal] {
+        for (queue, judged) in judged {
             // Round once: what stays keeps its order and its memory.
-            for _ in 0..queue.len() {
+            for is_gone in judged {
                 let Some(item) = queue.pop_front() else { break };
-                if is_gone(&item.value) { gone.push(item) } else { queue.push_back(item) }
+                if is_gone { gone.push(item) } else { queue.push_back(item) }
             }
         }
         if state.high.is_empty() {

@@ -245,6 +245,11 @@ fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_
     assert_eq!(mailbox.used(), (0, 0));
     (0..6).for_each(|number| put(number, Lane::Normal));
     assert!(budgeted(80).is_ok(), "the place of its budget is free again");
+    let judging =
+        std::panic::AssertUnwindSafe(|| inbound.purge(|number| (*number < 4).then_some(true).expect("judges")));
+    assert!(std::panic::catch_unwind(judging).is_err());
+    let rest: Vec<u32> = std::iter::from_fn(|| next(&mut inbound)).collect();
+    assert_eq!(rest, [0, 1, 2, 3, 4, 5, 80], "who cannot judge takes nothing");
 }
 
 #[test]

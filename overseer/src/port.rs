@@ -15,6 +15,7 @@ use futures::FutureExt as _;
 use futures::future::{Either, select};
 use overseer_core::sending::{Permit, Reserve, Sending};
 use tokio::sync::watch;
+use tokio::task::coop;
 
 use crate::answer::{AskError, Reply};
 use crate::deadline::Wheel;
@@ -171,13 +172,13 @@ impl<M: Message> Port<M> {
 
 impl<M: Post> Port<M> {
     #[inline]
-    pub(crate) fn send(&self, message: M) -> Delivery<'_, M> {
+    pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
         match &self.aside {
             None => {
                 let bytes = message.bytes();
-                Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+                Delivery { turn, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
             }
-            Some(aside) => Delivery { state: SendState::Aside(self.send_aside(aside, message)) },
+            Some(aside) => Delivery { turn, state: SendState::Aside(self.send_aside(aside, message)) },
         }
     }
 
@@ -213,7 +214,7 @@ impl<M: Post> Port<M> {
     async fn send_tapped(&self, message: M) -> Result<(), SendError<M>> {
         let plain = |message: M| {
             let bytes = message.bytes();
-            Delivery { state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+            Delivery { turn: Turn::Lasts, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
         };
         let Some(tap) = self.tap() else { return plain(message).await };
         match tap.on_send(message) {
@@ -475,7 +476,19 @@ impl<M: Post> Place<'_, M> {
 /// A send on its way: the future of [`Outlet::send`] and [`Context::send`](crate::Context::send).
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Delivery<'a, M: Post> {
+    turn: Turn,
     state: SendState<'a, M>,
+}
+
+/// When a send that finds room lets others run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A loop's, which counts by itself: not now.
+    Lasts,
+    /// A loop's: before this send.
+    IsOver,
+    /// When tokio says so: jobs and the outside are tasks like any other.
+    ByTask,
 }
 
 enum SendState<'a, M: Post> {
@@ -490,6 +503,9 @@ impl<M: Post> Future for Delivery<'_, M> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.turn != Turn::Lasts && self.end_turn(cx).is_pending() {
+            return Poll::Pending;
+        }
         match &mut self.state {
             SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
                 Poll::Ready(Ok(())) => {
@@ -501,6 +517,22 @@ impl<M: Post> Future for Delivery<'_, M> {
             },
             SendState::Aside(sending) => sending.as_mut().poll(cx),
         }
+    }
+}
+
+impl<M: Post> Delivery<'_, M> {
+    /// Lets others run, if it is their turn.
+    fn end_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.turn, Turn::Lasts) == Turn::IsOver {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // Asked for only: what is sent is counted when it is.
+        let granted = coop::poll_proceed(cx).map(drop);
+        if granted.is_pending() {
+            self.turn = Turn::ByTask;
+        }
+        granted
     }
 }
 
@@ -594,7 +626,15 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(message)
+        self.send_in(Turn::ByTask, message)
+    }
+
+    #[inline]
+    pub(crate) fn send_in<M, I>(&self, turn: Turn, message: M) -> Delivery<'_, M>
+    where
+        M: Post + SentBy<F, Wait<M>, I>,
+    {
+        M::port(&self.ports).send(turn, message)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message

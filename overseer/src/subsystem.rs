@@ -10,13 +10,13 @@ use deterministic::Environment;
 use tokio::task::coop;
 
 use crate::answer::AskError;
-use overseer_core::inbound::{Inbound, Incoming};
+use overseer_core::inbound::{Inbound, Incoming, YIELD_EVERY};
 use overseer_core::sync::Apart;
 
 use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
 use crate::outbox::Outbox;
-use crate::port::{Delivery, Outlet, Place, SendError};
+use crate::port::{Delivery, Outlet, Place, SendError, Turn};
 use crate::recorder::{Recorder, Recording};
 use crate::replay::Taping;
 use crate::signal::{Nothing, View};
@@ -195,6 +195,8 @@ pub struct Context<S: Subsystem> {
     outbox: Outbox,
     environment: Box<Environment>,
     recorder: Recorder,
+    /// Sends since the last look at the mailbox, or since it let others run for them.
+    sends: u32,
     parking: Option<Arc<Parking<S>>>,
     /// What an event meets on its way, where there is any such thing.
     aside: Option<Box<Aside<S>>>,
@@ -217,6 +219,7 @@ impl<S: Subsystem> Context<S> {
             outbox: Outbox::default(),
             environment: Box::new(start.environment),
             recorder: Recorder::new(start.recording),
+            sends: 0,
             parking: start.parking,
             aside: Aside::new(start.taping, start.screen),
         }
@@ -245,6 +248,7 @@ impl<S: Subsystem> Context<S> {
         if !self.outbox.is_empty() {
             self.outbox.flush(cx);
         }
+        self.sends = 0;
         if self.aside.is_some() {
             return self.poll_recv_aside(cx);
         }
@@ -313,14 +317,23 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Back-pressure
     /// Waits while the consumer's queue is full, behind all who began to wait before. The loop receives nothing
-    /// meanwhile: [`build`](crate::node::Builder::build) has proved that nobody it waits for waits for it.
+    /// meanwhile: [`build`](crate::node::Builder::build) has proved that nobody it waits for waits for it. A loop that
+    /// only sends lets others on its worker run after as many sends as [`recv`](Self::recv) does after deliveries.
     #[inline]
     pub fn send<M, I>(&mut self, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
-        self.ports.send(message)
+        let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
+        self.ports.send_in(turn, message)
+    }
+
+    /// Counts a send, and says whether others have to run before it.
+    #[inline]
+    fn is_turn_over(&mut self) -> bool {
+        self.sends += 1;
+        self.sends.is_multiple_of(YIELD_EVERY)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes; [`Place::send`] then puts it in
@@ -358,6 +371,9 @@ impl<S: Subsystem> Context<S> {
         M: Post + SentBy<FromLoop<S>, Wait<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
+        if self.is_turn_over() {
+            tokio::task::yield_now().await;
+        }
         self.ports.reserve(bytes).await
     }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod compile_fail;
+mod fairness;
 mod front_page;
 mod health;
 mod ordering;

@@ -24,6 +24,8 @@ pub const MAX_DISPUTE_SETS_PER_BLOCK: usize = 256;
 pub const MAX_REMOTE_DISPUTES: usize = 16;
 /// Most reports with a bond on one candidate.
 pub const MAX_REPORTS_PER_CANDIDATE: usize = 32;
+/// Most reports with a bond that wait for a candidate which is not included, all candidates together.
+pub const MAX_EARLY_REPORTS: usize = 256;
 /// Most blocks whose included candidates are kept for secondary checks, whatever the acceptance period.
 pub const MAX_RECORDED_BLOCKS: usize = 600;
 /// Most revert signals that the state remembers: the fork of each is dead, or its block was final and people must help.

@@ -220,6 +220,7 @@ struct WholeValidity {
     blacklist: BTreeSet<DisputeKey>,
     reverts: Vec<Revert>,
     equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
+    early_reports: BTreeMap<DisputeKey, Vec<BondedReport>>,
 }
 
 impl WholeValidity {
@@ -231,6 +232,7 @@ impl WholeValidity {
             blacklist: validity.blacklist.clone(),
             reverts: validity.reverts.clone(),
             equivocations: validity.equivocations.clone(),
+            early_reports: validity.early_reports.clone(),
         }
     }
 
@@ -243,6 +245,8 @@ impl WholeValidity {
             blacklist: self.blacklist,
             reverts: self.reverts,
             equivocations: self.equivocations,
+            early_reports: self.early_reports,
+            bounties: BTreeMap::new(),
             unsealed: BTreeSet::new(),
         }
     }
@@ -342,6 +346,7 @@ struct WholeDispute {
     votes: Vec<DisputeVote>,
     slashed: Bits,
     remote: Option<(Option<ValidationCode>, Bits)>,
+    reports: Vec<BondedReport>,
 }
 
 impl WholeDispute {
@@ -358,6 +363,7 @@ impl WholeDispute {
             votes: dispute.votes.clone(),
             slashed: dispute.slashed.clone(),
             remote: remote.map(|remote| (remote.validation_code.clone(), remote.available.clone())),
+            reports: dispute.reports.clone(),
         }
     }
 
@@ -369,6 +375,7 @@ impl WholeDispute {
         dispute.place = self.place;
         dispute.receipt = self.receipt;
         dispute.slashed = self.slashed;
+        dispute.reports = self.reports;
         dispute.remote = self.remote.map(|(validation_code, available)| Remote { validation_code, available });
         dispute
     }

@@ -7,7 +7,7 @@ use primitives::{
 };
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{DisputeKey, DisputeVote, Verdict, mark, remote::Remote, verdict};
+use super::{DisputeKey, DisputeVote, Verdict, fishermen::BondedReport, mark, remote::Remote, verdict};
 use crate::{SignatureOf, State, ValidityEvent, limits::MAX_VOTES_PER_SET, outcome::Outcome, verifier::Signatures};
 
 /// Why dispute votes are refused.
@@ -139,6 +139,8 @@ pub(crate) struct Dispute {
     pub(crate) votes: Vec<DisputeVote>,
     votes_hash: Hash,
     pub(crate) remote: Option<Remote>,
+    /// The reports that there were when it was decided, for other forks.
+    pub(crate) reports: Vec<BondedReport>,
 }
 
 impl Dispute {
@@ -164,6 +166,7 @@ impl Dispute {
             votes: Vec::new(),
             votes_hash: Hash::ZERO,
             remote: None,
+            reports: Vec::new(),
         }
     }
 

@@ -1,4 +1,7 @@
 //! Reports by collators and fishermen (AV-9): whoever puts a bond behind it can have a candidate checked more often.
+//!
+//! A report counts on every fork, so that whoever was right is paid wherever the slash lands. Where the candidate is not
+//! included it waits, with its bond: for the candidate, for a verdict, or for the end of what is known of its session.
 
 use codec::{Decode, Encode};
 use primitives::{CandidateHash, SessionIndex, Signature, SignedMessage};
@@ -6,7 +9,9 @@ use std::sync::Arc;
 
 use super::{DisputeKey, ValidityEvent};
 use crate::{
-    AccountId, Balance, BalanceError, SignatureOf, State, limits::MAX_REPORTS_PER_CANDIDATE, outcome::Outcome,
+    AccountId, Balance, BalanceError, SignatureOf, State,
+    limits::{MAX_EARLY_REPORTS, MAX_REPORTS_PER_CANDIDATE},
+    outcome::Outcome,
     verifier::Signatures,
 };
 
@@ -49,9 +54,9 @@ pub fn fisherman_payload(session: SessionIndex, candidate: CandidateHash, kind: 
 /// Why a report is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FishermanError {
-    /// Not included, or its acceptance is over.
-    #[error("candidate {0} is not in its acceptance period")]
-    NotAccepting(CandidateHash),
+    /// Of a session that is over for good, or has not been.
+    #[error("candidates of session {0} cannot be reported")]
+    UnknownSession(SessionIndex),
     /// It has been judged.
     #[error("candidate {0} has been judged")]
     Judged(CandidateHash),
@@ -61,6 +66,9 @@ pub enum FishermanError {
     /// Too many have.
     #[error("{MAX_REPORTS_PER_CANDIDATE} reports on candidate {0} already")]
     TooMany(CandidateHash),
+    /// Too many wait for candidates that are not included.
+    #[error("{MAX_EARLY_REPORTS} reports on candidates that are not included wait already")]
+    TooManyEarly,
     /// The bond is too small.
     #[error("bond is {found}, expected at least {needed}")]
     BondSize {
@@ -74,12 +82,22 @@ pub enum FishermanError {
     Bond(#[from] BalanceError),
 }
 
+impl BondedReport {
+    /// As it was sent, for other forks.
+    pub(super) fn to_report(&self, (session, candidate): DisputeKey) -> FishermanReport {
+        let Self { reporter, kind, bond, signature } = self.clone();
+        FishermanReport { reporter, session, candidate, kind, bond, signature }
+    }
+}
+
 /// A report that counts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(crate) struct BondedReport {
     pub(crate) reporter: AccountId,
     pub(crate) kind: ReportKind,
     pub(crate) bond: Balance,
+    /// For other forks.
+    pub(crate) signature: Signature,
 }
 
 /// What becomes of a bond.
@@ -107,32 +125,81 @@ pub(crate) fn process(
 ) -> Result<(), FishermanError> {
     let key = (report.session, report.candidate);
     let candidate = report.candidate;
-    let (_, included) = state.validity.included(key).ok_or(FishermanError::NotAccepting(candidate))?;
+    let bonded =
+        BondedReport { reporter: report.reporter, kind: report.kind, bond: report.bond, signature: report.signature };
+    let message = fisherman_payload(report.session, candidate, report.kind, report.bond);
+    let message = SignedMessage { public: report.reporter, message, signature: report.signature };
     let dispute = state.validity.disputes.get(&key);
     if state.validity.settled.contains_key(&key) || dispute.is_some_and(|dispute| dispute.concluded().is_some()) {
-        return Err(FishermanError::Judged(candidate));
+        earn_bounty(state, key, bonded)?;
+        signatures.push(SignatureOf::Fisherman(position), message);
+        return Ok(());
     }
-    if included.reports.iter().any(|known| known.reporter == report.reporter) {
+    let included = state.validity.included(key).map(|(_, included)| &included.reports);
+    let early = state.validity.early_reports.get(&key);
+    let known = included.or(early).map_or(&[][..], |reports| &reports[..]);
+    if known.iter().any(|known| known.reporter == report.reporter) {
         return Err(FishermanError::Known(candidate));
     }
-    if included.reports.len() >= MAX_REPORTS_PER_CANDIDATE {
+    if known.len() >= MAX_REPORTS_PER_CANDIDATE {
         return Err(FishermanError::TooMany(candidate));
+    }
+    if included.is_none() {
+        state.session.validators_of(key.0).ok_or(FishermanError::UnknownSession(key.0))?;
+        if state.validity.early_reports.values().map(Vec::len).fold(0, usize::saturating_add) >= MAX_EARLY_REPORTS {
+            return Err(FishermanError::TooManyEarly);
+        }
     }
     let (found, needed) = (report.bond, state.slashing.bond_unit());
     if found < needed {
         return Err(FishermanError::BondSize { found, needed });
     }
     Arc::make_mut(&mut state.balances).reserve(report.reporter, report.bond)?;
-    let message = fisherman_payload(report.session, candidate, report.kind, report.bond);
-    let message = SignedMessage { public: report.reporter, message, signature: report.signature };
     signatures.push(SignatureOf::Fisherman(position), message);
-    if let Some(included) = Arc::make_mut(&mut state.validity).included_mut(key) {
-        included.reports.push(BondedReport { reporter: report.reporter, kind: report.kind, bond: report.bond });
+    let validity = Arc::make_mut(&mut state.validity);
+    match validity.included_mut(key) {
+        Some(included) => included.reports.push(bonded),
+        None => validity.early_reports.entry(key).or_default().push(bonded),
     }
     if let Some(status) = state.approval_status(key.0, candidate) {
         outcome.validity.push(ValidityEvent::MoreChecks { candidate, needed: status.needed });
     }
     Ok(())
+}
+
+/// The block itself has judged the candidate invalid and it is not included here: the first report that it is earns the
+/// bounty, and needs no bond any more.
+fn earn_bounty(state: &mut State, key: DisputeKey, report: BondedReport) -> Result<(), FishermanError> {
+    if report.kind != ReportKind::Invalid || !state.validity.bounties.contains_key(&key) {
+        return Err(FishermanError::Judged(key.1));
+    }
+    let validity = Arc::make_mut(&mut state.validity);
+    let bounty = validity.bounties.remove(&key).unwrap_or(0);
+    Arc::make_mut(&mut state.balances).credit(report.reporter, bounty);
+    if let Some(dispute) = validity.disputes.get_mut(&key) {
+        Arc::make_mut(dispute).reports.push(report);
+    }
+    Ok(())
+}
+
+/// What waits for candidates that are included now, in their order.
+pub(super) fn take_early(state: &mut State, keys: impl Iterator<Item = DisputeKey>) -> Vec<Vec<BondedReport>> {
+    let has_any = !state.validity.early_reports.is_empty();
+    let take = |key| {
+        let taken = has_any.then(|| Arc::make_mut(&mut state.validity).early_reports.remove(&key));
+        taken.flatten().unwrap_or_default()
+    };
+    keys.map(take).collect()
+}
+
+/// Sessions before `oldest` are over for good: nobody has brought up what was reported of them, so bonds come back.
+pub(super) fn forget_early(state: &mut State, oldest: SessionIndex, outcome: &mut Outcome) {
+    let old: Vec<_> =
+        state.validity.early_reports.keys().copied().take_while(|(session, _)| *session < oldest).collect();
+    let reports = take_early(state, old.iter().copied());
+    for (key, reports) in old.into_iter().zip(reports) {
+        settle(state, key, &reports, Fate::Returned, outcome);
+    }
 }
 
 /// Gives bonds back or takes them.

@@ -3,7 +3,7 @@
 //! Stores: per block that included something its candidates with backers, secondary attestations, who could not get
 //! hold of them, and reports; disputes, on candidates of this chain and of other forks; what was judged, for as long
 //! as anybody could bring it up again; candidates that may never be backed; the revert signals; slots in which an
-//! author made two blocks.
+//! author made two blocks; reports on candidates that are not included here.
 //!
 //! Entry points: [`disputes`] (votes, first in the inherent, or as a transaction; concluded remote disputes in one),
 //! [`remote`] (disputes of other forks that nobody has decided), [`attestations`] (secondary checks with their VRF
@@ -37,7 +37,7 @@ pub(crate) use disputes::Dispute;
 pub use verdict::{Revert, ValidityEvent, Verdict};
 
 use crate::{
-    PenaltyReason, PendingCandidate, State,
+    Balance, PenaltyReason, PendingCandidate, State,
     limits::{MAX_RECORDED_BLOCKS, PAST_SESSIONS_KEPT},
     outcome::Outcome,
 };
@@ -119,6 +119,12 @@ pub(crate) struct Validity {
     /// Who authored two blocks in which slot, and the session in which that was reported. By key: around the end of a
     /// session one author has a place in two.
     pub(crate) equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
+    /// Reports on candidates that are not included here: another fork may have included them, and be given up.
+    pub(crate) early_reports: BTreeMap<DisputeKey, Vec<BondedReport>>,
+    /// What is for who proved a candidate invalid that is not included here, until the end of the block that judged it:
+    /// votes come first in a block, and reports that another fork had before them come after. None between blocks.
+    #[codec(skip)]
+    pub(crate) bounties: BTreeMap<DisputeKey, Balance>,
     /// Blocks whose digest is out of date; none between blocks.
     #[codec(skip)]
     pub(crate) unsealed: BTreeSet<BlockNumber>,
@@ -254,7 +260,8 @@ pub(crate) fn record_included(
     }
     let (session, number) = (state.session_index(), state.number());
     let validators = state.validators().len();
-    let candidates = available.iter().map(|(core, pending)| {
+    let reports = fishermen::take_early(state, available.iter().map(|(_, pending)| (session, pending.hash)));
+    let candidates = available.iter().zip(reports).map(|((core, pending), reports)| {
         let group_len = state.scheduler.group_validators(pending.backing_group).map_or(0, <[_]>::len);
         let mut checks = Bits::repeat(false, validators);
         for (_, backer, _) in pending.backers.iter() {
@@ -269,7 +276,7 @@ pub(crate) fn record_included(
             votes: pending.backers.to_vec(),
             checks,
             unavailable: Vec::new(),
-            reports: Vec::new(),
+            reports,
         }
     });
     let system = &state.system;
@@ -297,8 +304,9 @@ pub(crate) fn mark(bits: &mut Bits, validator: ValidatorIndex) -> bool {
     bits.get_mut(validator.as_usize()).is_some_and(|mut bit| !std::mem::replace(&mut *bit, true))
 }
 
-/// Finalization: digests of what changed.
+/// Finalization: bounties that no report has earned, digests of what changed.
 pub(crate) fn finalize(state: &mut State) {
+    verdict::pay_bounties(state);
     if state.validity.unsealed.is_empty() {
         return;
     }
@@ -315,6 +323,7 @@ pub(crate) fn on_session_change(state: &mut State, oldest: SessionIndex, outcome
     let old: Vec<_> =
         state.validity.blocks.iter().filter(|(_, block)| block.session < oldest).map(|(number, _)| *number).collect();
     forget_blocks(state, old.into_iter(), outcome);
+    fishermen::forget_early(state, oldest, outcome);
     let validity = &state.validity;
     let is_old = |(session, _): &DisputeKey| *session < oldest;
     // Blocks of that slot can be of the session that followed, which can be reported for one session more.

@@ -149,7 +149,7 @@ impl State {
 
     /// What is to be told to another fork, if this one is given up, as transactions for it: disputes that are decided
     /// with what decides them, all others as remote disputes, with the candidate's code where the other fork lacks it,
-    /// and which candidates nobody could get hold of.
+    /// and which candidates nobody could get hold of. Reports come before the votes, so that they earn what they earn here.
     /// Nothing is said of what is closed: whoever keeps the blocks has its votes.
     pub fn disputes_to_tell(&self, other: &Self) -> Vec<Extrinsic> {
         let tell = |dispute: &Arc<Dispute>| {
@@ -166,6 +166,12 @@ impl State {
             Some(Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: receipt, validation_code, votes })))
         };
         let disputes = self.validity.disputes.values().filter_map(tell);
+        let reports = self.validity.disputes.values().flat_map(|dispute| {
+            let key = dispute.key();
+            let open = self.validity.included(key).map(|(_, candidate)| &candidate.reports);
+            let open = open.or_else(|| self.validity.early_reports.get(&key)).into_iter().flatten();
+            dispute.reports.iter().chain(open).map(move |report| Extrinsic::FishermanReport(report.to_report(key)))
+        });
         let is_settled = |key| self.validity.settled.get(&key) == Some(&Verdict::Unavailable);
         let included =
             self.validity.blocks.values().flat_map(|block| block.candidates.iter().map(|it| (block.session, it)));
@@ -173,7 +179,7 @@ impl State {
             let votes = it.unavailable.clone();
             Extrinsic::Unavailable(UnavailableReport { session, candidate: it.hash, votes })
         });
-        disputes.chain(unavailable).collect()
+        reports.chain(disputes).chain(unavailable).collect()
     }
 
     /// Where this fork is to be given up, oldest signal first; the last [`crate::limits::MAX_REVERTS_KEPT`] signals.

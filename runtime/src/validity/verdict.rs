@@ -263,6 +263,9 @@ fn conclude(state: &mut State, key: DisputeKey, verdict: Verdict, by_supermajori
     }
     let left = share(state, &dispute, verdict, taken, &reports);
     state.deposit(left);
+    if let Some(dispute) = Arc::make_mut(&mut state.validity).disputes.get_mut(&key) {
+        Arc::make_mut(dispute).reports.extend(reports.iter().cloned());
+    }
     let fate = if verdict == Verdict::Valid { Fate::Lost } else { Fate::Returned };
     fishermen::settle(state, key, &reports, fate, outcome);
     if verdict == Verdict::Invalid {
@@ -303,35 +306,56 @@ fn share(state: &mut State, dispute: &Dispute, verdict: Verdict, taken: Balance,
     };
     // Who stood on both sides has won nothing.
     let winners = voters(winners).filter(|winner| losers.get(winner.as_usize()).is_some_and(|lost| !*lost));
-    let key = |validator: ValidatorIndex| dispute.validators.get(validator.as_usize()).map(|public| public.0);
-    let winners: Vec<AccountId> = winners.filter_map(key).collect();
-    let provers: Vec<AccountId> = match (verdict, dispute.disputer.and_then(key)) {
-        (Verdict::Valid, _) => Vec::new(),
-        _ if reports.iter().any(|report| report.kind == ReportKind::Invalid) => {
-            let first = reports.iter().find(|report| report.kind == ReportKind::Invalid);
-            first.map(|report| report.reporter).into_iter().collect()
-        }
-        (_, disputer) => disputer.into_iter().collect(),
-    };
-    let balances = Arc::make_mut(&mut state.balances);
+    let winners: Vec<AccountId> = winners.filter_map(|winner| account_of(dispute, winner)).collect();
+    let each = (taken / REWARD_SHARE).checked_div(winners.len() as Balance).unwrap_or(0);
     let mut left = taken;
-    for (accounts, part) in [(winners, taken / REWARD_SHARE), (provers, taken / BOUNTY_SHARE)] {
-        let each = part.checked_div(accounts.len() as Balance).unwrap_or(0);
-        for account in accounts {
-            balances.credit(account, each);
-            left = left.saturating_sub(each);
+    for winner in winners {
+        Arc::make_mut(&mut state.balances).credit(winner, each);
+        left = left.saturating_sub(each);
+    }
+    if verdict == Verdict::Valid {
+        return left;
+    }
+    let bounty = taken / BOUNTY_SHARE;
+    let first = reports.iter().find(|report| report.kind == ReportKind::Invalid);
+    if let Some(first) = first {
+        Arc::make_mut(&mut state.balances).credit(first.reporter, bounty);
+    } else {
+        Arc::make_mut(&mut state.validity).bounties.insert(dispute.key(), bounty);
+        if dispute.place.is_some() {
+            pay_bounties(state);
         }
     }
-    left
+    left.saturating_sub(bounty)
 }
 
-fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
-    let has_any = state.validity.included(key).is_some_and(|(_, candidate)| !candidate.reports.is_empty());
-    if !has_any {
-        return Vec::new();
+fn account_of(dispute: &Dispute, validator: ValidatorIndex) -> Option<AccountId> {
+    dispute.validators.get(validator.as_usize()).map(|public| public.0)
+}
+
+/// Bounties that no report has earned go to whoever was the first to vote against the candidate.
+pub(super) fn pay_bounties(state: &mut State) {
+    if state.validity.bounties.is_empty() {
+        return;
     }
-    let candidate = Arc::make_mut(&mut state.validity).included_mut(key);
-    candidate.map(|candidate| std::mem::take(&mut candidate.reports)).unwrap_or_default()
+    let validity = Arc::make_mut(&mut state.validity);
+    for (key, bounty) in std::mem::take(&mut validity.bounties) {
+        let dispute = validity.disputes.get(&key);
+        match dispute.and_then(|dispute| account_of(dispute, dispute.disputer?)) {
+            Some(disputer) => Arc::make_mut(&mut state.balances).credit(disputer, bounty),
+            None => Arc::make_mut(&mut state.balances).deposit(bounty),
+        }
+    }
+}
+
+/// All reports on a candidate, wherever they wait.
+fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
+    let mut reports = fishermen::take_early(state, std::iter::once(key)).pop().unwrap_or_default();
+    let has_any = state.validity.included(key).is_some_and(|(_, candidate)| !candidate.reports.is_empty());
+    if has_any && let Some(candidate) = Arc::make_mut(&mut state.validity).included_mut(key) {
+        reports.append(&mut candidate.reports);
+    }
+    reports
 }
 
 /// The candidate is never backed again, loses its core if it has one, and if it was included, its block and all

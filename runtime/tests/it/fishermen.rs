@@ -95,8 +95,8 @@ fn a_false_report_costs_its_bond_when_the_candidate_is_judged_valid() {
 #[test]
 fn what_a_report_is_refused_for() {
     let (mut chain, candidate, _) = with_fisherman(7);
-    let unknown = CandidateHash::default();
-    assert_eq!(refusal(&chain, report(unknown, 2_000)), FishermanError::NotAccepting(unknown));
+    let elsewhen = FishermanReport { session: 1, ..report(candidate, 2_000) };
+    assert_eq!(refusal(&chain, elsewhen), FishermanError::UnknownSession(1));
     assert_eq!(refusal(&chain, report(candidate, 999)), FishermanError::BondSize { found: 999, needed: 1_000 });
     assert_eq!(
         refusal(&chain, report(candidate, 10_001)),
@@ -122,4 +122,116 @@ fn the_number_of_reports_on_a_candidate_is_limited() {
     let last = reports.pop().unwrap();
     chain.push_extrinsics(reports);
     assert_eq!(chain.refused(last), ExtrinsicError::Fisherman(FishermanError::TooMany(candidate)));
+}
+
+/// Two forks: one that has included a candidate, one that never saw it.
+fn forks() -> (Chain, Chain, CandidateHash, Vec<u32>) {
+    let mut there = Chain::new(7);
+    there.enact(Governance::Endow(fisherman().public(), 10_000));
+    let mut here = there.clone();
+    here.skip(2);
+    let backers = there.members(CORE_0);
+    let candidate = there.include(ONE, CORE_0);
+    (there, here, candidate, backers)
+}
+
+fn against(backers: &[u32]) -> Vec<u32> {
+    (0..7).filter(|validator| !backers.contains(validator)).chain([backers[0]]).collect()
+}
+
+#[test]
+fn the_bounty_is_paid_on_every_fork_on_which_the_slash_lands() {
+    let (mut there, here, candidate, backers) = forks();
+    there.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    let votes = there.votes(0, candidate, &[], &against(&backers));
+    there.push_extrinsics(vec![Extrinsic::DisputeVotes(votes)]);
+    let paid = there.state.account(&fisherman().public());
+    assert_eq!((paid.free, paid.reserved), (10_000 + 100_000 * backers.len() as u128, 0));
+    let told = there.state.disputes_to_tell(&here.state);
+    assert!(matches!(told[..], [Extrinsic::FishermanReport(_), Extrinsic::DisputeVotes(_)]));
+    let same_as_there = |here: &Chain| {
+        for account in there.state.validators().iter().map(|validator| validator.0).chain([fisherman().public()]) {
+            assert_eq!(here.state.account(&account), there.state.account(&account));
+        }
+    };
+    // As transactions, in their order.
+    let mut in_order = here.clone();
+    in_order.push_extrinsics(told.clone());
+    same_as_there(&in_order);
+    // A block before the votes.
+    let mut before = here.clone();
+    before.push_extrinsics(told[..1].to_vec());
+    assert_eq!(before.state.account(&fisherman().public()).reserved, 2_000);
+    before.push_extrinsics(told[1..].to_vec());
+    same_as_there(&before);
+    // Votes come first if the author puts them into the inherent.
+    let mut votes_first = here.clone();
+    let Extrinsic::DisputeVotes(votes) = told[1].clone() else { panic!("votes were expected") };
+    let (block, executed) = votes_first.try_extrinsics(here.disputing(vec![votes]), told[..1].to_vec()).unwrap();
+    (votes_first.header, votes_first.state) = (block.header, stored(&executed.state));
+    assert!(votes_first.state.issuance().is_conserved());
+    same_as_there(&votes_first);
+    // What comes in a later block was written when everybody knew.
+    let mut late = here.clone();
+    late.push_extrinsics(told[1..].to_vec());
+    assert_eq!(refusal(&late, report(candidate, 2_000)), FishermanError::Judged(candidate));
+    let disputer = late.state.validators()[against(&backers)[0] as usize].0;
+    assert_eq!(late.state.account(&fisherman().public()).free, 10_000);
+    let reward = |chain: &Chain| chain.state.account(&disputer).free;
+    assert_eq!(reward(&late), reward(&there) + 100_000 * backers.len() as u128, "it is the first opponent's");
+}
+
+#[test]
+fn only_the_first_report_that_it_is_invalid_earns_the_bounty_after_the_votes() {
+    let (mut there, here, candidate, backers) = forks();
+    there.dispute(there.votes(0, candidate, &[], &against(&backers)));
+    let inherent = here.disputing(vec![there.state.dispute_votes(0, candidate).unwrap()]);
+    let (other, kind) = (Pair::from_name("other"), ReportKind::Invalid);
+    let second = Extrinsic::FishermanReport(report_by(&other, candidate, kind, 2_000));
+    let first = Extrinsic::FishermanReport(report(candidate, 2_000));
+    let unavailable = Extrinsic::FishermanReport(report_by(&other, candidate, ReportKind::Unavailable, 2_000));
+    assert!(here.try_extrinsics(inherent.clone(), vec![first.clone()]).is_ok());
+    for refused in [vec![first, second], vec![unavailable]] {
+        let position = refused.len();
+        let error = ExtrinsicError::Fisherman(FishermanError::Judged(candidate));
+        let expected = runtime::BlockError::Extrinsic { position, error };
+        assert_eq!(here.try_extrinsics(inherent.clone(), refused).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_report_waits_for_its_candidate_to_be_included() {
+    let mut chain = Chain::new(7);
+    chain.enact(Governance::Endow(fisherman().public(), 10_000));
+    chain.push(chain.backing(&[(ONE, CORE_0)]));
+    let candidate = chain.state.pending_candidate(CORE_0).unwrap().hash;
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 1_000))]);
+    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    let mut without = chain.clone();
+    chain.push(chain.attesting(7, &[0]));
+    assert_eq!(chain.state.approval_status(0, candidate).unwrap().needed, 6, "group of three, two more, one reported");
+    chain.skip_to(30);
+    assert_eq!(chain.state.account(&fisherman().public()).reserved, 0);
+    assert_eq!(chain.state.issuance().pot, 1_000);
+    // Where it is never included, the bond comes back with the end of what is known of the session.
+    without.skip_to(75);
+    assert_eq!(without.state.account(&fisherman().public()).reserved, 1_000);
+    without.skip_to(82);
+    let account = without.state.account(&fisherman().public());
+    assert_eq!((account.free, account.reserved, without.state.issuance().pot), (10_000, 0, 0));
+}
+
+#[test]
+fn the_number_of_reports_that_wait_is_limited() {
+    let mut chain = Chain::new(4);
+    let max = runtime::limits::MAX_EARLY_REPORTS;
+    chain.enact(Governance::Endow(fisherman().public(), 1_000 * (max as u128 + 1)));
+    let about = |index: usize| CandidateHash(primitives::Hash::repeat((index / 16) as u8));
+    let pair = |index: usize| Pair::from_name(&format!("fisherman {}", index % 16));
+    for index in 0..16 {
+        chain.govern(Governance::Endow(pair(index).public(), 1_000 * (max as u128)));
+    }
+    let report = |index: usize| report_by(&pair(index), about(index), ReportKind::Invalid, 1_000);
+    chain.push_extrinsics((0..max).map(|index| Extrinsic::FishermanReport(report(index))).collect());
+    assert_eq!(refusal(&chain, report(max)), FishermanError::TooManyEarly);
 }

@@ -121,7 +121,7 @@ impl<T: Send, V: View> Inbound<T, V> {
         self.deliveries += 1;
         Poll::Ready(match self.cursor.take_next() {
             Next::Update(update) => {
-                self.reader.mailbox.heard.store(self.cursor.heard(), Ordering::Relaxed);
+                self.reader.mailbox.of_reader.0.heard.store(self.cursor.heard(), Ordering::Relaxed);
                 Incoming::Signal(update)
             }
             // Nothing is left but the end: this is called by who saw that there is something.

@@ -4,6 +4,11 @@
 //! empty queue, and counts it against the limit until it has used it. A waiting sender holds a ticket: tickets are
 //! granted in order, and one is granted exactly when it stands no longer in the queue of waiters, so that waiting
 //! allocates nothing of its own.
+//!
+//! # Order
+//! Messages of one edge leave, lane by lane, exactly in the order in which their sends ended; so do those of all edges
+//! together, where that order is the one in which the mailbox's lock was taken. What is folded into a queued message
+//! keeps that one's place.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -79,6 +84,31 @@ pub enum Lane {
     High,
 }
 
+/// What a reader has used up since it began, both modulo 2³²: their differences are what counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct UsedUp {
+    pub(crate) places: u32,
+    pub(crate) bytes: u32,
+}
+
+impl UsedUp {
+    #[inline]
+    pub(crate) fn add(&mut self, bytes: u32) {
+        self.places = self.places.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(bytes);
+    }
+
+    #[inline]
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.places) << 32 | u64::from(self.bytes)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+    fn from_bits(bits: u64) -> Self {
+        Self { places: (bits >> 32) as u32, bytes: bits as u32 }
+    }
+}
+
 /// One sender of one message at one mailbox: its index in the mailbox's counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EdgeId(pub(crate) u16);
@@ -145,6 +175,8 @@ pub(crate) struct State<T> {
     /// Ascending by ticket.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
+    /// What of the used up places was given back.
+    given_back: UsedUp,
 }
 
 /// The shared part of a mailbox; senders hold it. Its one [`Reader`](crate::Reader) takes out of it.
@@ -152,10 +184,18 @@ pub struct Mailbox<T> {
     state: Apart<Mutex<State<T>>>,
     limits: MailboxLimits,
     pub(crate) meter: Meter,
+    pub(crate) of_reader: Apart<OfReader>,
+}
+
+/// What the reader looks at or writes with each delivery.
+#[derive(Default)]
+pub(crate) struct OfReader {
     /// Read by the reader before each delivery, written only when the high lane fills or empties.
     pub(crate) high_waiting: AtomicBool,
     /// Entries of the signal log that the reader has taken. Never part of an invariant.
     pub(crate) heard: AtomicU64,
+    /// What it has [used up](UsedUp), in bits: it may be behind what the reader knows, never before it.
+    pub(crate) used_up: AtomicU64,
 }
 
 /// Wakes everybody in a list and keeps the list's memory.
@@ -190,17 +230,17 @@ impl<T: Send> Mailbox<T> {
                 extra: Vec::new(),
                 waiters: VecDeque::new(),
                 next_ticket: 0,
+                given_back: UsedUp::default(),
             })),
             limits,
             meter: Meter::new(clock),
-            high_waiting: AtomicBool::new(false),
-            heard: AtomicU64::new(0),
+            of_reader: Apart::default(),
         }
     }
 
     /// Entries of its signal log that the reader has taken so far.
     pub fn heard(&self) -> u64 {
-        self.heard.load(Ordering::Relaxed)
+        self.of_reader.0.heard.load(Ordering::Relaxed)
     }
 
     #[inline]
@@ -283,7 +323,7 @@ impl<T: Send> Mailbox<T> {
             Lane::Normal => state.normal.push_back(item),
             Lane::High => {
                 state.high.push_back(item);
-                self.high_waiting.store(true, Ordering::Release);
+                self.of_reader.0.high_waiting.store(true, Ordering::Release);
             }
         }
         state.reader.take()
@@ -318,11 +358,17 @@ impl<T: Send> Mailbox<T> {
         Ok(())
     }
 
-    /// A cast: like [`try_send`](Self::try_send), then what the message says for a full queue. `merge` folds a newer
-    /// message into a queued one and returns `None`, or hands it back if their keys differ.
+    /// A cast: like [`try_send`](Self::try_send), but places that are used up count as free, whether they were given
+    /// back yet or not; then what the message says for a full queue. `merge` folds a newer message into a queued one and
+    /// returns the bytes that this one counts as from now on, or hands the newer one back if their keys differ.
+    ///
+    /// Bytes of merged and budgeted messages count beyond the limit: nothing else is let in before they were delivered.
     ///
     /// # Errors
     /// Hands the message back, and counts it as refused.
+    ///
+    /// # Panics
+    /// When `merge` does. It is called under the mailbox's lock, which survives that, as everything in the mailbox.
     pub fn cast(
         &self,
         edge: EdgeId,
@@ -330,7 +376,7 @@ impl<T: Send> Mailbox<T> {
         bytes: usize,
         lane: Lane,
         full: (&'static str, WhenFull),
-        merge: impl FnMut(&mut T, T) -> Option<T>,
+        merge: impl FnMut(&mut T, T) -> Result<usize, T>,
     ) -> Result<(), (T, RefusedReason)> {
         let refused = match self.try_send(edge, value, bytes, lane) {
             Err((value, RefusedReason::Full)) => self.cast_when_full(edge, value, (bytes, lane), full, merge),
@@ -351,31 +397,41 @@ impl<T: Send> Mailbox<T> {
     fn cast_when_full(
         &self,
         edge: EdgeId,
-        mut value: T,
+        value: T,
         (bytes, lane): (usize, Lane),
         (message, when_full): (&'static str, WhenFull),
-        mut merge: impl FnMut(&mut T, T) -> Option<T>,
+        mut merge: impl FnMut(&mut T, T) -> Result<usize, T>,
     ) -> Result<(), (T, RefusedReason)> {
+        self.reclaim();
+        let mut value = match self.try_send(edge, value, bytes, lane) {
+            Err((value, RefusedReason::Full)) => value,
+            other => return other,
+        };
         let (places, over) = match when_full {
             WhenFull::Lossy | WhenFull::Outbox(_) => return Err((value, RefusedReason::Full)),
             WhenFull::Merged(places) => (places, RefusedReason::Full),
             WhenFull::Budgeted(places) => (places, RefusedReason::OverBudget(places)),
         };
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let mut state = self.lock();
         if state.closed {
             return Err((value, RefusedReason::Closed));
         }
         if matches!(when_full, WhenFull::Merged(_)) {
-            let State { normal, high, edges, .. } = &mut *state;
+            let State { normal, high, edges, used_bytes, .. } = &mut *state;
             let queue = if lane == Lane::High { high } else { normal };
             for queued in queue.iter_mut().rev() {
                 match merge(&mut queued.value, value) {
-                    None => {
+                    Ok(bytes) => {
                         edges[usize::from(edge.0)].merged += 1;
+                        let others = *used_bytes - queued.bytes;
+                        queued.bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - others);
+                        *used_bytes = others + queued.bytes;
+                        drop(state);
+                        // It may be smaller now.
+                        self.reclaim();
                         return Ok(());
                     }
-                    Some(unmerged) => value = unmerged,
+                    Err(unmerged) => value = unmerged,
                 }
             }
         }
@@ -390,12 +446,34 @@ impl<T: Send> Mailbox<T> {
             return Err((value, over));
         };
         state.extra[index].1 += 1;
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - state.used_bytes);
+        state.used_bytes += bytes;
         let waker = self.push(&mut state, lane, Item::new(value, bytes, edge, place));
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
         Ok(())
+    }
+
+    /// Gives back what the reader has used up.
+    pub(crate) fn settle(&self, state: &mut State<T>, used_up: UsedUp, wakers: &mut Vec<Waker>) {
+        let places = used_up.places.wrapping_sub(state.given_back.places);
+        let bytes = used_up.bytes.wrapping_sub(state.given_back.bytes);
+        state.given_back = used_up;
+        self.release(state, places, bytes, wakers);
+    }
+
+    /// Gives back, on the reader's behalf, what it has used up as far as it told.
+    fn reclaim(&self) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            // Read under the lock: not before what was given back under it.
+            let used_up = UsedUp::from_bits(self.of_reader.0.used_up.load(Ordering::Relaxed));
+            self.settle(&mut state, used_up, &mut wakers);
+        }
+        wake_all(&mut wakers);
     }
 
     /// Gives back places and grants them to those who wait, in order.

@@ -40,13 +40,14 @@ impl<T: Send> Reader<T> {
             }
         }
         if state.high.is_empty() {
-            mailbox.high_waiting.store(false, Ordering::Release);
+            mailbox.of_reader.0.high_waiting.store(false, Ordering::Release);
         }
-        let (mut places, mut bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
+        mailbox.settle(&mut state, self.tell_all(), &mut self.wakers);
+        let (mut places, mut bytes) = (0, 0);
         for item in &gone {
+            bytes += item.bytes;
             if item.place == 0 {
                 places += 1;
-                bytes += item.bytes;
             } else if let Some((_, taken)) = state.extra.get_mut(usize::from(item.place) - 1) {
                 *taken -= 1;
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::mailbox::{EdgeId, Item, Mailbox, State, wake_all};
+use crate::mailbox::{EdgeId, Item, Mailbox, State, UsedUp, wake_all};
 use crate::sync::Ordering;
 
 /// High-lane deliveries after which one normal message is delivered.
@@ -35,9 +35,10 @@ pub struct Reader<T: Send> {
     pub(crate) batch: VecDeque<Item<T>>,
     /// One of the high lane, to be delivered before the batch.
     pub(crate) urgent: Option<Item<T>>,
-    /// Used up, not yet given back.
-    pub(crate) spent: u32,
-    pub(crate) spent_bytes: u32,
+    used_up: UsedUp,
+    /// Used up since this side gave anything back.
+    spent: u32,
+    spent_bytes: u32,
     /// When to give them back.
     spent_max: u32,
     spent_bytes_max: u32,
@@ -57,6 +58,7 @@ impl<T: Send> Reader<T> {
             mailbox,
             batch: VecDeque::new(),
             urgent: None,
+            used_up: UsedUp::default(),
             spent: 0,
             spent_bytes: 0,
             spent_max: half(limits.messages).min(RELEASE_EVERY),
@@ -79,7 +81,7 @@ impl<T: Send> Reader<T> {
         if self.urgent.is_some() {
             return true;
         }
-        if self.mailbox.high_waiting.load(Ordering::Acquire) && self.prepare_high() {
+        if self.mailbox.of_reader.0.high_waiting.load(Ordering::Acquire) && self.prepare_high() {
             return true;
         }
         !self.batch.is_empty() || self.refill(waker)
@@ -99,11 +101,14 @@ impl<T: Send> Reader<T> {
             // Those before it: the one that is delivered now counts until the next is asked for.
             if self.spent >= self.spent_max || self.spent_bytes >= self.spent_bytes_max {
                 self.release();
+            } else {
+                self.tell();
             }
+            self.used_up.add(item.bytes);
             self.spent += 1;
             self.spent_bytes += item.bytes;
         } else {
-            self.release_extra(item.place);
+            self.release_extra(item.place, item.bytes);
         }
         Some(Taken { value: item.value, edge: item.edge, stamp: item.stamp })
     }
@@ -115,17 +120,17 @@ impl<T: Send> Reader<T> {
 
     /// One from the high lane, unless it is the turn of the normal one.
     fn prepare_high(&mut self) -> bool {
+        let used_up = self.tell_all();
         let mut state = self.mailbox.lock();
         if self.high_in_a_row >= HIGH_BURST_MAX && !(self.batch.is_empty() && state.normal.is_empty()) {
             return false;
         }
         self.urgent = state.high.pop_front();
         if state.high.is_empty() {
-            self.mailbox.high_waiting.store(false, Ordering::Release);
+            self.mailbox.of_reader.0.high_waiting.store(false, Ordering::Release);
         }
         // The lock is held anyway: what was used is given back at once, so that a flood here starves no waiting sender.
-        let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
-        self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
+        self.mailbox.settle(&mut state, used_up, &mut self.wakers);
         drop(state);
         wake_all(&mut self.wakers);
         self.high_in_a_row += u32::from(self.urgent.is_some());
@@ -134,25 +139,42 @@ impl<T: Send> Reader<T> {
 
     /// A budget is what is in flight, so its place is free as soon as the message is delivered.
     #[cold]
-    fn release_extra(&mut self, place: u16) {
-        if let Some((_, taken)) = self.mailbox.lock().extra.get_mut(usize::from(place) - 1) {
+    fn release_extra(&mut self, place: u16, bytes: u32) {
+        let mut state = self.mailbox.lock();
+        if let Some((_, taken)) = state.extra.get_mut(usize::from(place) - 1) {
             *taken -= 1;
         }
+        self.mailbox.release(&mut state, 0, bytes, &mut self.wakers);
+        drop(state);
+        wake_all(&mut self.wakers);
+    }
+
+    /// Lets those who cast see what was used up.
+    #[inline]
+    fn tell(&self) {
+        self.mailbox.of_reader.0.used_up.store(self.used_up.to_bits(), Ordering::Relaxed);
+    }
+
+    /// Tells what was used up, to be [settled](Mailbox::settle) under the lock.
+    pub(crate) fn tell_all(&mut self) -> UsedUp {
+        self.tell();
+        (self.spent, self.spent_bytes) = (0, 0);
+        self.used_up
     }
 
     /// Gives back what was used, while there is more in the batch.
     fn release(&mut self) {
-        let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
-        self.mailbox.release(&mut self.mailbox.lock(), spent, spent_bytes, &mut self.wakers);
+        let used_up = self.tell_all();
+        self.mailbox.settle(&mut self.mailbox.lock(), used_up, &mut self.wakers);
         wake_all(&mut self.wakers);
     }
 
     /// Gives back what was used and takes all that is queued: no message is moved under the lock, the two queues change
     /// places. If nothing is queued the waker is left under the same lock.
     fn refill(&mut self, waker: Option<&Waker>) -> bool {
-        let (spent, spent_bytes) = (std::mem::take(&mut self.spent), std::mem::take(&mut self.spent_bytes));
+        let used_up = self.tell_all();
         let mut state = self.mailbox.lock();
-        self.mailbox.release(&mut state, spent, spent_bytes, &mut self.wakers);
+        self.mailbox.settle(&mut state, used_up, &mut self.wakers);
         let found = if !state.normal.is_empty() {
             std::mem::swap(&mut state.normal, &mut self.batch);
             true
@@ -161,7 +183,7 @@ impl<T: Send> Reader<T> {
             self.urgent = state.high.pop_front();
             self.high_in_a_row = 1;
             if state.high.is_empty() {
-                self.mailbox.high_waiting.store(false, Ordering::Release);
+                self.mailbox.of_reader.0.high_waiting.store(false, Ordering::Release);
             }
             true
         } else {

@@ -12,7 +12,7 @@ use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use overseer_core::{
     Cursor, EdgeId, Inbound, Incoming, Lane, Mailbox, MailboxLimits, Reader, RefusedReason, Reserve, Sending,
-    SignalLog, View,
+    SignalLog, View, WhenFull,
 };
 
 enum Beats {}
@@ -197,6 +197,28 @@ fn nothing_is_purged_that_was_sent_after_a_signal_not_yet_heard() {
         let purged = inbound.purge(|_| true);
         assert!(purged.is_none_or(|gone| gone.is_empty()), "its sender knows more than the purge");
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_cast_that_gives_used_up_places_back_gives_back_each_once() {
+    model(3, || {
+        let mailbox = Arc::new(Mailbox::new(MailboxLimits { messages: 4, bytes: 100 }, None));
+        let edge = mailbox.register_edge();
+        let mut reader = Reader::new(mailbox.clone());
+        (0..4).for_each(|number| mailbox.try_send(edge, number, 10, Lane::Normal).unwrap());
+        assert!(reader.pop().is_some());
+        let casting = mailbox.clone();
+        let caster = thread::spawn(move || {
+            let cast = |number| casting.cast(edge, number, 10, Lane::Normal, ("M", WhenFull::Lossy), |_, new| Err(new));
+            [4, 5].into_iter().filter(|number| cast(*number).is_ok()).count()
+        });
+        let mut read = 1 + [reader.pop(), reader.pop()].into_iter().flatten().count();
+        let cast = caster.join().unwrap();
+        while reader.pop().is_some() {
+            read += 1;
+        }
+        assert_eq!((read, mailbox.used()), (4 + cast, (0, 0)));
     });
 }
 

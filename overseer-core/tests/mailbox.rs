@@ -43,9 +43,9 @@ impl Fixture {
         let merge = |queued: &mut u32, newer: u32| {
             if *queued % 10 == newer % 10 {
                 *queued = newer;
-                None
+                Ok(1)
             } else {
-                Some(newer)
+                Err(newer)
             }
         };
         let full = ("number", when_full);
@@ -236,9 +236,10 @@ fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_
     put(5, Lane::Normal);
     put(60, Lane::High);
     assert_eq!(mailbox.used(), (6, 60));
-    let merge = |_: &mut u32, newer| Some(newer);
+    let merge = |_: &mut u32, newer| Err(newer);
     let budgeted = |number| mailbox.cast(edge, number, 10, Lane::Normal, ("M", WhenFull::Budgeted(1)), merge);
     assert!(budgeted(70).is_ok() && budgeted(80).is_err(), "one place beyond the limit");
+    assert_eq!(mailbox.used(), (6, 70));
     assert_eq!(inbound.purge(|number| *number > 9), Some(vec![60, 20, 40, 70]));
     assert_eq!(mailbox.used(), (2, 20), "what was delivered before counts no more either");
     assert_eq!([next(&mut inbound), next(&mut inbound), next(&mut inbound)], [Some(3), Some(5), None]);
@@ -250,6 +251,93 @@ fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_
     assert!(std::panic::catch_unwind(judging).is_err());
     let rest: Vec<u32> = std::iter::from_fn(|| next(&mut inbound)).collect();
     assert_eq!(rest, [0, 1, 2, 3, 4, 5, 80], "who cannot judge takes nothing");
+}
+
+#[test]
+fn a_merge_that_panics_is_the_casters_and_harms_nobody() {
+    let mut it = fixture(1);
+    it.put(1, Lane::Normal).unwrap();
+    let mut waiting = it.sending(2, 1);
+    assert!(poll(waiting.as_mut()).is_pending());
+    let panics = std::panic::AssertUnwindSafe(|| {
+        let full = ("number", WhenFull::Merged(1));
+        it.mailbox.cast(it.edge, 3, 1, Lane::Normal, full, |_, number| panic!("asked about {number}"))
+    });
+    assert!(std::panic::catch_unwind(panics).is_err());
+    assert_eq!((it.mailbox.used(), it.mailbox.counts(it.edge).merged), ((1, 1), 0));
+    assert_eq!((it.pop(), it.pop()), (Some(1), None));
+    assert_eq!(poll(waiting.as_mut()), Poll::Ready(Ok(())));
+    assert_eq!(it.pop(), Some(2));
+}
+
+#[test]
+fn merged_and_budgeted_messages_count_their_bytes_and_hold_others_up_until_they_are_delivered() {
+    let mut it = fixture(1);
+    let cast = |number: u32, bytes: usize, when_full: WhenFull| {
+        let merge = |queued: &mut u32, newer: u32| match *queued % 10 == newer % 10 {
+            true => {
+                *queued += newer;
+                Ok(*queued as usize)
+            }
+            false => Err(newer),
+        };
+        it.mailbox.cast(it.edge, number, bytes, Lane::Normal, ("number", when_full), merge)
+    };
+    cast(10, 10, WhenFull::Lossy).unwrap();
+    cast(40, 40, WhenFull::Budgeted(2)).unwrap();
+    assert_eq!(it.mailbox.used(), (1, 50), "a place beyond the limit, but its bytes count");
+    cast(30, 30, WhenFull::Merged(3)).unwrap();
+    assert_eq!(it.mailbox.used(), (1, 80), "the queued one counts as what it is now");
+    cast(95, 95, WhenFull::Merged(3)).unwrap();
+    assert_eq!(it.mailbox.used(), (1, 175), "never refused for its bytes");
+    let mut waiting = it.sending(2, 60);
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!((it.pop(), it.mailbox.used()), (Some(10), (1, 175)));
+    assert_eq!((it.pop(), it.mailbox.used()), (Some(70), (1, 105)));
+    assert!(poll(waiting.as_mut()).is_pending(), "there is a place, but no room for its bytes");
+    assert_eq!(it.pop(), Some(95));
+    assert_eq!(it.pop(), None);
+    assert!(poll(waiting.as_mut()).is_ready());
+    assert_eq!(it.mailbox.used(), (1, 60));
+}
+
+#[test]
+fn what_gets_its_place_back_by_a_delivery_beyond_the_limit_is_woken_by_it() {
+    let mut it = fixture(2);
+    it.cast(1, WhenFull::Lossy).unwrap();
+    it.cast(2, WhenFull::Lossy).unwrap();
+    let large = |number| {
+        it.mailbox.cast(it.edge, number, 98, Lane::Normal, ("large", WhenFull::Budgeted(1)), |_, new| Err(new))
+    };
+    large(3).unwrap();
+    assert_eq!((it.pop(), it.pop()), (Some(1), Some(2)));
+    let mut waiting = it.sending(4, 50);
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!(it.pop(), Some(3));
+    assert!(poll(waiting.as_mut()).is_ready(), "without another look into the queue");
+}
+
+#[test]
+fn a_cast_finds_places_that_are_used_up_and_not_yet_given_back() {
+    let mut it = fixture(100);
+    (0..100).for_each(|number| it.put(number, Lane::Normal).unwrap());
+    assert_eq!(it.pop(), Some(0));
+    assert_eq!(it.cast(100, WhenFull::Lossy), Err(RefusedReason::Full), "the first is being delivered");
+    assert_eq!(it.pop(), Some(1));
+    assert_eq!(it.mailbox.used(), (100, 100));
+    it.cast(100, WhenFull::Lossy).unwrap();
+    assert_eq!(it.cast(101, WhenFull::Lossy), Err(RefusedReason::Full));
+    // Given back once, not twice.
+    let rest: Vec<u32> = std::iter::from_fn(|| it.pop()).collect();
+    assert_eq!(rest, (2..101).collect::<Vec<_>>());
+    assert_eq!(it.mailbox.used(), (0, 0));
+    // One who waits was there before.
+    (0..100).for_each(|number| it.put(number, Lane::Normal).unwrap());
+    let mut waiting = it.sending(7, 1);
+    assert!(poll(waiting.as_mut()).is_pending());
+    assert_eq!((it.pop(), it.pop()), (Some(0), Some(1)));
+    assert_eq!(it.cast(100, WhenFull::Lossy), Err(RefusedReason::Full));
+    assert!(poll(waiting.as_mut()).is_ready());
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub trait Role: Sized + 'static {
 pub trait Inbox: Sized + Send + 'static {
     /// Folds `newer` into a queued message where [`Message::merge`] allows it, else hands it back.
     fn merge(&mut self, newer: Self) -> Option<Self>;
+    /// The memory held by the message inside, as [`Message::bytes`] counts it.
+    fn bytes(&self) -> usize;
     /// The name of the message inside.
     fn message_name(&self) -> &'static str;
     /// Drops the message because what it is about has ended; a question's asker is told so, with the name of that.
@@ -76,13 +78,17 @@ pub trait Message: Sized + Send + 'static {
 
     /// Memory held by this message, in bytes, for the mailbox's byte limit
     /// ([`MailboxLimits::bytes`](crate::mailbox::MailboxLimits::bytes)). Override it where the message owns heap data;
-    /// it is read once, when the message is sent.
+    /// it is read when the message is sent, and when another is [merged](Self::merge) into it.
     fn bytes(&self) -> usize {
         size_of::<Self>()
     }
 
     /// For [`WhenFull::Merged`]: folds a newer message with the same key into this queued one and returns `None`; hands
-    /// `newer` back if the keys differ.
+    /// `newer` back if the keys differ. The queued one then counts as its [`bytes`](Self::bytes) of that moment. It is
+    /// called under the lock of the consumer's mailbox, so it should be quick and send nothing.
+    ///
+    /// # Panics
+    /// A panic in it is the caster's; the newer message is lost, the queued one is as it was left.
     fn merge(&mut self, newer: Self) -> Option<Self> {
         Some(newer)
     }
@@ -174,6 +180,13 @@ macro_rules! inbox {
                         $crate::Message::merge(queued, newer).map(Self::$tell)
                     })*)?
                     (_, newer) => ::core::option::Option::Some(newer),
+                }
+            }
+
+            fn bytes(&self) -> usize {
+                match *self {
+                    $($( Self::$tell(ref message) => $crate::Message::bytes(message), )*)?
+                    $($( Self::$ask(ref message, _) => $crate::Message::bytes(message), )*)?
                 }
             }
 

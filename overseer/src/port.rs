@@ -348,8 +348,12 @@ impl<M: Post> Port<M> {
     fn cast_one(&self, message: M) -> Result<(), SendError<M>> {
         let bytes = message.bytes();
         let full = (self.edge.declared.message, M::WHEN_FULL);
+        let merge = |queued: &mut InboxOf<M>, newer| match queued.merge(newer) {
+            None => Ok(queued.bytes()),
+            Some(newer) => Err(newer),
+        };
         self.mailbox
-            .cast(self.id, message.into_inbox(), bytes, M::LANE, full, Inbox::merge)
+            .cast(self.id, message.into_inbox(), bytes, M::LANE, full, merge)
             .map_err(|(inbox, reason)| back::<M>(inbox, reason))
     }
 

@@ -57,7 +57,7 @@ struct State {
 /// A file may have a name in what is seen and another, or none, in what is durable.
 type FileRef = Arc<Mutex<Content>>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Content {
     current: Vec<u8>,
     /// This many first bytes of `current` are durable, unless `synced` holds what is.
@@ -66,6 +66,7 @@ struct Content {
     unsynced: Vec<Change>,
 }
 
+#[derive(Clone)]
 enum Change {
     Append { offset: usize, bytes: Vec<u8> },
     Truncate(usize),
@@ -121,6 +122,9 @@ impl Content {
     }
 
     fn crash(&mut self, crash: Crash, draw: &mut dyn FnMut(u64) -> u64) {
+        if crash == Crash::Keep {
+            return self.sync();
+        }
         let changes = std::mem::take(&mut self.unsynced);
         let durable = self.synced.take();
         self.current = durable.unwrap_or_else(|| self.current[..self.synced_bytes].to_vec());
@@ -187,6 +191,39 @@ impl State {
         if fate == Fate::Dies { Err(dead()) } else { Ok(()) }
     }
 
+    /// Copies of the files that a crash leaves, by name.
+    fn survivors(&self, crash: Crash) -> BTreeMap<String, FileRef> {
+        let seed = if let Crash::Seed(seed) = crash { seed } else { 0 };
+        let mut random = ChaCha8Rng::from_seed(derive(seed, "crash of a disk", 0));
+        let mut draw = |bound| below_with(|| random.next_u64(), bound);
+        let mut names = self.durable_names.clone();
+        for change in &self.unsynced_names {
+            if crash == Crash::Keep || (crash != Crash::Forget && draw(2) == 0) {
+                change.apply(&mut names);
+            }
+        }
+        for file in names.values_mut() {
+            let mut content = lock(file).clone();
+            content.crash(crash, &mut draw);
+            *file = Arc::new(Mutex::new(content));
+        }
+        names
+    }
+
+    /// The disk with these files, all of them durable; as large and as honest as it was.
+    fn restarted(&self, names: BTreeMap<String, FileRef>) -> Self {
+        Self {
+            directories: self.directories.clone(),
+            used_bytes: names.values().map(|file| lock(file).current.len() as u64).sum(),
+            durable_names: names.clone(),
+            names,
+            capacity_bytes: self.capacity_bytes,
+            ignores_sync: self.ignores_sync,
+            ignores_sync_dir: self.ignores_sync_dir,
+            ..Self::default()
+        }
+    }
+
     fn directory_exists(&self, directory: &str) -> bool {
         directory.is_empty() || self.directories.contains(directory)
     }
@@ -250,24 +287,15 @@ impl MemoryDisk {
         if crash == Crash::Keep {
             return;
         }
-        let seed = if let Crash::Seed(seed) = crash { seed } else { 0 };
-        let mut random = ChaCha8Rng::from_seed(derive(seed, "crash of a disk", 0));
-        let mut draw = |bound| below_with(|| random.next_u64(), bound);
-        let mut names = std::mem::take(&mut state.durable_names);
-        for change in std::mem::take(&mut state.unsynced_names) {
-            let kept = crash != Crash::Forget && draw(2) == 0;
-            if kept {
-                change.apply(&mut names);
-            }
-        }
-        state.used_bytes = 0;
-        for file in names.values() {
-            let mut content = lock(file);
-            content.crash(crash, &mut draw);
-            state.used_bytes += content.current.len() as u64;
-        }
-        state.durable_names.clone_from(&names);
-        state.names = names;
+        let names = state.survivors(crash);
+        *state = State { operations: state.operations, ..state.restarted(names) };
+    }
+
+    /// The disk as it would be if the machine crashed now; this one goes on. With [`Crash::Keep`] all that is seen is
+    /// durable there.
+    pub fn after_crash(&self, crash: Crash) -> Self {
+        let state = lock(&self.0);
+        Self(Mutex::new(state.restarted(state.survivors(crash))))
     }
 
     /// Lets the call that writes number `operations` from now (0: the very next) die: it gives an error, though

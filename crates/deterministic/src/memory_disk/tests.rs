@@ -108,3 +108,22 @@ fn disk_that_lies_about_syncs_loses_them() {
     disk.crash(Crash::Forget);
     assert_eq!(disk.read("f").unwrap(), "a");
 }
+
+#[test]
+fn what_a_crash_would_leave_is_what_a_crash_leaves() {
+    for seed in 0..50 {
+        let disk = synced(b"AB");
+        disk.append("f", b"CD").unwrap();
+        disk.write("g", b"EF").unwrap();
+        let all = disk.after_crash(Crash::Keep);
+        let image = disk.after_crash(Crash::Seed(seed));
+        assert_eq!(disk.read("f").unwrap(), "ABCD", "this one goes on");
+        disk.crash(Crash::Seed(seed));
+        assert_eq!(image.list("").unwrap(), disk.list("").unwrap());
+        for name in disk.list("").unwrap() {
+            assert_eq!(image.read(&name).unwrap(), disk.read(&name).unwrap());
+        }
+        all.crash(Crash::Forget);
+        assert_eq!((all.read("f").unwrap(), all.read("g").unwrap()), (Bytes::from("ABCD"), Bytes::from("EF")));
+    }
+}

@@ -9,7 +9,7 @@ use relay_chain::{Error, snapshots::SNAPSHOT_PERIOD, storage::Storage, tree::FIN
 use runtime::Block;
 use store::Store;
 
-use crate::support::World;
+use crate::{album::Album, support::World};
 
 #[test]
 fn a_node_continues_from_its_disk_in_the_middle_of_a_run() {
@@ -272,48 +272,79 @@ fn damage_above_the_finalized_block_costs_what_was_damaged_and_no_more() {
     assert!(world.agreed() >= number + 4, "{:?}", world.statuses());
 }
 
-/// Of the writes among forks every third is cut off: each takes a network of its own.
-const WRITES_PER_STEP: u64 = 3;
-
-/// Four validators with forks, of whom others are elected; the disk of the first dies at the given write.
-fn die_among_others_at(operations: u64) -> (World, (Hash, BlockNumber), bool) {
-    let mut world = World::new(29, 4, 0.6);
+/// Four validators with forks, of whom others are elected, in sessions of three blocks.
+fn among_others(seed: u64) -> World {
+    let mut world = World::new(seed, 4, 0.6);
     world.genesis.validators.truncate(3);
     world.genesis.session_length = 3;
+    world
+}
+
+/// Whether a node starts on what a crash has left, alone, with all that was final and nothing dead.
+fn assert_whole(world: &mut World, before: Option<(Hash, BlockNumber)>, what: &str) {
+    world.start(0).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let after = world.chain(0).status().finalized;
+    let before = before.unwrap_or((world.genesis_hash(), 0));
+    assert!(after.1 >= before.1, "{what}: {before:?}, then {after:?}");
+    assert_eq!(world.ancestor(0, after.0, before.1), before.0, "{what}");
+    let found = world.simulation.run_until(storage(world, 0).blocks(0, after.1)).unwrap().unwrap();
+    assert_eq!(found.len() as u32, after.1 + 1, "{what}: one block of each height");
+}
+
+#[test]
+fn among_forks_and_changing_voters_a_crash_at_every_write_loses_nothing_final_and_leaves_nothing_dead() {
+    let mut world = among_others(29);
+    let album = Album::of(world.nodes[0].disk.clone());
+    world.album_of_first = Some(album.clone());
     for index in 0..4 {
         world.start(index).unwrap();
     }
     world.run_slots(3);
     world.elect(0, &[0, 1, 3]);
-    let disk = world.nodes[0].disk.clone();
-    disk.fail_after(operations);
-    world.run_slots(6);
-    let (finalized, died) = (world.chain(0).status().finalized, disk.has_failed());
-    world.crash(0, Crash::Forget);
-    (world, finalized, died)
+    world.run_slots(8);
+    let status = world.chain(0).status();
+    assert!(status.forks > 0 && status.set_id >= 1 && status.finalized.1 >= 6, "{status:?}");
+    world.album_of_first = None;
+    for index in 0..4 {
+        world.crash(index, Crash::Forget);
+    }
+    let pictures = album.take();
+    assert!(pictures.len() > 200, "only {} writes", pictures.len());
+    for (write, picture) in pictures.into_iter().enumerate() {
+        for (fate, disk) in picture.disks.into_iter().enumerate() {
+            world.nodes[0].disk = disk;
+            assert_whole(&mut world, picture.finalized, &format!("write {write}, fate {fate}"));
+            world.crash(0, Crash::Forget);
+        }
+    }
 }
 
+/// Each takes a network of its own: so many writes lie between two of which it is seen that the network goes on.
+const WRITES_PER_STEP: usize = 12;
+
 #[test]
-fn among_forks_and_changing_voters_a_crash_at_a_write_loses_nothing_final_and_leaves_nothing_dead() {
-    let (mut operations, mut forks) = (0, 0);
-    loop {
-        let (mut world, before, died) = die_among_others_at(operations);
+fn among_forks_and_changing_voters_the_network_goes_on_after_a_crash_at_a_write() {
+    let mut forks = 0;
+    for operations in (0..).step_by(WRITES_PER_STEP) {
+        let mut world = among_others(29);
+        for index in 0..4 {
+            world.start(index).unwrap();
+        }
+        world.run_slots(3);
+        world.elect(0, &[0, 1, 3]);
+        let disk = world.nodes[0].disk.clone();
+        disk.fail_after(operations);
+        world.run_slots(6);
+        let (before, died) = (world.chain(0).status().finalized, disk.has_failed());
+        world.crash(0, Crash::Forget);
         if !died {
+            assert!(operations > 40 && forks > 0, "{operations} writes, {forks} forks");
             break;
         }
-        world.start(0).unwrap();
-        let after = world.chain(0).status().finalized;
-        assert!(after.1 >= before.1, "write {operations}: {before:?}, then {after:?}");
-        assert_eq!(world.ancestor(0, after.0, before.1), before.0, "write {operations}");
-        let found = world.simulation.run_until(storage(&world, 0).blocks(0, after.1)).unwrap().unwrap();
-        assert_eq!(found.len() as u32, after.1 + 1, "write {operations}: one block of each height");
-        if operations.is_multiple_of(12) {
-            world.run_slots(6);
-            assert!(world.agreed() >= before.1 + 3, "write {operations}: {:?}", world.statuses());
-            assert!(world.statuses().iter().all(|status| status.refused == 0 && status.set_id >= 1));
-            forks += world.statuses().iter().map(|status| status.forks).sum::<u64>();
-        }
-        operations += WRITES_PER_STEP;
+        assert_whole(&mut world, Some(before), &format!("write {operations}"));
+        world.run_slots(6);
+        assert!(world.agreed() >= before.1 + 3, "write {operations}: {:?}", world.statuses());
+        assert!(world.statuses().iter().all(|status| status.refused == 0 && status.set_id >= 1));
+        forks += world.statuses().iter().map(|status| status.forks).sum::<u64>();
     }
-    assert!(operations > 40 && forks > 0, "{operations} writes, {forks} forks");
 }

@@ -1,6 +1,6 @@
 //! Candidates that are judged invalid after their inclusion: the chain goes back, on every node.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use deterministic::Crash;
 use overseer::Feed;
@@ -132,6 +132,41 @@ fn a_node_that_restarts_after_the_verdict_does_not_go_back_to_the_fork() {
         it.assert_reverted(2);
         let was_given_up = it.world.chain(2).block(&it.bad).is_some();
         assert!(was_given_up, "nothing is final yet: the fork is still on disk");
+        it.assert_all_go_on();
+    }
+}
+
+/// The whole network is killed when so many nodes have left the fork, before anybody has built on the last good block.
+#[test]
+fn a_network_that_is_killed_between_the_verdict_and_the_next_block_goes_on_where_it_was_good() {
+    for (left_by, crash) in [(1, Crash::Forget), (1, Crash::Seed(7)), (4, Crash::Forget), (4, Crash::Seed(8))] {
+        let mut it = Reverting::new(75, Held::at(INCLUDED_IN - 2));
+        it.condemn();
+        let has_left = |index: &usize| it.world.chain(*index).status().abandoned == 1;
+        let moment = Duration::from_millis(1);
+        let mut moments = 0;
+        while (0..4).filter(has_left).count() < left_by {
+            it.world.simulation.run_for(moment).unwrap();
+            moments += 1;
+            assert!(moments < 5_000, "nobody leaves the fork");
+        }
+        let best: Vec<_> = it.world.statuses().iter().map(|status| status.best).collect();
+        assert!(best.contains(&(it.last_good, INCLUDED_IN - 1)), "nothing is built on the good block yet: {best:?}");
+        if left_by == 4 {
+            assert!(best.iter().all(|best| *best == (it.last_good, INCLUDED_IN - 1)), "{best:?}");
+        }
+        let finalized: Vec<_> = it.world.statuses().iter().map(|status| status.finalized).collect();
+        for index in 0..4 {
+            it.world.crash(index, crash);
+        }
+        let held = it.held.clone();
+        for (index, before) in finalized.into_iter().enumerate() {
+            start(&mut it.world, index, &held);
+            let after = it.world.chain(index).status().finalized;
+            assert!(after.1 >= before.1, "{before:?}, then {after:?}");
+            assert_eq!(it.world.ancestor(index, after.0, before.1), before.0);
+        }
+        it.world.run_slots(4);
         it.assert_all_go_on();
     }
 }

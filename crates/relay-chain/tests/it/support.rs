@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use deterministic::{BoxFuture, Compute, ComputeKind, Crash, MemoryDisk, Simulation, simulation::CostTable};
+use deterministic::{BoxFuture, Compute, ComputeKind, Crash, Disk, MemoryDisk, Simulation, simulation::CostTable};
 use keystore::{JournalledKeystore, Keys};
 use network::{MemoryConfig, MemoryHub, MemoryNetwork};
 use ports::{Network, PeerId, RuntimeClient};
@@ -16,6 +16,8 @@ use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId, Valida
 use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig};
 use runtime::{DirectVerifier, Extrinsic, Genesis, Governance, SignedGovernance, State, governance_payload};
 use store::Store;
+
+use crate::album::Album;
 
 pub(crate) const SLOT_MS: u64 = 1_000;
 
@@ -66,6 +68,8 @@ pub(crate) struct World {
     pub(crate) hub: MemoryHub,
     pub(crate) genesis: Genesis,
     pub(crate) fork_probability: f64,
+    /// Takes pictures of the first node's disk.
+    pub(crate) album_of_first: Option<Arc<Album>>,
     /// What the first node computes with, if not as the others do.
     pub(crate) compute_of_first: Option<Arc<Failing>>,
     pub(crate) simulation: Simulation,
@@ -102,7 +106,8 @@ impl World {
             })
             .collect();
         let pairs: Vec<Pair> = nodes.iter().map(|node| node.pair.clone()).collect();
-        Self { nodes, hub, genesis: genesis(&pairs), fork_probability, compute_of_first: None, simulation }
+        let genesis = genesis(&pairs);
+        Self { nodes, hub, genesis, fork_probability, album_of_first: None, compute_of_first: None, simulation }
     }
 
     /// The same, all started.
@@ -120,10 +125,11 @@ impl World {
         if let Some(compute) = self.compute_of_first.clone().filter(|_| index == 0) {
             environment.compute = compute;
         }
-        let store = Store::in_memory(node.disk.clone(), environment.compute.clone())?;
+        let album = self.album_of_first.clone().filter(|_| index == 0);
+        let disk: Arc<dyn Disk> = album.clone().map_or_else(|| node.disk.clone() as _, |album| album as _);
+        let store = Store::in_memory(disk.clone(), environment.compute.clone())?;
         let keys = Keys { validators: vec![node.pair.clone()], collator: None };
-        let keystore =
-            JournalledKeystore::open(node.disk.clone(), keys, environment.entropy.clone(), environment.compute.clone());
+        let keystore = JournalledKeystore::open(disk, keys, environment.entropy.clone(), environment.compute.clone());
         let network = self.hub.join(node.peer());
         for other in self.nodes.iter().filter(|other| other.name != node.name) {
             network.connect(&other.peer(), &[]);
@@ -139,6 +145,9 @@ impl World {
         let starting =
             RelayChain::start(config, environment, network.clone(), store.values.clone(), Some(keystore.clone()));
         let chain = self.simulation.run_until(starting).unwrap()?;
+        if let Some(album) = album {
+            album.belongs_to(&chain);
+        }
         let node = &mut self.nodes[index];
         (node.chain, node.network, node.keystore) = (Some(chain), Some(network), Some(keystore));
         Ok(())

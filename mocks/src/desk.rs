@@ -27,27 +27,40 @@ pub(crate) struct Captured {
 pub(crate) type Stub<R> = Box<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> + Send>;
 pub(crate) type Describe<R> = Box<dyn Fn(&<R as Role>::Inbox) -> String + Send>;
 
-/// What has become of a question that the test asked.
+/// What has become of something that the test told or asked.
 pub(crate) enum Fate {
-    /// Answered, looked at by the test, or still in its hands.
+    /// Received, answered, or looked at by the test.
     Settled,
-    /// The subject still holds it, and the test has let go of the answer.
+    /// It still waits for a place in the subject's mailbox.
+    Outside,
+    /// The subject still owes the answer, and the test never looked.
     Waiting,
     /// The subject dropped it, with this error, and the test did not look.
     Refused(String),
 }
 
-/// A question of the test: its name, and what has become of it.
-pub(crate) type Question = (&'static str, Box<dyn Fn() -> Fate + Send>);
+/// What the test told or asked: its name, and what has become of it.
+pub(crate) type Sent = (&'static str, Box<dyn Fn() -> Fate + Send>);
+
+/// What captors wait for beside their mailboxes.
+#[derive(Default)]
+pub(crate) struct Doors {
+    /// Roles that do not read.
+    pub(crate) paused: BTreeSet<TypeId>,
+    /// Captors receive on after they were told to conclude: the test is not through with the subject's end.
+    pub(crate) held: bool,
+}
 
 #[derive(Default)]
 pub(crate) struct Desk {
     pub(crate) captured: VecDeque<Captured>,
     pub(crate) stubs: BTreeMap<TypeId, Box<dyn Any + Send>>,
     pub(crate) describes: BTreeMap<TypeId, Box<dyn Any + Send>>,
-    pub(crate) paused: watch::Sender<BTreeSet<TypeId>>,
+    pub(crate) doors: watch::Sender<Doors>,
     pub(crate) exit: Option<ExitReport>,
-    pub(crate) questions: Vec<Question>,
+    pub(crate) sent: Vec<Sent>,
+    /// Finished or failed: nothing is left to check.
+    pub(crate) over: bool,
     /// Relay parents that were ever announced, with the ancestors named then.
     pub(crate) announced: BTreeSet<Hash>,
     /// What was sent about a relay parent that nobody had been told of.
@@ -148,15 +161,21 @@ impl<R: Role> Subsystem for Captor<R> {
     type Sends = ();
     type JobSends = ();
 
+    /// Receives while the subject concludes as well, where the test wants to see that.
     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
-        let mut paused = lock(&self.desk).paused.subscribe();
+        let mut doors = lock(&self.desk).doors.subscribe();
+        let mut concluding = false;
         loop {
-            // The desk outlives every captor, so there is always somebody to end the pause.
-            let _ = paused.wait_for(|roles| !roles.contains(&TypeId::of::<R>())).await;
-            match context.recv().await {
-                Event::Signal(never) => match never {},
-                Event::Conclude => return Ok(()),
-                Event::Message(inbox) => lock(&self.desk).receive::<R>(self.clock.now(), inbox),
+            // The desk outlives every captor, so there is always somebody to open the doors.
+            let _ = doors.wait_for(|doors| !doors.paused.contains(&TypeId::of::<R>())).await;
+            tokio::select! {
+                biased;
+                event = context.recv() => match event {
+                    Event::Signal(never) => match never {},
+                    Event::Conclude => concluding = true,
+                    Event::Message(inbox) => lock(&self.desk).receive::<R>(self.clock.now(), inbox),
+                },
+                _ = doors.wait_for(|doors| !doors.held), if concluding => return Ok(()),
             }
         }
     }

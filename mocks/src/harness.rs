@@ -2,7 +2,9 @@
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use overseer::port::Tap;
 use overseer::replay::{Recordable, Tape};
 use overseer::{Ask, AskError, Handle, Message, Outside, Request, Role, Subsystem, View, Wait};
 
-use crate::desk::{Captor, Describe, Desk, Fate, Stub, lock};
+use crate::desk::{Captor, Describe, Desk, Doors, Fate, Stub, lock};
 use crate::{notes, roles};
 
 /// The environment label of the subject and its tasks.
@@ -47,8 +49,6 @@ enum Answer<T> {
 /// An answer that the test waits for: from [`Harness::ask`].
 pub struct Waiting<T> {
     answer: Arc<Mutex<Answer<T>>>,
-    /// Tells the harness whether the test can still look.
-    _held: Arc<()>,
 }
 
 impl<T> Waiting<T> {
@@ -176,7 +176,9 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
 ///
 /// # Panics
 /// Every method that runs the node panics, with the seed, when the subject panicked, failed or returned early, when it
-/// sent a message about a relay parent that no signal has announced, or when a task never stops running.
+/// sent a message about a relay parent that no signal has announced, or when a task never stops running. A harness that
+/// is dropped before it was [finished](Self::finish) panics too, because its test has checked half of what it seems to;
+/// not while the test is failing already.
 pub struct Harness {
     simulation: Simulation,
     handle: Handle,
@@ -201,19 +203,27 @@ impl Harness {
         })
     }
 
+    /// Fails the test, which then need not finish.
+    fn fail(&self, why: impl Display) -> ! {
+        lock(&self.desk).over = true;
+        panic!("seed {}: {why}", self.simulation.seed());
+    }
+
     fn check(&self, result: Result<(), deterministic::SimulationError>) {
-        let seed = self.simulation.seed();
         if let Err(error) = result {
-            panic!("seed {seed}: {error}");
+            self.fail(error);
         }
-        let desk = lock(&self.desk);
-        if let Some(report) = &desk.exit
-            && !matches!(report.cause, ExitCause::Stopped)
-        {
-            panic!("seed {seed}: the subject ended: {}", report.cause);
-        }
-        if let Some(too_early) = &desk.too_early {
-            panic!("seed {seed}: {too_early}");
+        let wrong = {
+            let desk = lock(&self.desk);
+            match &desk.exit {
+                Some(report) if !matches!(report.cause, ExitCause::Stopped) => {
+                    Some(format!("the subject ended: {}", report.cause))
+                }
+                _ => desk.too_early.clone(),
+            }
+        };
+        if let Some(wrong) = wrong {
+            self.fail(wrong);
         }
     }
 
@@ -268,7 +278,7 @@ impl Harness {
     }
 
     /// Sends a message to the subject, as a neighbour would, then runs until nothing can run. While the subject's
-    /// mailbox is full it waits there, as any sender does.
+    /// mailbox is full it waits there, as any sender does; it must have been let in when the harness is finished.
     ///
     /// # Panics
     /// If no slot has the message's role.
@@ -278,18 +288,19 @@ impl Harness {
         let described = lock(&self.desk).describe::<M::To>(&inbox);
         self.note(format!("← {described}"));
         let message = M::from_inbox(inbox).expect("it was this message a moment ago");
-        let environment = self.simulation.environment("test");
-        environment.spawner.spawn(
-            "tell",
-            Box::pin(async move {
-                outlet.send(message).await.expect("the subject runs");
-            }),
-        );
+        let taken = Arc::new(AtomicBool::new(false));
+        let seen = taken.clone();
+        let fate = move || if seen.load(Ordering::Relaxed) { Fate::Settled } else { Fate::Outside };
+        lock(&self.desk).sent.push((M::name(), Box::new(fate)));
+        self.simulation
+            .environment("test")
+            .spawner
+            .spawn("tell", Box::pin(async move { taken.store(outlet.send(message).await.is_ok(), Ordering::Relaxed) }));
         self.settle();
     }
 
-    /// Asks the subject, then runs until nothing can run. Who lets go of the [`Waiting`] without having looked must
-    /// find an answer there when the harness is finished; who holds it may end the subject while it still owes one.
+    /// Asks the subject, then runs until nothing can run. Without a look at the [`Waiting`] there must be an answer when
+    /// the harness is finished; who has [looked](Waiting::take) may end the subject while it still owes one.
     ///
     /// # Panics
     /// If no slot has the question's role.
@@ -307,16 +318,15 @@ impl Harness {
                 *lock(&place) = Answer::Here(result);
             }),
         );
-        let (seen, held) = (answer.clone(), Arc::new(()));
-        let look = Arc::downgrade(&held);
+        let seen = answer.clone();
         let fate = move || match &*lock(&seen) {
             Answer::Here(Err(error)) => Fate::Refused(error.to_string()),
-            Answer::Awaited if look.strong_count() == 0 => Fate::Waiting,
-            Answer::Awaited | Answer::Missed | Answer::Here(Ok(_)) | Answer::Taken => Fate::Settled,
+            Answer::Awaited => Fate::Waiting,
+            Answer::Missed | Answer::Here(Ok(_)) | Answer::Taken => Fate::Settled,
         };
-        lock(&self.desk).questions.push((M::name(), Box::new(fate)));
+        lock(&self.desk).sent.push((M::name(), Box::new(fate)));
         self.settle();
-        Waiting { answer, _held: held }
+        Waiting { answer }
     }
 
     /// Answers for role `R` in the background from now on, in place of the stub that was there; what the stub hands
@@ -342,11 +352,11 @@ impl Harness {
     /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits
     /// for.
     pub fn pause<R: Role>(&self, paused: bool) {
-        lock(&self.desk).paused.send_modify(|roles| {
+        lock(&self.desk).doors.send_modify(|doors| {
             if paused {
-                roles.insert(TypeId::of::<R>());
+                doors.paused.insert(TypeId::of::<R>());
             } else {
-                roles.remove(&TypeId::of::<R>());
+                doors.paused.remove(&TypeId::of::<R>());
             }
         });
     }
@@ -358,11 +368,13 @@ impl Harness {
     pub fn expect<R: Role>(&self) -> R::Inbox {
         self.settle();
         let captured = lock(&self.desk).captured.pop_front();
-        let Some(captured) = captured else { panic!("expected a message for {}, nothing was sent", R::NAME) };
+        let Some(captured) = captured else {
+            self.fail(format_args!("expected a message for {}, nothing was sent", R::NAME))
+        };
         let (role, message) = (captured.role, captured.message);
         match captured.inbox.downcast::<R::Inbox>() {
             Ok(inbox) => *inbox,
-            Err(_) => panic!("expected a message for {}, but {message} was sent to {role}", R::NAME),
+            Err(_) => self.fail(format_args!("expected a message for {}, but {message} was sent to {role}", R::NAME)),
         }
     }
 
@@ -371,8 +383,9 @@ impl Harness {
     /// # Panics
     /// If there is none; what there is is named.
     pub fn expect_any_order<R: Role>(&self) -> R::Inbox {
-        self.try_expect::<R>()
-            .unwrap_or_else(|| panic!("expected a message for {}; sent: {:?}", R::NAME, self.pending()))
+        self.try_expect::<R>().unwrap_or_else(|| {
+            self.fail(format_args!("expected a message for {}; sent: {:?}", R::NAME, self.pending()))
+        })
     }
 
     /// Takes the first message for role `R` among those sent, if there is one.
@@ -396,36 +409,71 @@ impl Harness {
     /// With what was sent.
     pub fn expect_nothing(&self) {
         let pending = self.pending();
-        assert!(pending.is_empty(), "nothing was expected, but was sent: {pending:?}");
+        if !pending.is_empty() {
+            self.fail(format_args!("nothing was expected, but was sent: {pending:?}"));
+        }
     }
 
-    /// Ends the subject with Conclude and checks what must hold then. A test that does not call it checks none of this.
-    ///
-    /// # Panics
-    /// If something was sent that no test took, a question of the test has no answer or was refused unseen, the subject
-    /// did not return in time, or a task was left behind. Each is named.
-    pub fn finish(self) {
-        self.expect_nothing();
-        self.expect_answers();
-        lock(&self.desk).paused.send_replace(BTreeSet::new());
+    /// Tells the node to conclude and runs until nothing can run at this moment; what the subject then sends its
+    /// neighbours still receive. For a test of what a subject does at its end: expect that, then
+    /// [`finish`](Self::finish), which concludes by itself where this was not called.
+    pub fn conclude(&self) {
+        lock(&self.desk).doors.send_replace(Doors { paused: BTreeSet::new(), held: true });
         self.handle.stop();
         self.settle();
-        {
-            let desk = lock(&self.desk);
-            let report = desk.exit.as_ref().unwrap_or_else(|| panic!("the subject did not conclude"));
-            assert!(report.is_clean(), "ended uncleanly: {report:?}");
-        }
-        let left: Vec<String> = self.simulation.tasks().iter().map(ToString::to_string).collect();
-        assert!(left.is_empty(), "tasks left behind: {left:?}");
     }
 
-    fn expect_answers(&self) {
-        for (message, fate) in &lock(&self.desk).questions {
-            match fate() {
-                Fate::Settled => {}
-                Fate::Waiting => panic!("{message} was asked and has no answer yet"),
-                Fate::Refused(error) => panic!("{message} was asked and refused, which no test looked at: {error}"),
-            }
+    /// Ends the subject with Conclude and checks what must hold then.
+    ///
+    /// # Panics
+    /// If something was sent that no test took, before or while the subject concluded; what the test told found no place
+    /// in the subject's mailbox; a question of the test has no answer or was refused unseen; the subject did not return
+    /// in time; or a task was left behind. Each is named.
+    pub fn finish(self) {
+        self.expect_nothing();
+        self.expect_received();
+        self.conclude();
+        let pending = self.pending();
+        if !pending.is_empty() {
+            self.fail(format_args!("nothing was expected while concluding, but was sent: {pending:?}"));
+        }
+        lock(&self.desk).doors.send_modify(|doors| doors.held = false);
+        self.settle();
+        let wrong = match &lock(&self.desk).exit {
+            None => Some("the subject did not conclude".to_owned()),
+            Some(report) if !report.is_clean() => Some(format!("ended uncleanly: {report:?}")),
+            Some(_) => None,
+        };
+        if let Some(wrong) = wrong {
+            self.fail(wrong);
+        }
+        let left: Vec<String> = self.simulation.tasks().iter().map(ToString::to_string).collect();
+        if !left.is_empty() {
+            self.fail(format_args!("tasks left behind: {left:?}"));
+        }
+        lock(&self.desk).over = true;
+    }
+
+    fn expect_received(&self) {
+        let wrong = lock(&self.desk).sent.iter().find_map(|(message, fate)| match fate() {
+            Fate::Settled => None,
+            Fate::Outside => Some(format!("{message} was told and found no place in the subject's mailbox")),
+            Fate::Waiting => Some(format!("{message} was asked and has no answer yet, which no test looked at")),
+            Fate::Refused(error) => Some(format!("{message} was asked and refused, which no test looked at: {error}")),
+        });
+        if let Some(wrong) = wrong {
+            self.fail(wrong);
+        }
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if !lock(&self.desk).over && !std::thread::panicking() {
+            panic!(
+                "seed {}: the harness was dropped before it was finished: end the test with `harness.finish()`",
+                self.simulation.seed()
+            );
         }
     }
 }

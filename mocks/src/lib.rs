@@ -96,10 +96,11 @@
 //!
 //! ## What fails by itself
 //!
-//! A message that no test took; a question that the subject dropped and nobody looked at, or still owes; a message
-//! about a relay parent that no signal has announced; a panic, an error, an early end of the subject; a job that panics
-//! takes nobody down and is the subject's to report; a task left behind after the end. Each failure names message, role
-//! and seed.
+//! A message that no test took, while the subject concludes as well ([`Harness::conclude`] is for tests of what it does
+//! then); one that was told and never fit into its mailbox; a question that the subject dropped or still owes, and nobody
+//! looked; a message about a relay parent that no signal has announced; a panic, an error, an early or missing end of the
+//! subject; a task left behind after the end; a harness that was dropped without [`Harness::finish`]. A job that panics
+//! takes nobody down and is the subject's to report. Each failure names the message or task, and the seed.
 //!
 //! ## Every order
 //!

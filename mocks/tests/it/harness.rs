@@ -89,7 +89,10 @@ fn the_same_seed_takes_the_same_steps_and_another_seed_others() {
         let (harness, _chain, candidate) = scene(seed);
         serve_collation(&harness, &candidate);
         harness.tell(offer(&candidate));
-        harness.simulation().trace_hash()
+        let trace = harness.simulation().trace_hash();
+        harness.expect::<CandidateBacking>();
+        harness.finish();
+        trace
     };
     assert_eq!(trace(1), trace(1));
     assert_ne!(trace(1), trace(2));

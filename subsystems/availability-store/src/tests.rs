@@ -110,6 +110,7 @@ fn acknowledges_only_what_is_synced() {
     assert_eq!((waiting.take(), queued.take()), (Some(Ok(Ok(()))), Some(Ok(Ok(())))));
     disk.blobs.hold(true);
     let never = harness.ask(store_chunk(&candidate, 1));
+    assert!(never.take().is_none());
     harness.finish();
     assert!(!matches!(never.take(), Some(Ok(_))), "concluded before it was written");
 }

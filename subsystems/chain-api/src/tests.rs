@@ -98,6 +98,7 @@ fn a_client_that_panics_or_hangs_costs_its_askers_an_error_only() {
     harness.run_for(CALL_LIMIT);
     assert!(matches!(hanging.take(), Some(Ok(Err(RuntimeError::Unreachable(_))))));
     let waiting = harness.ask(GetHeader { hash: hash(12) });
+    assert!(waiting.take().is_none());
     harness.finish();
     assert!(matches!(waiting.take(), Some(Err(_))));
 }

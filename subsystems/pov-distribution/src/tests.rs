@@ -347,6 +347,7 @@ fn conclude_leaves_nothing_behind() {
     let bench = Bench::new(9);
     let waiting = bench.fetch(&[0]);
     let open = bench.asked(0);
+    assert!(waiting.take().is_none());
     bench.harness.finish();
     assert!(open.is_abandoned());
     assert!(matches!(waiting.take(), Some(Err(_))));

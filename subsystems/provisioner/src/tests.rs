@@ -309,6 +309,7 @@ fn concludes_while_an_author_waits() {
         scene.harness.stub::<RuntimeApi>(Some);
         let waiting = scene.request(hash(PARENT));
         let question = scene.harness.expect::<RuntimeApi>();
+        assert!(waiting.take().is_none());
         scene.harness.finish();
         assert!(matches!(waiting.take(), Some(Err(AskError::Dropped { .. }))));
         drop(question);

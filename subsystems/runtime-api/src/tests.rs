@@ -163,6 +163,7 @@ fn concluding_leaves_nothing_behind() {
     let (harness, client, _) = start(1);
     client.set_open(false);
     let waiting = harness.ask(GetSessionContext { at: hash(1) });
+    assert!(waiting.take().is_none());
     harness.finish();
     assert!(matches!(waiting.take(), Some(Err(_))));
 }

@@ -104,6 +104,6 @@ fn by_the_test_kit() {
     harness.tell(offer(1, &candidate));
     is_told(
         || harness.finish(),
-        &expect![[r#"nothing was expected, but was sent: ["FetchCollation → collation-distribution"]"#]],
+        &expect![[r#"seed 1: nothing was expected, but was sent: ["FetchCollation → collation-distribution"]"#]],
     );
 }

@@ -14,8 +14,8 @@ pub const MAX_HANDSHAKE_BYTES: usize = 1024;
 pub const MAX_NOTIFICATION_BYTES: usize = 1024 * 1024;
 /// Largest request, in bytes.
 pub const MAX_REQUEST_BYTES: usize = 64 * 1024;
-/// Largest response, in bytes: a PoV of 10 MiB with its validation data and envelope.
-pub const MAX_RESPONSE_BYTES: usize = 16 * 1024 * 1024;
+/// Largest response, in bytes: a PoV of 10 MiB with its validation data and envelope, or a block of 16 MiB with proofs.
+pub const MAX_RESPONSE_BYTES: usize = 24 * 1024 * 1024;
 /// Outgoing queue per peer and protocol, in bytes. More closes that substream.
 pub const PROTOCOL_QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// Outgoing queue per peer and protocol, in messages.

@@ -22,6 +22,7 @@ use crate::{
     import::{ImportError, add_seal},
     messages::MAX_BLOCK_BYTES,
     reports::ReportPool,
+    transactions::TRANSACTIONS_BYTES_PER_BLOCK,
     tree::MAX_UNFINALIZED_DEPTH,
 };
 
@@ -147,6 +148,19 @@ fn reports(waiting: &ReportPool, state: &State) -> Vec<Extrinsic> {
     new.map(|report| Extrinsic::MisbehaviorReport(Box::new(report.clone()))).collect()
 }
 
+/// Leaves out what does not fit into a block's share of transactions; what is smaller and came later may fit.
+fn leave_out_transactions(transactions: &mut Vec<Extrinsic>) {
+    let mut bytes = 0;
+    transactions.retain(|transaction| {
+        let more = bytes + transaction.encoded_size();
+        let fits = more <= TRANSACTIONS_BYTES_PER_BLOCK;
+        if fits {
+            bytes = more;
+        }
+        fits
+    });
+}
+
 /// Leaves candidates out, the last first, until the inherent with so many bytes beside it fits into a block. Returns
 /// whether any was: they are backed again in the next block, and bitfields stay, so that what is pending goes on.
 fn leave_out_candidates(inherent: &mut InherentData, beside: usize) -> bool {
@@ -184,6 +198,7 @@ async fn build(
             filter_extrinsics(&state, &parent_header, inherent, transactions, &*verifier)
         };
         let mut fitting = filter(&inherent, transactions);
+        leave_out_transactions(&mut fitting);
         if leave_out_candidates(&mut inherent, fitting.encoded_size()) {
             fitting = filter(&inherent, fitting);
         }

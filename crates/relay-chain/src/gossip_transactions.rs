@@ -1,13 +1,15 @@
 //! Transactions between peers: checked in full on top of the best block before they are kept or passed on.
 //!
+//! What is too large for gossip is announced by its hash and asked for, one at a time.
+//!
 //! Peers see blocks at different times, so that one that does not fit is no offence; a signature that does not hold is.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use codec::Encode;
 use deterministic::{ComputeError, ComputeKind, compute};
-use futures::{FutureExt, pin_mut, select_biased};
-use ports::{NetworkEvent, PeerId, ProtocolEvents};
+use futures::{FutureExt, future::Fuse, future::FusedFuture, pin_mut, select_biased};
+use ports::{MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{Hash, decode_limited};
 use runtime::{BlockError, EquivocationReport, Extrinsic, State};
 
@@ -15,13 +17,16 @@ use crate::{
     chain::Chain,
     gossip_reports,
     import::reverts_in,
-    messages::{MAX_TRANSACTION_BYTES, TRANSACTION_PROTOCOL},
+    messages::{MAX_CHAIN_REQUEST_BYTES, MAX_TRANSACTION_BYTES, TRANSACTION_PROTOCOL, TransactionMessage},
     reports::ReportRefused,
-    transactions::{TRANSACTIONS_MAX, transaction_hash},
+    transactions::{TRANSACTIONS_BYTES_MAX, TRANSACTIONS_MAX, transaction_hash},
 };
 
 /// Forks that were given up, the highest ones, whose disputes are told again after a start.
 pub(crate) const FORKS_TOLD_AGAIN_MAX: usize = 16;
+
+/// Transactions that one peer has announced and that wait to be asked for: as many large ones as fit into a pool.
+const WANTED_PER_PEER_MAX: usize = TRANSACTIONS_BYTES_MAX / MAX_NOTIFICATION_BYTES + 1;
 
 /// Why a transaction is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -87,7 +92,8 @@ pub(crate) async fn submit(
     compute(&*chain.environment.compute, ComputeKind::VerifySignatures, found, check).await??;
     if chain.transactions().add(extrinsic.clone()).ok_or(TransactionRefused::Full)? {
         tracing::debug!(?hash, bytes = found, "transaction waits for a block");
-        chain.broadcast(TRANSACTION_PROTOCOL, &extrinsic.encode().into(), from);
+        let announcement = TransactionMessage::announce(&extrinsic.encode(), hash);
+        chain.broadcast(TRANSACTION_PROTOCOL, &announcement.into(), from);
     }
     Ok(hash)
 }
@@ -130,13 +136,93 @@ pub(crate) async fn tell_of_disputes(chain: &Chain, given_up: &State) {
     }
 }
 
+/// Transactions that peers have announced and nobody has fetched yet.
+#[derive(Default)]
+struct Wanted {
+    by_arrival: VecDeque<(Hash, PeerId)>,
+}
+
+impl Wanted {
+    /// Notes that `peer` has it, unless that is known or the peer has announced too many.
+    fn add(&mut self, hash: Hash, peer: PeerId) {
+        let of_peer = self.by_arrival.iter().filter(|(_, known)| *known == peer).count();
+        let entry = (hash, peer);
+        if of_peer < WANTED_PER_PEER_MAX && !self.by_arrival.contains(&entry) {
+            self.by_arrival.push_back(entry);
+        }
+    }
+
+    /// The next one that is not there yet. Whoever else has it stays, in case the first one fails.
+    fn next(&mut self, is_there: impl Fn(&Hash) -> bool) -> Option<(Hash, PeerId)> {
+        while let Some(entry) = self.by_arrival.pop_front() {
+            if !is_there(&entry.0) {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    /// The peer is gone, or has not kept its word.
+    fn forget(&mut self, peer: &PeerId) {
+        self.by_arrival.retain(|(_, known)| known != peer);
+    }
+}
+
+/// Asks a peer for a transaction that it has announced, and takes it. Returns the peer if it has not kept its word.
+async fn fetch(chain: Arc<Chain>, hash: Hash, peer: PeerId) -> Option<PeerId> {
+    let answer = match chain.network.request(&peer, TRANSACTION_PROTOCOL, hash.encode().into()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Meanwhile it may have been settled there.
+            tracing::debug!(%peer, %error, "peer does not send a transaction");
+            return Some(peer);
+        }
+    };
+    match decode_limited::<Extrinsic>(&answer, MAX_TRANSACTION_BYTES) {
+        Ok(extrinsic) if transaction_hash(&extrinsic) == hash => {
+            taken(&chain, &peer, submit(&chain, extrinsic, Some(&peer)).await);
+            None
+        }
+        Ok(_) => {
+            chain.offence(&peer, &"another transaction than asked for");
+            Some(peer)
+        }
+        Err(error) => {
+            chain.offence(&peer, &error);
+            Some(peer)
+        }
+    }
+}
+
+/// What came of a peer's transaction.
+fn taken(chain: &Chain, peer: &PeerId, result: Result<Hash, TransactionRefused>) {
+    match result {
+        Err(error) if error.is_offence() => chain.offence(peer, &error),
+        Err(error) => tracing::debug!(%peer, %error, "transaction not taken"),
+        Ok(_) => {}
+    }
+}
+
 /// The loop of the transaction protocol.
 pub(crate) async fn run(chain: Arc<Chain>, mut events: Box<dyn ProtocolEvents>) {
     let stopped = chain.until_stopped().fuse();
     pin_mut!(stopped);
+    let mut wanted = Wanted::default();
+    let mut fetching = Fuse::terminated();
     loop {
+        if fetching.is_terminated()
+            && let Some((hash, peer)) = wanted.next(|hash| chain.transactions().contains(hash))
+        {
+            fetching = fetch(chain.clone(), hash, peer).boxed().fuse();
+        }
         let event = select_biased! {
             () = stopped => return,
+            failed = fetching => {
+                if let Some(peer) = failed {
+                    wanted.forget(&peer);
+                }
+                continue;
+            }
             event = events.next().fuse() => event,
         };
         match event {
@@ -144,26 +230,63 @@ pub(crate) async fn run(chain: Arc<Chain>, mut events: Box<dyn ProtocolEvents>) 
             Some(NetworkEvent::Connected { peer, handshake }) => {
                 // The block protocol refuses peers of other chains.
                 if handshake == chain.handshake() {
-                    let waiting: Vec<_> = chain.transactions().encoded().cloned().collect();
-                    for transaction in waiting {
-                        chain.send(&peer, TRANSACTION_PROTOCOL, transaction);
+                    let waiting: Vec<_> = chain.transactions().announcements().collect();
+                    for announcement in waiting {
+                        chain.send(&peer, TRANSACTION_PROTOCOL, announcement.into());
                     }
                     chain.peer_connected(TRANSACTION_PROTOCOL, peer);
                 }
             }
-            Some(NetworkEvent::Disconnected { peer }) => chain.peer_disconnected(TRANSACTION_PROTOCOL, &peer),
-            Some(NetworkEvent::Message { peer, payload }) => {
-                match decode_limited::<Extrinsic>(&payload, MAX_TRANSACTION_BYTES) {
-                    Ok(extrinsic) => match submit(&chain, extrinsic, Some(&peer)).await {
-                        Err(error) if error.is_offence() => chain.offence(&peer, &error),
-                        Err(error) => tracing::debug!(%peer, %error, "transaction not taken"),
-                        Ok(_) => {}
-                    },
+            Some(NetworkEvent::Disconnected { peer }) => {
+                wanted.forget(&peer);
+                chain.peer_disconnected(TRANSACTION_PROTOCOL, &peer);
+            }
+            Some(NetworkEvent::Message { peer, payload }) => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
+                Ok(TransactionMessage::Transaction(extrinsic)) => {
+                    taken(&chain, &peer, submit(&chain, extrinsic, Some(&peer)).await);
+                }
+                Ok(TransactionMessage::Have(hash)) => wanted.add(hash, peer),
+                Err(error) => chain.offence(&peer, &error),
+            },
+            Some(NetworkEvent::Request { peer, payload, respond }) => {
+                match decode_limited::<Hash>(&payload, MAX_CHAIN_REQUEST_BYTES) {
+                    // Dropping the request refuses it. The asker may have given up meanwhile.
+                    Ok(hash) => drop(chain.transactions().encoded(&hash).cloned().map(|it| respond.answer(it))),
                     Err(error) => chain.offence(&peer, &error),
                 }
             }
-            // Nothing can be asked here: dropping the request refuses it.
-            Some(NetworkEvent::Request { .. }) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: u8) -> PeerId {
+        PeerId::new(&[name]).unwrap()
+    }
+
+    #[test]
+    fn whoever_else_has_it_is_asked_if_the_first_one_fails() {
+        let mut wanted = Wanted::default();
+        let (hash, other) = (Hash::repeat(1), Hash::repeat(2));
+        for (hash, name) in [(hash, 1), (hash, 1), (hash, 2), (other, 1), (hash, 3)] {
+            wanted.add(hash, peer(name));
+        }
+        assert_eq!(wanted.next(|_| false), Some((hash, peer(1))));
+        wanted.forget(&peer(1));
+        assert_eq!(wanted.next(|_| false), Some((hash, peer(2))));
+        assert_eq!(wanted.next(|known| *known == hash), None, "it is there");
+    }
+
+    #[test]
+    fn a_peer_announces_so_many() {
+        let mut wanted = Wanted::default();
+        for byte in 0..=255 {
+            wanted.add(Hash::repeat(byte), peer(1));
+        }
+        wanted.add(Hash::repeat(1), peer(2));
+        assert_eq!(wanted.by_arrival.len(), WANTED_PER_PEER_MAX + 1);
     }
 }

@@ -2,8 +2,11 @@
 
 use codec::{Decode, Encode};
 use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, ProtocolId};
-use primitives::{BlockNumber, BoundedVec, Hash};
-use runtime::Block;
+use primitives::{
+    BlockNumber, BoundedVec, Hash,
+    limits::{MAX_CODE_SIZE, MAX_HEAD_DATA_SIZE},
+};
+use runtime::{Block, Extrinsic};
 
 use crate::justification::{CatchUp, Justification, MAX_JUSTIFICATION_BYTES, Vote};
 
@@ -16,10 +19,10 @@ pub const REPORT_PROTOCOL: ProtocolId = ProtocolId(*b"rprt");
 /// Transactions.
 pub const TRANSACTION_PROTOCOL: ProtocolId = ProtocolId(*b"trxn");
 /// Version of all four.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// Largest encoded block, in bytes; authors keep within it.
-pub const MAX_BLOCK_BYTES: usize = 8 * 1024 * 1024;
+pub const MAX_BLOCK_BYTES: usize = 16 * 1024 * 1024;
 /// Most blocks of one answer.
 pub const MAX_BLOCKS_PER_RESPONSE: usize = 64;
 /// Encoded blocks of one answer, in bytes, unless the first alone is larger.
@@ -28,14 +31,23 @@ pub const RESPONSE_BLOCKS_BYTES: usize = MAX_BLOCK_BYTES;
 pub const MAX_JUSTIFICATIONS_PER_RESPONSE: usize = 4;
 /// Largest encoded misbehavior report, in bytes: two votes with context and signature.
 pub const MAX_REPORT_BYTES: usize = 512;
-/// Largest encoded transaction, in bytes: one is gossiped whole.
-pub const MAX_TRANSACTION_BYTES: usize = MAX_NOTIFICATION_BYTES;
+/// Largest encoded transaction, in bytes: a remote dispute that brings along its candidate's code, on a candidate that
+/// brings new code, each as large as any configuration allows, with the head, messages and votes.
+pub const MAX_TRANSACTION_BYTES: usize =
+    2 * MAX_CODE_SIZE as usize + MAX_HEAD_DATA_SIZE as usize + TRANSACTION_ROOM_BYTES;
+/// What a transaction may have beside codes and head, in bytes: messages of a candidate, votes or signatures of some
+/// thousands of validators.
+pub const TRANSACTION_ROOM_BYTES: usize = 2 * 1024 * 1024;
+/// What a block has beside transactions, in bytes, once no candidate fits any more: header, votes and the bitfields of
+/// some thousands of validators.
+pub const BLOCK_ROOM_BYTES: usize = 2 * 1024 * 1024;
 /// Largest encoded request, in bytes.
 pub const MAX_CHAIN_REQUEST_BYTES: usize = 64;
 
 const _: () = assert!(
     RESPONSE_BLOCKS_BYTES + MAX_JUSTIFICATIONS_PER_RESPONSE * MAX_JUSTIFICATION_BYTES + 1024 <= MAX_RESPONSE_BYTES
 );
+const _: () = assert!(MAX_TRANSACTION_BYTES + BLOCK_ROOM_BYTES <= MAX_BLOCK_BYTES);
 const _: () = assert!(MAX_BLOCK_BYTES <= runtime::limits::MAX_BLOCK_SIZE);
 const _: () = assert!(MAX_JUSTIFICATION_BYTES < MAX_NOTIFICATION_BYTES);
 
@@ -95,6 +107,29 @@ pub struct BlockResponse {
     pub blocks: BoundedVec<Block, MAX_BLOCKS_PER_RESPONSE>,
     /// Justifications of some of them, in order.
     pub justifications: BoundedVec<Justification, MAX_JUSTIFICATIONS_PER_RESPONSE>,
+}
+
+/// Gossip on [`TRANSACTION_PROTOCOL`]. What is asked for is a hash, and answered with the transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum TransactionMessage {
+    /// A transaction, whole.
+    Transaction(Extrinsic),
+    /// One that is too large for gossip: to be requested by this hash.
+    Have(Hash),
+}
+
+impl TransactionMessage {
+    /// The announcement of a transaction, given its encoding and hash: whole if gossip takes it, else by name.
+    pub fn announce(encoded: &[u8], hash: Hash) -> Vec<u8> {
+        let whole = 1 + encoded.len();
+        if whole > MAX_NOTIFICATION_BYTES {
+            return Self::Have(hash).encode();
+        }
+        let mut message = Vec::with_capacity(whole);
+        message.push(0);
+        message.extend_from_slice(encoded);
+        message
+    }
 }
 
 /// Gossip on [`FINALITY_PROTOCOL`].

@@ -3,7 +3,8 @@
 //! They wait in the order in which they came. One that was carried by a block goes on waiting until that block is final:
 //! another fork may need it. An author leaves out what does not fit on top of its parent.
 //!
-//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], and [`crate::messages::MAX_TRANSACTION_BYTES`] each.
+//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], and
+//! [`MAX_TRANSACTION_BYTES`] each.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,10 +13,14 @@ use codec::Encode;
 use primitives::Hash;
 use runtime::Extrinsic;
 
+use crate::messages::{MAX_TRANSACTION_BYTES, TransactionMessage};
+
 /// Transactions that wait at once.
 pub const TRANSACTIONS_MAX: usize = 1024;
-/// Their encodings together, in bytes: half a block.
-pub const TRANSACTIONS_BYTES_MAX: usize = crate::messages::MAX_BLOCK_BYTES / 2;
+/// Their encodings together, in bytes: two of the largest.
+pub const TRANSACTIONS_BYTES_MAX: usize = 2 * MAX_TRANSACTION_BYTES;
+/// What a block has of them, in bytes: at least the first one.
+pub const TRANSACTIONS_BYTES_PER_BLOCK: usize = MAX_TRANSACTION_BYTES;
 
 /// The name of a transaction: the hash of its encoding.
 pub fn transaction_hash(extrinsic: &Extrinsic) -> Hash {
@@ -79,9 +84,14 @@ impl TransactionPool {
         self.by_arrival.values().map(|waiting| &*waiting.extrinsic)
     }
 
-    /// Their encodings: for a peer that has just come.
-    pub fn encoded(&self) -> impl Iterator<Item = &Bytes> {
-        self.by_arrival.values().map(|waiting| &waiting.encoded)
+    /// Their announcements: for a peer that has just come.
+    pub fn announcements(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.by_arrival.values().map(|waiting| TransactionMessage::announce(&waiting.encoded, waiting.hash))
+    }
+
+    /// The encoding of one.
+    pub fn encoded(&self, hash: &Hash) -> Option<&Bytes> {
+        self.by_arrival.get(self.arrivals.get(hash)?).map(|waiting| &waiting.encoded)
     }
 
     /// How many wait.

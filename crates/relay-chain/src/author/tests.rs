@@ -38,7 +38,7 @@ fn inherent(candidates: u32, bytes: usize) -> InherentData {
 #[test]
 fn candidates_that_make_a_block_too_large_are_left_out_from_the_end_and_the_bitfields_stay() {
     const MIB: usize = 1024 * 1024;
-    for (beside, fitting) in [(0, 7), (MIB, 6), (MAX_BLOCK_BYTES / 2, 3)] {
+    for (beside, fitting) in [(0, 15), (MIB, 14), (MAX_BLOCK_BYTES / 2, 7)] {
         let whole = inherent(20, MIB);
         let mut less = whole.clone();
         assert!(leave_out_candidates(&mut less, beside));
@@ -51,4 +51,17 @@ fn candidates_that_make_a_block_too_large_are_left_out_from_the_end_and_the_bitf
     let mut same = whole.clone();
     assert!(!leave_out_candidates(&mut same, 0));
     assert_eq!(same, whole, "what fits stays");
+}
+
+#[test]
+fn transactions_beyond_their_share_wait_and_smaller_ones_take_their_place() {
+    let sized = |bytes: usize| {
+        let change = runtime::Governance::SendDownward(ParaId(1), vec![0; bytes]);
+        let signed = runtime::SignedGovernance { change, nonce: bytes as u64, signatures: Vec::new() };
+        Extrinsic::Governed(Box::new(signed))
+    };
+    let half = TRANSACTIONS_BYTES_PER_BLOCK / 2;
+    let mut transactions = vec![sized(half), sized(half + 1), sized(10)];
+    leave_out_transactions(&mut transactions);
+    assert_eq!(transactions, [sized(half), sized(10)]);
 }

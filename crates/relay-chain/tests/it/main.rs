@@ -8,6 +8,7 @@ mod disk;
 mod equivocations;
 mod forge;
 mod judgement;
+mod large;
 mod memory;
 mod networks;
 mod parachain;

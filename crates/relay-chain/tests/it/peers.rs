@@ -65,8 +65,8 @@ fn requests_of_strangers_are_answered_within_limits() {
         let answer = stranger.request(&victim, FINALITY_PROTOCOL, request.encode().into());
         assert!(world.simulation.run_until(answer).unwrap().is_ok());
     }
-    for protocol in [REPORT_PROTOCOL, TRANSACTION_PROTOCOL] {
-        let answer = stranger.request(&victim, protocol, Bytes::new());
+    for (protocol, request) in [(REPORT_PROTOCOL, Vec::new()), (TRANSACTION_PROTOCOL, Hash::repeat(1).encode())] {
+        let answer = stranger.request(&victim, protocol, request.into());
         assert!(world.simulation.run_until(answer).unwrap().is_err());
     }
     assert_eq!(world.chain(0).status().peers, 2);

@@ -8,11 +8,11 @@ use crate::signal::{Cursor, Next, View};
 use crate::sync::Ordering;
 
 /// Deliveries in a row after which a busy reader lets others on its worker run at the latest.
-pub const YIELD_EVERY: u32 = 1024;
+pub const YIELD_EVERY: u16 = 1024;
 /// The same in time, nanoseconds, as far as timed messages tell.
 pub const YIELD_AFTER_NANOS: u64 = 100_000;
 /// Of how many sleeps, or of how many deliveries without sleep, one is timed.
-const TIMED_EVERY: u32 = 64;
+const TIMED_EVERY: u8 = 64;
 
 /// What was received.
 pub enum Incoming<T, U> {
@@ -25,41 +25,56 @@ pub enum Incoming<T, U> {
 }
 
 /// What the reader's clock is for at the moment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Timing {
     Off,
-    BusySince(u64),
-    IdleSince(u64),
+    Busy,
+    Idle,
 }
 
 /// Receives messages and signals such that no message overtakes a signal that its sender had seen.
+///
+/// What every poll writes comes first: when a reader goes on on another core, that core has to fetch it.
+#[repr(C)]
 pub struct Inbound<T: Send, V: View> {
-    pub(crate) reader: Reader<T>,
+    turn: TurnClock,
     pub(crate) cursor: Cursor<V>,
-    deliveries: u32,
-    sleeps: u32,
+    pub(crate) reader: Reader<T>,
+}
+
+/// How long the reader has been at it, in deliveries and as far as it is timed.
+struct TurnClock {
+    /// When the timed message that is being handled was delivered; 0 if there is none.
+    handling_since: u64,
+    /// When the first timed message since the last yield or sleep was delivered; 0 if there was none.
+    awake_since: u64,
+    /// Since when it is [timed](Timing).
+    timed_since: u64,
+    /// Since the last yield or sleep.
+    deliveries: u16,
+    /// The edge of the timed message that is being handled.
+    handling: EdgeId,
+    /// Up to [`TIMED_EVERY`].
+    sleeps: u8,
     /// Since the last timed message.
     slept: bool,
     timing: Timing,
-    /// The timed message that is being handled.
-    handling: Option<(EdgeId, u64)>,
-    /// When the first timed message since the last yield or sleep was delivered.
-    awake_since: Option<u64>,
 }
 
 impl<T: Send, V: View> Inbound<T, V> {
     /// From a mailbox and a log.
     pub fn new(reader: Reader<T>, cursor: Cursor<V>) -> Self {
-        Self {
-            reader,
-            cursor,
+        let turn = TurnClock {
+            handling_since: 0,
+            awake_since: 0,
+            timed_since: 0,
             deliveries: 0,
+            handling: EdgeId(0),
             sleeps: 0,
             slept: false,
             timing: Timing::Off,
-            handling: None,
-            awake_since: None,
-        }
+        };
+        Self { turn, cursor, reader }
     }
 
     /// The place in the log.
@@ -70,7 +85,7 @@ impl<T: Send, V: View> Inbound<T, V> {
     /// Mailbox and place in the log for one who starts again: messages are kept, signals come as one catch-up.
     pub fn restart(&mut self) {
         self.cursor.restart();
-        self.handling = None;
+        self.turn.handling_since = 0;
     }
 
     /// The next thing. After the end it goes on with the messages that are queued.
@@ -83,12 +98,12 @@ impl<T: Send, V: View> Inbound<T, V> {
     /// visible by then. If there is a signal it goes first, and the message stays prepared until the log is read out.
     #[inline]
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming<T, V::Update>> {
-        if self.handling.is_some() || matches!(self.timing, Timing::IdleSince(_)) {
+        if self.turn.handling_since != 0 || self.turn.timing == Timing::Idle {
             self.time_poll();
         }
-        if self.deliveries >= YIELD_EVERY {
-            self.deliveries = 0;
-            self.awake_since = None;
+        if self.turn.deliveries >= YIELD_EVERY {
+            self.turn.deliveries = 0;
+            self.turn.awake_since = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -100,8 +115,8 @@ impl<T: Send, V: View> Inbound<T, V> {
             if self.cursor.is_behind() {
                 return self.signal();
             }
-            self.deliveries = 0;
-            self.awake_since = None;
+            self.turn.deliveries = 0;
+            self.turn.awake_since = 0;
             self.time_sleep();
             return Poll::Pending;
         }
@@ -113,12 +128,12 @@ impl<T: Send, V: View> Inbound<T, V> {
         if taken.stamp != 0 {
             self.time_message(taken.edge, taken.stamp);
         }
-        self.deliveries += 1;
+        self.turn.deliveries += 1;
         Poll::Ready(Incoming::Message(taken.value))
     }
 
     fn signal(&mut self) -> Poll<Incoming<T, V::Update>> {
-        self.deliveries += 1;
+        self.turn.deliveries += 1;
         Poll::Ready(match self.cursor.take_next() {
             Next::Update(update) => {
                 self.reader.mailbox.of_reader.0.heard.store(self.cursor.heard(), Ordering::Relaxed);
@@ -131,51 +146,55 @@ impl<T: Send, V: View> Inbound<T, V> {
 
     #[cold]
     fn time_message(&mut self, edge: EdgeId, stamp: u64) {
-        let meter = self.reader.mailbox().meter();
+        let (meter, turn) = (self.reader.mailbox().meter(), &mut self.turn);
         let now = meter.now();
         meter.queued(edge, now.saturating_sub(stamp));
-        self.handling = Some((edge, now));
-        let since = *self.awake_since.get_or_insert(now);
-        if now.saturating_sub(since) >= YIELD_AFTER_NANOS {
-            self.deliveries = YIELD_EVERY;
+        (turn.handling, turn.handling_since) = (edge, now);
+        if turn.awake_since == 0 {
+            turn.awake_since = now;
+        }
+        if now.saturating_sub(turn.awake_since) >= YIELD_AFTER_NANOS {
+            turn.deliveries = YIELD_EVERY;
         }
         // One who never sleeps is timed as well.
-        let slept = std::mem::take(&mut self.slept);
-        match self.timing {
-            Timing::BusySince(since) => {
-                meter.busy(now.saturating_sub(since));
-                self.timing = Timing::BusySince(now);
+        let slept = std::mem::take(&mut turn.slept);
+        match turn.timing {
+            Timing::Busy => {
+                meter.busy(now.saturating_sub(turn.timed_since));
+                turn.timed_since = now;
             }
-            Timing::Off if !slept => self.timing = Timing::BusySince(now),
-            Timing::Off | Timing::IdleSince(_) => {}
+            Timing::Off if !slept => (turn.timing, turn.timed_since) = (Timing::Busy, now),
+            Timing::Off | Timing::Idle => {}
         }
     }
 
     #[cold]
     fn time_poll(&mut self) {
-        let meter = self.reader.mailbox().meter();
-        if let Some((edge, since)) = self.handling.take() {
-            meter.handled(edge, meter.now().saturating_sub(since));
+        let (meter, turn) = (self.reader.mailbox().meter(), &mut self.turn);
+        let since = std::mem::take(&mut turn.handling_since);
+        if since != 0 {
+            meter.handled(turn.handling, meter.now().saturating_sub(since));
         }
-        if let Timing::IdleSince(since) = self.timing {
+        if turn.timing == Timing::Idle {
             let now = meter.now();
-            meter.idle(now.saturating_sub(since));
-            self.timing = Timing::BusySince(now);
+            meter.idle(now.saturating_sub(turn.timed_since));
+            (turn.timing, turn.timed_since) = (Timing::Busy, now);
         }
     }
 
     /// What is timed is one sleep in so many and the work that follows it, up to the next sleep.
     fn time_sleep(&mut self) {
-        self.sleeps = self.sleeps.wrapping_add(1);
-        self.slept = true;
-        let meter = self.reader.mailbox().meter();
-        match self.timing {
-            Timing::BusySince(since) => {
-                meter.busy(meter.now().saturating_sub(since));
-                self.timing = Timing::Off;
-            }
-            Timing::Off if self.sleeps.is_multiple_of(TIMED_EVERY) => self.timing = Timing::IdleSince(meter.now()),
-            Timing::Off | Timing::IdleSince(_) => {}
+        let (meter, turn) = (self.reader.mailbox().meter(), &mut self.turn);
+        turn.sleeps += 1;
+        turn.slept = true;
+        if turn.timing == Timing::Busy {
+            meter.busy(meter.now().saturating_sub(turn.timed_since));
+            turn.timing = Timing::Off;
+        } else if turn.sleeps >= TIMED_EVERY {
+            (turn.timing, turn.timed_since) = (Timing::Idle, meter.now());
+        }
+        if turn.sleeps >= TIMED_EVERY {
+            turn.sleeps = 0;
         }
     }
 }

@@ -265,7 +265,8 @@ pub enum Next<U> {
     Nothing,
 }
 
-/// A subsystem's place in its log.
+/// A subsystem's place in its log. What each entry changes comes first.
+#[repr(C)]
 pub struct Cursor<V: View> {
     log: Arc<SignalLog<V>>,
     /// The head up to which everything was taken.

@@ -43,27 +43,23 @@ impl Recording {
 
 /// The last events, without a lock while the subsystem runs.
 pub(crate) struct Recorder {
-    /// Made by the first event.
-    ring: Option<Box<Ring>>,
-    left_at: Arc<Recording>,
-}
-
-struct Ring {
-    events: [Recorded; RECORDED_EVENTS],
-    /// Events ever recorded.
+    /// A ring; made by the first event.
+    events: Option<Box<[Recorded; RECORDED_EVENTS]>>,
+    /// Events ever recorded. Not beside them, where it would be one more cache line to fetch.
     recorded: usize,
+    left_at: Arc<Recording>,
 }
 
 impl Recorder {
     pub(crate) fn new(left_at: Arc<Recording>) -> Self {
-        Self { ring: None, left_at }
+        Self { events: None, recorded: 0, left_at }
     }
 
     #[inline]
     fn record(&mut self, event: Recorded) {
-        let ring = self.ring.get_or_insert_with(Ring::empty);
-        ring.events[ring.recorded % RECORDED_EVENTS] = event;
-        ring.recorded += 1;
+        let events = self.events.get_or_insert_with(no_events);
+        events[self.recorded % RECORDED_EVENTS] = event;
+        self.recorded += 1;
     }
 
     #[inline]
@@ -85,23 +81,17 @@ impl Recorder {
     }
 }
 
-impl Ring {
-    #[cold]
-    fn empty() -> Box<Self> {
-        Box::new(Self { events: [Recorded::Signal; RECORDED_EVENTS], recorded: 0 })
-    }
-
-    /// Oldest first.
-    fn in_order(&self) -> Vec<Recorded> {
-        let first = self.recorded.saturating_sub(RECORDED_EVENTS);
-        (first..self.recorded).map(|index| self.events[index % RECORDED_EVENTS]).collect()
-    }
+#[cold]
+fn no_events() -> Box<[Recorded; RECORDED_EVENTS]> {
+    Box::new([Recorded::Signal; RECORDED_EVENTS])
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        let events = self.ring.take().map(|ring| ring.in_order()).unwrap_or_default();
-        *self.left_at.0.lock().unwrap_or_else(PoisonError::into_inner) = events;
+        let first = self.recorded.saturating_sub(RECORDED_EVENTS);
+        let ring = self.events.take();
+        let events = ring.iter().flat_map(|ring| (first..self.recorded).map(|index| ring[index % RECORDED_EVENTS]));
+        *self.left_at.0.lock().unwrap_or_else(PoisonError::into_inner) = events.collect();
     }
 }
 

@@ -8,7 +8,6 @@ use deterministic::Environment;
 use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
-use overseer_core::sync::Apart;
 
 use crate::exit::panic_message;
 use crate::mailbox::Mailbox;
@@ -49,7 +48,7 @@ pub(crate) fn prepare<S: Subsystem>(
         (taping.jobs)(&mut jobs, &taping.reel);
     }
     let start = Start {
-        inbound: Box::new(Apart(Inbound::new(Reader::new(mailbox), cursor))),
+        inbound: Box::new(Inbound::new(Reader::new(mailbox), cursor)),
         ports: Outlet::new(ports),
         jobs: Outlet::new(jobs),
         environment: environment.clone(),
@@ -91,7 +90,7 @@ pub(crate) fn restarting<S: Subsystem>(
                 let make = &mut make;
                 let outcome = AssertUnwindSafe(async move { make().run(context).await }).catch_unwind().await;
                 let Some(mut inbound) = parking.take() else { return outcome };
-                if inbound.0.cursor().is_concluded() || restarts > restarts_max {
+                if inbound.cursor().is_concluded() || restarts > restarts_max {
                     return outcome;
                 }
                 let cause = match &outcome {
@@ -100,7 +99,7 @@ pub(crate) fn restarting<S: Subsystem>(
                     Err(panic) => panic_message(&**panic),
                 };
                 tracing::error!(subsystem = <S::Role as Role>::NAME, cause, restarts, restarts_max, "starts again");
-                inbound.0.restart();
+                inbound.restart();
                 context = Context::new(Start {
                     inbound,
                     ports: ports.clone(),

@@ -11,7 +11,6 @@ use tokio::task::coop;
 
 use crate::answer::AskError;
 use overseer_core::inbound::{Inbound, Incoming, YIELD_EVERY};
-use overseer_core::sync::Apart;
 
 use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
@@ -113,8 +112,8 @@ impl<S: Subsystem> Aside<S> {
     }
 }
 
-/// On cache lines of its own, and on the heap, because a loop's future holds its context twice.
-pub(crate) type InboundOf<S> = Box<Apart<Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>>>;
+/// On the heap, because a loop's future holds its context twice.
+pub(crate) type InboundOf<S> = Box<Inbound<<<S as Subsystem>::Role as Role>::Inbox, <S as Subsystem>::View>>;
 
 /// Where the mailbox of a subsystem waits while nobody reads it: between a failure and the restart.
 pub(crate) struct Parking<S: Subsystem>(Mutex<Option<InboundOf<S>>>);
@@ -196,7 +195,7 @@ pub struct Context<S: Subsystem> {
     environment: Box<Environment>,
     recorder: Recorder,
     /// Sends since the last look at the mailbox, or since it let others run for them.
-    sends: u32,
+    sends: u16,
     parking: Option<Arc<Parking<S>>>,
     /// What an event meets on its way, where there is any such thing.
     aside: Option<Box<Aside<S>>>,
@@ -253,7 +252,7 @@ impl<S: Subsystem> Context<S> {
             return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
-        let incoming = inbound.0.poll_next(cx);
+        let incoming = inbound.poll_next(cx);
         if incoming.is_ready() {
             spend_budget(cx);
         }
@@ -282,7 +281,7 @@ impl<S: Subsystem> Context<S> {
             return taping.poll_replay(cx);
         }
         loop {
-            let Poll::Ready(incoming) = inbound.0.poll_next(cx) else { return Poll::Pending };
+            let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
             let event = match incoming {
                 Incoming::Message(message) => {
                     self.recorder.message(message.message_name());
@@ -431,7 +430,7 @@ impl<S: Subsystem> Context<S> {
         &mut self,
         is_gone: impl FnMut(&<S::Role as Role>::Inbox) -> bool,
     ) -> Option<Vec<<S::Role as Role>::Inbox>> {
-        self.inbound.as_mut()?.0.purge(is_gone)
+        self.inbound.as_mut()?.purge(is_gone)
     }
 
     /// What jobs send through, as declared in [`Subsystem::JobSends`]. Cheap to clone into each job.
@@ -452,7 +451,7 @@ impl<S: Subsystem> Context<S> {
     /// How often this subsystem fell so far behind ([`SIGNAL_LOG_MAX`](crate::signal::SIGNAL_LOG_MAX) entries) that it
     /// got one catch-up entry in place of those it had missed.
     pub fn catch_ups(&self) -> u64 {
-        self.inbound.as_ref().map_or(0, |inbound| inbound.0.cursor().catch_ups())
+        self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
     }
 }
 

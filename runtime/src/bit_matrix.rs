@@ -86,11 +86,13 @@ impl Rows {
 /// columns of the left halves.
 fn swap<const WIDTH: usize>(block: &mut [u64; WORD_BITS], mask: u64) {
     let width = WIDTH as u32;
-    for upper in (0..WORD_BITS).filter(|row| row & WIDTH == 0) {
-        let lower = upper | WIDTH;
-        let differing = (block[upper].wrapping_shr(width) ^ block[lower]) & mask;
-        block[upper] ^= differing.wrapping_shl(width);
-        block[lower] ^= differing;
+    for square in block.chunks_exact_mut(WIDTH << 1) {
+        let (upper, lower) = square.split_at_mut(WIDTH);
+        for (upper, lower) in upper.iter_mut().zip(lower) {
+            let differing = (upper.wrapping_shr(width) ^ *lower) & mask;
+            *upper ^= differing.wrapping_shl(width);
+            *lower ^= differing;
+        }
     }
 }
 

@@ -127,8 +127,8 @@ impl Channels {
         if messages.len() > max as usize {
             return Err(MessageError::TooManyHorizontal { found: messages.len(), max });
         }
-        for pair in messages.windows(2) {
-            let (first, second) = (pair[0].recipient, pair[1].recipient);
+        let recipients = || messages.iter().map(|message| message.recipient);
+        for (first, second) in recipients().zip(recipients().skip(1)) {
             if first >= second {
                 return Err(MessageError::RecipientOrder { first, second });
             }

@@ -175,8 +175,8 @@ pub(crate) fn process(
     if found < needed {
         return Err(GovernanceError::TooFewSignatures { found, needed });
     }
-    for pair in signed.signatures.windows(2) {
-        let (first, second) = (pair[0].0, pair[1].0);
+    let signers = || signed.signatures.iter().map(|(validator, _)| *validator);
+    for (first, second) in signers().zip(signers().skip(1)) {
         if first >= second {
             return Err(GovernanceError::Order { first, second });
         }

@@ -173,8 +173,8 @@ fn check_order(state: &State, bitfields: &[UncheckedSignedAvailabilityBitfield])
     if bitfields.len() > validators {
         return Err(BitfieldError::TooMany { found: bitfields.len(), validators });
     }
-    for pair in bitfields.windows(2) {
-        let (first, second) = (pair[0].validator_index, pair[1].validator_index);
+    let signers = || bitfields.iter().map(|bitfield| bitfield.validator_index);
+    for (first, second) in signers().zip(signers().skip(1)) {
         if first >= second {
             return Err(BitfieldError::Order { first, second });
         }

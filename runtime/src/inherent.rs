@@ -86,9 +86,8 @@ fn process_candidates(
     signatures: &mut Signatures,
     events: &mut Vec<CandidateEvent>,
 ) -> Result<BTreeSet<CoreIndex>, BlockError> {
-    for pair in candidates.windows(2) {
-        let para = |backed: &BackedCandidate| backed.descriptor().para_id();
-        let (first, second) = (para(&pair[0]), para(&pair[1]));
+    let paras = || candidates.iter().map(|backed| backed.descriptor().para_id());
+    for (first, second) in paras().zip(paras().skip(1)) {
         if first >= second {
             return Err(BlockError::CandidateOrder { first, second });
         }

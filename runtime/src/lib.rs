@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! - pure and synchronous: the same state and block give the same result on every machine; no clock, no I/O;
-//! - no block makes it panic, and a refused block leaves no trace: execution works on a copy;
+//! - no block makes it panic (lints refuse indices, overflow and `unwrap` outside of tests), and a refused block leaves no trace: execution works on a copy;
 //! - every loop ends: it goes over something that there is, or counts to a constant (`cargo xtask tidy`);
 //! - a [`State`] shares with its parent whatever a block did not change, so that forks are cheap;
 //! - it verifies no signature itself: all of a block's signatures go to the injected [`Verifier`] as one
@@ -21,13 +21,22 @@
 //!
 //! Limits: [`limits`].
 
-#![warn(clippy::arithmetic_side_effects, clippy::expect_used, clippy::panic, clippy::unreachable)]
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unreachable
+)]
 #![cfg_attr(
     test,
     allow(
         clippy::arithmetic_side_effects,
         clippy::expect_used,
+        clippy::indexing_slicing,
         clippy::panic,
+        clippy::string_slice,
         clippy::unreachable,
         reason = "an overflow in a test is a failed test"
     )

@@ -214,7 +214,8 @@ impl Scheduler {
         let rotation = self.rotation_info(configuration, now);
         for index in 0..self.cores.len() {
             let core = CoreIndex(index as u32);
-            if self.cores[index].is_some() || self.scheduled.contains_key(&core) {
+            let is_occupied = self.cores.get(index).is_none_or(Option::is_some);
+            if is_occupied || self.scheduled.contains_key(&core) {
                 continue;
             }
             let Some((para_id, claim)) = self.take_next_up(core) else {
@@ -352,8 +353,8 @@ impl Scheduler {
         self.session_start_block = change.first_block;
         let old_cores = change.previous_configuration.parathread_cores;
         let new_cores = change.configuration.parathread_cores;
-        for index in 0..self.cores.len() {
-            if let Some(CoreOccupied::Parathread(entry)) = self.cores[index].take() {
+        for (index, occupied) in std::mem::take(&mut self.cores).into_iter().enumerate() {
+            if let Some(CoreOccupied::Parathread(entry)) = occupied {
                 let core = self.relative(CoreIndex(index as u32));
                 self.queue.push(QueuedParathread { entry, core });
             }

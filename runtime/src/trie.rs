@@ -112,9 +112,9 @@ impl Stream {
             self.0.extend(std::iter::repeat_n(0xff, rest / 0xff));
             self.0.push((rest % 0xff) as u8);
         }
-        let (odd, pairs) = nibbles.split_at(nibbles.len() % 2);
+        let (odd, pairs) = nibbles.as_rchunks();
         self.0.extend_from_slice(odd);
-        self.0.extend(pairs.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]));
+        self.0.extend(pairs.iter().map(|[upper, lower]| (upper << 4) | lower));
     }
 
     fn push_value(&mut self, value: &Value<'_>) {

@@ -41,7 +41,7 @@ impl std::fmt::Display for SignatureOf {
                 write!(f, "member {member} of the group that backs on core {core}")
             }
             Self::Collator(core) => write!(f, "the collator of the candidate on core {core}"),
-            Self::Report(position) => write!(f, "misbehaviour report {position}"),
+            Self::Report(position) => write!(f, "misbehavior report {position}"),
             Self::Governance(validator) => write!(f, "validator {validator} under a governed change"),
             Self::Claim(position) => write!(f, "the collator of the claim in extrinsic {position}"),
             Self::DisputeVote(candidate, validator) => {
@@ -193,8 +193,8 @@ pub enum BlockError {
         /// What is wrong with it.
         error: CandidateError,
     },
-    /// A misbehaviour report.
-    #[error("misbehaviour report {position}: {error}")]
+    /// A misbehavior report.
+    #[error("misbehavior report {position}: {error}")]
     Report {
         /// Its position among the reports.
         position: usize,

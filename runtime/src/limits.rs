@@ -2,12 +2,12 @@
 
 use crate::Balance;
 
-/// Most extrinsics of a block: the inherent, misbehaviour reports, and other transactions.
+/// Most extrinsics of a block: the inherent, misbehavior reports, and other transactions.
 pub const MAX_EXTRINSICS: usize = 1 + MAX_REPORTS_PER_BLOCK + MAX_TRANSACTIONS_PER_BLOCK;
-/// Most transactions of a block beside misbehaviour reports: a secondary check of each of 100 candidates by ten
+/// Most transactions of a block beside misbehavior reports: a secondary check of each of 100 candidates by ten
 /// validators, and as much again.
 pub const MAX_TRANSACTIONS_PER_BLOCK: usize = 2048;
-/// Most misbehaviour reports of a block: each costs two signature checks.
+/// Most misbehavior reports of a block: each costs two signature checks.
 pub const MAX_REPORTS_PER_BLOCK: usize = 64;
 /// Most relay parents that the state remembers, whatever the configuration allows.
 pub const MAX_ANCESTORS: usize = 256;

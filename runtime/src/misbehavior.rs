@@ -1,4 +1,4 @@
-//! Misbehaviour reports: self-contained proofs that a validator contradicted itself, each slashed once.
+//! Misbehavior reports: self-contained proofs that a validator contradicted itself, each slashed once.
 //!
 //! Stores: nothing. What is known stands in slashing.
 //!

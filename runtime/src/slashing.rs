@@ -1,9 +1,9 @@
-//! Slashing (RT-8): what misbehaviour costs, and what it has cost.
+//! Slashing (RT-8): what misbehavior costs, and what it has cost.
 //!
 //! Stores: every validator's stake, what each has lost, the proven offences and penalties of the sessions that can
 //! still be reported, by the identity of their session, so that any fork can find out what it has yet to impose.
 //!
-//! Entry points: none of its own. Misbehaviour reports, verdicts and equivocations call [`Slashing::slash`] and
+//! Entry points: none of its own. Misbehavior reports, verdicts and equivocations call [`Slashing::slash`] and
 //! [`Slashing::penalize`].
 //!
 //! Order: it learns of a session change after validity; it has nothing to do when a block begins or ends.
@@ -33,7 +33,7 @@ const DISTRACTION_PERMILLE: Balance = 2;
 /// Thousandths of the stake that two blocks in one slot cost.
 const EQUIVOCATION_PERMILLE: Balance = 100;
 
-/// Why a validator was slashed or fined, beside the offences of misbehaviour reports.
+/// Why a validator was slashed or fined, beside the offences of misbehavior reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum PenaltyReason {
     /// Said that the candidate is valid; it was judged invalid.

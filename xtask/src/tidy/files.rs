@@ -28,6 +28,9 @@ const FRAMEWORK_LINES_MAX: usize = 6_000;
 const CORE: &[&str] = &["overseer-core"];
 const CORE_LINES_MAX: usize = 1_500;
 
+/// Spellings that are right elsewhere, with ours. In two parts, because this file is read as well.
+const OTHER_SPELLINGS: &[(&str, &str)] = &[(concat!("misbehav", "iour"), "misbehavior")];
+
 pub(super) fn check(house: &House, findings: &mut Vec<Finding>) {
     for package in &house.packages {
         name(package, findings);
@@ -41,6 +44,20 @@ pub(super) fn check(house: &House, findings: &mut Vec<Finding>) {
     lines_of(house, FRAMEWORK, FRAMEWORK_LINES_MAX, findings);
     lines_of(house, CORE, CORE_LINES_MAX, findings);
     equal_clippy_files(house, findings);
+    spelling(house, findings);
+}
+
+/// Names in code, messages and pages agree, so that a search for one finds all.
+fn spelling(house: &House, findings: &mut Vec<Finding>) {
+    for (path, text) in &house.files {
+        for (line, text) in text.lines().enumerate() {
+            let text = text.to_lowercase();
+            for (other, ours) in OTHER_SPELLINGS.iter().filter(|(other, _)| text.contains(other)) {
+                let mend = format!("write `{ours}`: one word for one thing (docs/glossary.md)");
+                findings.push(Finding::error("spelling", path, Some(line + 1), format!("`{other}`"), mend));
+            }
+        }
+    }
 }
 
 fn name(package: &Package, findings: &mut Vec<Finding>) {

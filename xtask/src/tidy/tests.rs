@@ -206,6 +206,14 @@ fn unfinished_work_and_idle_tests_are_refused() {
 }
 
 #[test]
+fn a_word_has_one_spelling() {
+    let other = concat!("Misbehav", "iour");
+    let text = format!("// misbehavior\nlet a = \"{other} report\";\n");
+    assert_eq!(found_in("runtime/src/a.rs", &text), ["runtime/src/a.rs:2 spelling"]);
+    assert_eq!(found_in("docs/a.md", &text), ["docs/a.md:2 spelling"]);
+}
+
+#[test]
 fn wiring_has_one_file() {
     assert_eq!(found_in("crates/node/src/wiring.rs", "overseer::node! {}"), Vec::<String>::new());
     assert_eq!(

@@ -78,6 +78,9 @@ pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
         match author_in(&chain, &*keystore, slot).await {
             Ok(Some(hash)) => tracing::debug!(slot, ?hash, "authored"),
             Ok(None) => {}
+            Err(error @ AuthorError::Import(ImportError::Storage(_))) => {
+                tracing::error!(slot, %error, "our slot got no block: the disk refuses");
+            }
             Err(error) => tracing::warn!(slot, %error, "our slot got no block"),
         }
     }

@@ -1,6 +1,7 @@
 //! `parahost chain-spec`: the file that a chain begins with.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -52,19 +53,19 @@ struct NewArguments {
     #[arg(long, default_value = "local")]
     name: String,
     /// Validators, 1 to 100
-    #[arg(long, default_value_t = LocalConfig::default().validators)]
+    #[arg(long, default_value_t = LocalConfig::default().validators, allow_negative_numbers = true)]
     validators: u32,
     /// Parachains, no more than validators
-    #[arg(long, default_value_t = LocalConfig::default().parachains)]
+    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_negative_numbers = true)]
     parachains: u32,
     /// Length of a slot, in milliseconds
-    #[arg(long, default_value_t = LocalConfig::default().slot_ms)]
+    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_negative_numbers = true)]
     slot_ms: u64,
     /// Length of a session, in blocks
-    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N")]
+    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_negative_numbers = true)]
     session_blocks: u32,
     /// How often two authors meet in one slot, 0 to 1
-    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P")]
+    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_negative_numbers = true)]
     fork_probability: f64,
     /// Set a field of the configuration; --help lists them
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_setting)]
@@ -150,12 +151,14 @@ pub(crate) fn run(arguments: &ChainSpecArguments) -> Result<(), CommandError> {
 /// [`CommandError::Usage`] if it cannot be read, [`CommandError::Failed`] if it is no specification.
 pub(super) fn read(file: &Path) -> Result<ChainSpec, CommandError> {
     let unreadable = |error: std::io::Error| CommandError::Usage(format!("{}: {error}", file.display()));
-    let length = std::fs::metadata(file).map_err(unreadable)?.len();
-    if length > MAX_SPEC_BYTES as u64 {
+    // A device or a pipe does not say how long it is: no more is read than a specification may have.
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map_err(unreadable)?;
+    opened.take(MAX_SPEC_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > MAX_SPEC_BYTES {
         let name = file.display();
-        return Err(CommandError::Failed(format!("{name}: {length} bytes, expected at most {MAX_SPEC_BYTES}")));
+        return Err(CommandError::Failed(format!("{name}: the file has more than {MAX_SPEC_BYTES} bytes")));
     }
-    let bytes = std::fs::read(file).map_err(unreadable)?;
     ChainSpec::parse(&bytes).map_err(|error| CommandError::Failed(format!("{}: {error}", file.display())))
 }
 

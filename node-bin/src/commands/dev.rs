@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use node::StartFailure;
 use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind, ScenarioKind};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,34 +22,34 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(crate) struct DevArguments {
     /// Validators, 1 to 100; two processors carry about 20 with slots of the default length
-    #[arg(long, default_value_t = LocalConfig::default().validators)]
+    #[arg(long, default_value_t = LocalConfig::default().validators, allow_negative_numbers = true)]
     validators: u32,
     /// Parachains, no more than validators
-    #[arg(long, default_value_t = LocalConfig::default().parachains)]
+    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_negative_numbers = true)]
     parachains: u32,
     /// Parathreads; a scenario claims blocks for them
-    #[arg(long, default_value_t = LocalConfig::default().parathreads)]
+    #[arg(long, default_value_t = LocalConfig::default().parathreads, allow_negative_numbers = true)]
     parathreads: u32,
     /// Collators of each para
-    #[arg(long, default_value_t = LocalConfig::default().collators_per_para)]
+    #[arg(long, default_value_t = LocalConfig::default().collators_per_para, allow_negative_numbers = true)]
     collators_per_para: u32,
     /// Length of a slot, in milliseconds
-    #[arg(long, default_value_t = LocalConfig::default().slot_ms)]
+    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_negative_numbers = true)]
     slot_ms: u64,
     /// Length of a session, in blocks
-    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N")]
+    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_negative_numbers = true)]
     session_blocks: u32,
     /// What is to happen beside that; the run fails unless all of it was seen
     #[arg(long, value_enum)]
     scenario: Option<ScenarioArgument>,
     /// End when every para has so many candidates included [default: 10, with a scenario 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     until_included: Option<u64>,
     /// Size of each proof of validity: bytes, or with KiB or MiB behind
     #[arg(long, default_value = "64KiB", value_parser = parse_size, value_name = "SIZE")]
     pov_size: usize,
     /// How often two authors meet in one slot, 0 to 1
-    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P")]
+    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_negative_numbers = true)]
     fork_probability: f64,
     /// Begin with this chain specification, and take validators, parachains, slots and sessions from it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["validators", "parachains", "parathreads", "slot_ms",
@@ -140,7 +141,8 @@ impl DevArguments {
             given_genesis: None,
         };
         if let Some(file) = &self.chain_spec {
-            let spec = chain_spec::read(file)?;
+            // Nothing was started: what `validate` says of such a file is a wrong flag here.
+            let spec = chain_spec::read(file).map_err(|error| CommandError::Usage(error.to_string()))?;
             config.follow(&spec).map_err(|error| CommandError::Usage(format!("{}: {error}", file.display())))?;
         }
         Ok(config)
@@ -157,6 +159,23 @@ pub(crate) fn run(arguments: &DevArguments) -> Result<(), CommandError> {
     result
 }
 
+/// Whether the command line is to blame for a network that did not start.
+fn not_started(error: LocalNetworkError) -> CommandError {
+    match &error {
+        LocalNetworkError::Config(_)
+        | LocalNetworkError::BasePath { .. }
+        | LocalNetworkError::ForeignBasePath { .. }
+        | LocalNetworkError::Store(_) => CommandError::Usage(error.to_string()),
+        LocalNetworkError::Node(node) => match *node.cause {
+            StartFailure::Chain(relay_chain::Error::ForeignChain { .. }) => {
+                CommandError::Usage(format!("{error}: the base path belongs to a network with other settings"))
+            }
+            _ => CommandError::failed(error),
+        },
+        _ => CommandError::failed(error),
+    }
+}
+
 async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
     let kind = match arguments.network {
         NetworkArgument::Libp2p => NetworkKind::Libp2p,
@@ -164,15 +183,7 @@ async fn network(arguments: &DevArguments) -> Result<(), CommandError> {
     };
     let mut output = Output::new(arguments.json, arguments.goal());
     let mut network =
-        LocalNetwork::start(arguments.config()?, kind, arguments.base_path.as_deref()).await.map_err(|error| {
-            match error {
-                LocalNetworkError::Config(_)
-                | LocalNetworkError::BasePath { .. }
-                | LocalNetworkError::ForeignBasePath { .. }
-                | LocalNetworkError::Store(_) => CommandError::Usage(error.to_string()),
-                other => CommandError::failed(other),
-            }
-        })?;
+        LocalNetwork::start(arguments.config()?, kind, arguments.base_path.as_deref()).await.map_err(not_started)?;
     let result = tokio::select! {
         biased;
         () = interrupted() => Err(CommandError::Interrupted),

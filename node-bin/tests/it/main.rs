@@ -2,6 +2,7 @@
 
 mod chain_spec;
 mod killed;
+mod usage;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -54,6 +55,12 @@ fn a_network_reaches_its_goal_and_reaches_it_again_on_the_same_disk() {
     let edges = first["edges"].as_array().expect("edges").clone();
     let shared = edges.iter().find(|edge| edge["message"] == "Share").expect("statements are shared");
     assert!(shared["count"].as_u64() > Some(0));
+
+    let path = base.path().to_str().expect("temporary paths are text");
+    let other = parahost(&["dev", "--session-blocks", "50", "--network", "memory", "--base-path", path]);
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert_eq!(other.status.code(), Some(2), "{said}");
+    assert!(said.contains("belongs to a network with other settings"), "{said}");
 
     let second = dev(base.path());
     assert_eq!(second["ok"], Value::from(true));

@@ -4,12 +4,14 @@
 //! is [`RuntimeError::UnknownBlock`] or [`RuntimeError::Pruned`], and what this chain does not offer
 //! [`RuntimeError::NotSupported`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ports::RuntimeError;
+use ports::{OpenDispute, RuntimeError};
 use primitives::{
-    CandidateEvent, CoreState, Hash, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData,
-    ValidationCode, ValidationCodeHash,
+    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, InboundDownwardMessage,
+    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
+    ValidationCode, ValidationCodeHash, ValidatorId,
 };
 
 pub use ports::SessionContext;
@@ -66,6 +68,114 @@ pub struct GetCandidateEvents {
     pub at: Hash,
 }
 
+/// Version of the questions that can be asked at a block: at least 1.
+#[derive(Clone, Debug)]
+pub struct GetApiVersion {
+    /// The block.
+    pub at: Hash,
+}
+
+/// The validators of a session as a block remembers them: its own and a few before it; `None` for any other.
+#[derive(Clone, Debug)]
+pub struct GetSessionValidators {
+    /// The block.
+    pub at: Hash,
+    /// The session.
+    pub session: SessionIndex,
+}
+
+/// The validators of the next session.
+#[derive(Clone, Debug)]
+pub struct GetNextValidators {
+    /// The block.
+    pub at: Hash,
+}
+
+/// All registered paras, ascending.
+#[derive(Clone, Debug)]
+pub struct GetParas {
+    /// The block.
+    pub at: Hash,
+}
+
+/// The head of a para; `None` for an unknown one.
+#[derive(Clone, Debug)]
+pub struct GetParaHead {
+    /// The block.
+    pub at: Hash,
+    /// The para.
+    pub para_id: ParaId,
+}
+
+/// The downward messages that wait for a para, the oldest first.
+#[derive(Clone, Debug)]
+pub struct GetDownwardMessages {
+    /// The block.
+    pub at: Hash,
+    /// The para.
+    pub para_id: ParaId,
+}
+
+/// The channels that lead to a para, by sender, and what waits in each, the oldest first.
+#[derive(Clone, Debug)]
+pub struct GetInboundHorizontalMessages {
+    /// The block.
+    pub at: Hash,
+    /// The para.
+    pub para_id: ParaId,
+}
+
+/// The candidate of a para that waits for its availability, if there is one.
+#[derive(Clone, Debug)]
+pub struct GetCandidatePendingAvailability {
+    /// The block.
+    pub at: Hash,
+    /// The para.
+    pub para_id: ParaId,
+}
+
+/// The code that a para's block with a relay parent of that height was checked with; `None` once it is pruned.
+#[derive(Clone, Debug)]
+pub struct GetHistoricalValidationCode {
+    /// The block.
+    pub at: Hash,
+    /// The para.
+    pub para_id: ParaId,
+    /// Height of the relay parent.
+    pub relay_parent_number: BlockNumber,
+}
+
+/// The disputes that take votes.
+#[derive(Clone, Debug)]
+pub struct GetDisputes {
+    /// The block.
+    pub at: Hash,
+}
+
+/// Height of the first block of this chain that may not become final because of what it included.
+#[derive(Clone, Debug)]
+pub struct GetFirstDisputedBlock {
+    /// The block.
+    pub at: Hash,
+}
+
+/// The trie nodes that prove what stands under keys in the state of a block, or that nothing does.
+#[derive(Clone, Debug)]
+pub struct GetStateProof {
+    /// The block.
+    pub at: Hash,
+    /// The keys.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// Hand a transaction, in the chain's own encoding, to the next authors; answered with its hash. [`RuntimeError::Refused`]
+/// with the reason if it is not acceptable on top of the best block.
+#[derive(Clone, Debug)]
+pub struct SubmitTransaction {
+    /// The encoding.
+    pub encoded: Vec<u8>,
+}
+
 /// Hand a proof of misbehavior to the next authors. Asked by jobs of misbehavior arbitration; [`RuntimeError::Refused`]
 /// if it proves nothing against anybody that the chain knows, or too many wait.
 #[derive(Clone, Debug)]
@@ -84,7 +194,20 @@ overseer::inbox! {
             GetValidationCode -> Result<Option<ValidationCode>, RuntimeError>,
             GetValidationCodeByHash -> Result<Option<ValidationCode>, RuntimeError>,
             GetCandidateEvents -> Result<Arc<Vec<CandidateEvent>>, RuntimeError>,
+            GetApiVersion -> Result<u32, RuntimeError>,
+            GetSessionValidators -> Result<Option<Arc<Vec<ValidatorId>>>, RuntimeError>,
+            GetNextValidators -> Result<Arc<Vec<ValidatorId>>, RuntimeError>,
+            GetParas -> Result<Arc<Vec<ParaId>>, RuntimeError>,
+            GetParaHead -> Result<Option<HeadData>, RuntimeError>,
+            GetDownwardMessages -> Result<Arc<Vec<InboundDownwardMessage>>, RuntimeError>,
+            GetInboundHorizontalMessages -> Result<Arc<BTreeMap<ParaId, Vec<InboundHrmpMessage>>>, RuntimeError>,
+            GetCandidatePendingAvailability -> Result<Option<Arc<CommittedCandidateReceipt>>, RuntimeError>,
+            GetHistoricalValidationCode -> Result<Option<ValidationCode>, RuntimeError>,
+            GetDisputes -> Result<Arc<Vec<OpenDispute>>, RuntimeError>,
+            GetFirstDisputedBlock -> Result<Option<BlockNumber>, RuntimeError>,
+            GetStateProof -> Result<Arc<Vec<Vec<u8>>>, RuntimeError>,
             SubmitReport -> Result<(), RuntimeError>,
+            SubmitTransaction -> Result<Hash, RuntimeError>,
         }
     }
 }

@@ -64,6 +64,11 @@ pub struct TestChain {
     leaves: Arc<Mutex<Option<Leaves>>>,
 }
 
+/// What no test tells this chain.
+fn not_told<T>(reply: overseer::Responder<Result<T, RuntimeError>>, question: &'static str) {
+    let _ = reply.answer(Err(RuntimeError::NotSupported(question)));
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -212,6 +217,19 @@ impl TestChain {
                 lock(&self.state).reports.push(question.report);
                 let _ = reply.answer(Ok(()));
             }
+            Inbox::GetApiVersion(_, reply) => not_told(reply, "GetApiVersion"),
+            Inbox::GetSessionValidators(_, reply) => not_told(reply, "GetSessionValidators"),
+            Inbox::GetNextValidators(_, reply) => not_told(reply, "GetNextValidators"),
+            Inbox::GetParas(_, reply) => not_told(reply, "GetParas"),
+            Inbox::GetParaHead(_, reply) => not_told(reply, "GetParaHead"),
+            Inbox::GetDownwardMessages(_, reply) => not_told(reply, "GetDownwardMessages"),
+            Inbox::GetInboundHorizontalMessages(_, reply) => not_told(reply, "GetInboundHorizontalMessages"),
+            Inbox::GetCandidatePendingAvailability(_, reply) => not_told(reply, "GetCandidatePendingAvailability"),
+            Inbox::GetHistoricalValidationCode(_, reply) => not_told(reply, "GetHistoricalValidationCode"),
+            Inbox::GetDisputes(_, reply) => not_told(reply, "GetDisputes"),
+            Inbox::GetFirstDisputedBlock(_, reply) => not_told(reply, "GetFirstDisputedBlock"),
+            Inbox::GetStateProof(_, reply) => not_told(reply, "GetStateProof"),
+            Inbox::SubmitTransaction(_, reply) => not_told(reply, "SubmitTransaction"),
         }
     }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use overseer::Feed;
-use ports::{ChainEvent, ImportedBlock, RuntimeClient, RuntimeError, SessionContext};
+use ports::{ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext};
 use primitives::{
-    BlockNumber, CandidateEvent, CoreState, Hash, Header, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
-    PersistedValidationData, ValidationCode, ValidationCodeHash,
+    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, Header, InboundDownwardMessage,
+    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
+    ValidationCode, ValidationCodeHash, ValidatorId,
 };
 use tokio::sync::watch;
 
@@ -21,10 +22,11 @@ struct State {
     finalized: Option<(Hash, BlockNumber)>,
     calls: Vec<&'static str>,
     reports: Vec<MisbehaviorReport>,
+    transactions: Vec<Vec<u8>>,
     panicking: bool,
 }
 
-/// Answers what it was told, remembers each call, and holds all answers back while its gate is shut.
+/// Answers what it was told, and nothing for what nobody tells it; remembers each call, and holds all answers back while its gate is shut.
 pub struct TestRuntimeClient {
     state: Mutex<State>,
     open: watch::Sender<bool>,
@@ -77,6 +79,11 @@ impl TestRuntimeClient {
         self.state().reports.clone()
     }
 
+    /// Transactions submitted so far.
+    pub fn transactions(&self) -> Vec<Vec<u8>> {
+        self.state().transactions.clone()
+    }
+
     async fn enter(&self, call: &'static str) {
         {
             let mut state = self.state();
@@ -95,8 +102,8 @@ impl TestRuntimeClient {
 
 #[async_trait]
 impl RuntimeClient for TestRuntimeClient {
-    async fn api_version(&self, _at: Hash) -> Result<u32, RuntimeError> {
-        Ok(1)
+    async fn api_version(&self, at: Hash) -> Result<u32, RuntimeError> {
+        self.at("api_version", at).await.map(|_| 1)
     }
 
     async fn header(&self, hash: Hash) -> Result<Header, RuntimeError> {
@@ -155,6 +162,77 @@ impl RuntimeClient for TestRuntimeClient {
         self.enter("submit_report").await;
         self.state().reports.push(report);
         Ok(())
+    }
+
+    async fn submit_transaction(&self, encoded: Vec<u8>) -> Result<Hash, RuntimeError> {
+        self.enter("submit_transaction").await;
+        let hash = primitives::blake2_256(&encoded);
+        self.state().transactions.push(encoded);
+        Ok(hash)
+    }
+
+    async fn session_validators(
+        &self,
+        at: Hash,
+        session: SessionIndex,
+    ) -> Result<Option<Vec<ValidatorId>>, RuntimeError> {
+        let known = self.at("session_validators", at).await?.session;
+        Ok(known.filter(|known| known.session_index == session).map(|known| known.validators.clone()))
+    }
+
+    async fn next_validators(&self, at: Hash) -> Result<Vec<ValidatorId>, RuntimeError> {
+        let known = self.at("next_validators", at).await?.session;
+        Ok(known.map(|known| known.validators.clone()).unwrap_or_default())
+    }
+
+    async fn paras(&self, at: Hash) -> Result<Vec<ParaId>, RuntimeError> {
+        self.at("paras", at).await.map(|_| Vec::new())
+    }
+
+    async fn para_head(&self, at: Hash, _para: ParaId) -> Result<Option<HeadData>, RuntimeError> {
+        let data = self.at("para_head", at).await?.validation_data;
+        Ok(data.map(|data| data.parent_head))
+    }
+
+    async fn downward_messages(&self, at: Hash, _para: ParaId) -> Result<Vec<InboundDownwardMessage>, RuntimeError> {
+        self.at("downward_messages", at).await.map(|_| Vec::new())
+    }
+
+    async fn inbound_horizontal_messages(
+        &self,
+        at: Hash,
+        _para: ParaId,
+    ) -> Result<BTreeMap<ParaId, Vec<InboundHrmpMessage>>, RuntimeError> {
+        self.at("inbound_horizontal_messages", at).await.map(|_| BTreeMap::new())
+    }
+
+    async fn candidate_pending_availability(
+        &self,
+        at: Hash,
+        _para: ParaId,
+    ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
+        self.at("candidate_pending_availability", at).await.map(|_| None)
+    }
+
+    async fn historical_validation_code(
+        &self,
+        at: Hash,
+        _para: ParaId,
+        _relay_parent_number: BlockNumber,
+    ) -> Result<Option<ValidationCode>, RuntimeError> {
+        Ok(self.at("historical_validation_code", at).await?.code)
+    }
+
+    async fn disputes(&self, at: Hash) -> Result<Vec<OpenDispute>, RuntimeError> {
+        self.at("disputes", at).await.map(|_| Vec::new())
+    }
+
+    async fn first_disputed_block(&self, at: Hash) -> Result<Option<BlockNumber>, RuntimeError> {
+        self.at("first_disputed_block", at).await.map(|_| None)
+    }
+
+    async fn state_proof(&self, at: Hash, keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RuntimeError> {
+        self.at("state_proof", at).await.map(|_| keys)
     }
 
     fn subscribe(&self) -> Feed<ChainEvent> {

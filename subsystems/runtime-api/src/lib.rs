@@ -13,7 +13,8 @@
 //! block asked at; errors and submissions are never remembered.
 //!
 //! **Limits**: [`IN_FLIGHT_MAX`] calls, each for at most [`CALL_LIMIT`]; beyond that the queue fills and askers wait.
-//! [`WAITING_MAX`] askers per answer. Caches: [`CACHED_BLOCKS`], [`CACHED_VALIDATION_DATA`], [`CACHED_CODES`].
+//! [`WAITING_MAX`] askers per answer. Caches: [`CACHED_BLOCKS`], [`CACHED_VALIDATION_DATA`], [`CACHED_CODES`],
+//! [`CACHED_LARGE`].
 //!
 //! **Conclude**: returns at once; calls in flight are dropped, their askers told so.
 
@@ -36,7 +37,7 @@ use overseer::{Context, Event, Failure, Nothing, Responder, Subsystem};
 use ports::{RuntimeClient, RuntimeError};
 
 use state::{Asked, Table, Tables};
-pub use state::{CACHED_BLOCKS, CACHED_CODES, CACHED_VALIDATION_DATA, WAITING_MAX};
+pub use state::{CACHED_BLOCKS, CACHED_CODES, CACHED_LARGE, CACHED_VALIDATION_DATA, WAITING_MAX};
 
 /// Calls of the chain at once.
 pub const IN_FLIGHT_MAX: usize = 256;
@@ -104,6 +105,7 @@ impl Calls {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "an arm per question")]
     fn dispatch(&mut self, question: Inbox) {
         match question {
             Inbox::GetSessionContext(q, reply) => {
@@ -133,15 +135,83 @@ impl Calls {
                 self.ask(|t| &mut t.events, q.at, reply, call);
             }
             Inbox::SubmitReport(q, reply) => {
-                let (client, environment) = (self.client.clone(), self.environment.clone());
-                self.spawn("submit-report", async move {
-                    let result = guarded(&environment, client.submit_report(q.report)).await;
-                    // An asker who gave up needs no answer.
-                    let _ = reply.answer(result);
-                    Box::new(|_: &mut Tables| ()) as Finish
-                });
+                self.submit(reply, |client| async move { client.submit_report(q.report).await });
+            }
+            Inbox::SubmitTransaction(q, reply) => {
+                self.submit(reply, |client| async move { client.submit_transaction(q.encoded).await });
+            }
+            Inbox::GetApiVersion(q, reply) => {
+                self.ask(|t| &mut t.versions, q.at, reply, move |c| async move { c.api_version(q.at).await });
+            }
+            Inbox::GetSessionValidators(q, reply) => {
+                let call = move |c: Client| async move {
+                    c.session_validators(q.at, q.session).await.map(|validators| validators.map(Arc::new))
+                };
+                self.ask(|t| &mut t.session_validators, (q.at, q.session), reply, call);
+            }
+            Inbox::GetNextValidators(q, reply) => {
+                let call = move |c: Client| async move { c.next_validators(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.next_validators, q.at, reply, call);
+            }
+            Inbox::GetParas(q, reply) => {
+                let call = move |c: Client| async move { c.paras(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.paras, q.at, reply, call);
+            }
+            Inbox::GetParaHead(q, reply) => {
+                let call = move |c: Client| async move { c.para_head(q.at, q.para_id).await };
+                self.ask(|t| &mut t.heads, (q.at, q.para_id), reply, call);
+            }
+            Inbox::GetDownwardMessages(q, reply) => {
+                let call = move |c: Client| async move { c.downward_messages(q.at, q.para_id).await.map(Arc::new) };
+                self.ask(|t| &mut t.downward, (q.at, q.para_id), reply, call);
+            }
+            Inbox::GetInboundHorizontalMessages(q, reply) => {
+                let call =
+                    move |c: Client| async move { c.inbound_horizontal_messages(q.at, q.para_id).await.map(Arc::new) };
+                self.ask(|t| &mut t.horizontal, (q.at, q.para_id), reply, call);
+            }
+            Inbox::GetCandidatePendingAvailability(q, reply) => {
+                let call = move |c: Client| async move {
+                    c.candidate_pending_availability(q.at, q.para_id).await.map(|pending| pending.map(Arc::new))
+                };
+                self.ask(|t| &mut t.pending, (q.at, q.para_id), reply, call);
+            }
+            Inbox::GetHistoricalValidationCode(q, reply) => {
+                let key = (q.at, q.para_id, q.relay_parent_number);
+                let call = move |c: Client| async move {
+                    c.historical_validation_code(q.at, q.para_id, q.relay_parent_number).await
+                };
+                self.ask(|t| &mut t.historical_codes, key, reply, call);
+            }
+            Inbox::GetDisputes(q, reply) => {
+                let call = move |c: Client| async move { c.disputes(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.disputes, q.at, reply, call);
+            }
+            Inbox::GetFirstDisputedBlock(q, reply) => {
+                let call = move |c: Client| async move { c.first_disputed_block(q.at).await };
+                self.ask(|t| &mut t.first_disputed, q.at, reply, call);
+            }
+            Inbox::GetStateProof(q, reply) => {
+                let key = (q.at, q.keys.clone());
+                let call = move |c: Client| async move { c.state_proof(q.at, q.keys).await.map(Arc::new) };
+                self.ask(|t| &mut t.proofs, key, reply, call);
             }
         }
+    }
+
+    /// A submission: never joined with another, and never remembered.
+    fn submit<T, F>(&mut self, reply: Responder<Result<T, RuntimeError>>, call: impl FnOnce(Client) -> F)
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, RuntimeError>> + Send + 'static,
+    {
+        let (call, environment) = (call(self.client.clone()), self.environment.clone());
+        self.spawn("submit", async move {
+            let result = guarded(&environment, call).await;
+            // An asker who gave up needs no answer.
+            let _ = reply.answer(result);
+            Box::new(|_: &mut Tables| ()) as Finish
+        });
     }
 
     fn ask<K, V, F>(

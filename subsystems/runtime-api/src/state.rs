@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use overseer::Responder;
-use ports::{RuntimeError, SessionContext};
+use ports::{OpenDispute, RuntimeError, SessionContext};
 use primitives::{
-    CandidateEvent, CoreState, Hash, ParaId, PersistedValidationData, ValidationCode, ValidationCodeHash,
+    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, InboundDownwardMessage,
+    InboundHrmpMessage, ParaId, PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId,
 };
 
 /// Answers kept per kind of question at one block: leaves, their ancestors and forks.
@@ -15,6 +16,8 @@ pub const CACHED_BLOCKS: usize = 64;
 pub const CACHED_VALIDATION_DATA: usize = 512;
 /// Codes kept per kind of question; one may have 3 MiB.
 pub const CACHED_CODES: usize = 16;
+/// Answers kept per kind of question that may have 1 MiB and more: queues, candidates, heads, proofs.
+pub const CACHED_LARGE: usize = 32;
 /// Askers who may wait for one answer.
 pub const WAITING_MAX: usize = 1024;
 
@@ -29,6 +32,18 @@ pub(crate) struct Tables {
     pub(crate) codes: Table<ParaKey, Option<ValidationCode>>,
     pub(crate) codes_by_hash: Table<(Hash, ValidationCodeHash), Option<ValidationCode>>,
     pub(crate) events: Table<Hash, Arc<Vec<CandidateEvent>>>,
+    pub(crate) versions: Table<Hash, u32>,
+    pub(crate) session_validators: Table<(Hash, SessionIndex), Option<Arc<Vec<ValidatorId>>>>,
+    pub(crate) next_validators: Table<Hash, Arc<Vec<ValidatorId>>>,
+    pub(crate) paras: Table<Hash, Arc<Vec<ParaId>>>,
+    pub(crate) heads: Table<(Hash, ParaId), Option<HeadData>>,
+    pub(crate) downward: Table<(Hash, ParaId), Arc<Vec<InboundDownwardMessage>>>,
+    pub(crate) horizontal: Table<(Hash, ParaId), Arc<BTreeMap<ParaId, Vec<InboundHrmpMessage>>>>,
+    pub(crate) pending: Table<(Hash, ParaId), Option<Arc<CommittedCandidateReceipt>>>,
+    pub(crate) historical_codes: Table<(Hash, ParaId, BlockNumber), Option<ValidationCode>>,
+    pub(crate) disputes: Table<Hash, Arc<Vec<OpenDispute>>>,
+    pub(crate) first_disputed: Table<Hash, Option<BlockNumber>>,
+    pub(crate) proofs: Table<(Hash, Vec<Vec<u8>>), Arc<Vec<Vec<u8>>>>,
 }
 
 impl Tables {
@@ -40,6 +55,18 @@ impl Tables {
             codes: Table::new(CACHED_CODES),
             codes_by_hash: Table::new(CACHED_CODES),
             events: Table::new(CACHED_BLOCKS),
+            versions: Table::new(CACHED_BLOCKS),
+            session_validators: Table::new(CACHED_BLOCKS),
+            next_validators: Table::new(CACHED_BLOCKS),
+            paras: Table::new(CACHED_BLOCKS),
+            heads: Table::new(CACHED_LARGE),
+            downward: Table::new(CACHED_LARGE),
+            horizontal: Table::new(CACHED_LARGE),
+            pending: Table::new(CACHED_LARGE),
+            historical_codes: Table::new(CACHED_CODES),
+            disputes: Table::new(CACHED_BLOCKS),
+            first_disputed: Table::new(CACHED_BLOCKS),
+            proofs: Table::new(CACHED_LARGE),
         }
     }
 }

@@ -1,9 +1,6 @@
 use std::sync::Arc;
 
-use messages::runtime_api::{
-    GetAvailabilityCores, GetCandidateEvents, GetPersistedValidationData, GetSessionContext, GetValidationCode,
-    GetValidationCodeByHash, SubmitReport,
-};
+use messages::runtime_api::*;
 use mocks::Harness;
 use mocks::chain::AtBlock;
 use mocks::fixtures::{CandidateBuilder, Validators, hash, rng};
@@ -166,4 +163,67 @@ fn concluding_leaves_nothing_behind() {
     assert!(waiting.take().is_none());
     harness.finish();
     assert!(matches!(waiting.take(), Some(Err(_))));
+}
+
+#[test]
+fn the_rarer_questions_reach_the_chain_once_each() {
+    for seed in SEEDS {
+        let (harness, client, validators) = start(seed);
+        let (at, para_id, session) = (hash(1), ParaId(5), validators.context.session_index);
+        let keys = vec![vec![1], vec![2, 3]];
+        let (mut version, mut known, mut next, mut head, mut code, mut proof) = (None, None, None, None, None, None);
+        for _ in 0..2 {
+            version = harness.ask(GetApiVersion { at }).take();
+            known = harness.ask(GetSessionValidators { at, session }).take();
+            next = harness.ask(GetNextValidators { at }).take();
+            assert!(harness.ask(GetParas { at }).take().unwrap().unwrap().is_ok());
+            head = harness.ask(GetParaHead { at, para_id }).take();
+            assert!(harness.ask(GetDownwardMessages { at, para_id }).take().unwrap().unwrap().is_ok());
+            assert!(harness.ask(GetInboundHorizontalMessages { at, para_id }).take().unwrap().unwrap().is_ok());
+            assert!(harness.ask(GetCandidatePendingAvailability { at, para_id }).take().unwrap().unwrap().is_ok());
+            code = harness.ask(GetHistoricalValidationCode { at, para_id, relay_parent_number: 3 }).take();
+            assert!(harness.ask(GetDisputes { at }).take().unwrap().unwrap().is_ok());
+            assert_eq!(harness.ask(GetFirstDisputedBlock { at }).take(), Some(Ok(Ok(None))));
+            proof = harness.ask(GetStateProof { at, keys: keys.clone() }).take();
+        }
+        assert_eq!(version, Some(Ok(Ok(1))));
+        assert_eq!(*known.unwrap().unwrap().unwrap().unwrap(), validators.context.validators);
+        assert_eq!(*next.unwrap().unwrap().unwrap(), validators.context.validators);
+        assert!(head.unwrap().unwrap().unwrap().is_some() && code.unwrap().unwrap().unwrap().is_some());
+        assert_eq!(*proof.unwrap().unwrap().unwrap(), keys);
+        let once = [
+            "api_version",
+            "session_validators",
+            "next_validators",
+            "paras",
+            "para_head",
+            "downward_messages",
+            "inbound_horizontal_messages",
+            "candidate_pending_availability",
+            "historical_validation_code",
+            "disputes",
+            "first_disputed_block",
+            "state_proof",
+        ];
+        assert_eq!(client.take_calls(), once);
+        // Each part of a question counts.
+        let none = harness.ask(GetSessionValidators { at, session: session + 1 }).take();
+        assert_eq!(none, Some(Ok(Ok(None))));
+        harness.ask(GetHistoricalValidationCode { at, para_id, relay_parent_number: 4 });
+        harness.ask(GetStateProof { at, keys: keys[..1].to_vec() });
+        harness.ask(GetDownwardMessages { at, para_id: ParaId(6) });
+        assert_eq!(client.take_calls().len(), 4);
+        harness.finish();
+    }
+}
+
+#[test]
+fn transactions_are_submitted_each_time() {
+    let (harness, client, _) = start(1);
+    for _ in 0..2 {
+        let submitted = harness.ask(SubmitTransaction { encoded: vec![7, 8] }).take();
+        assert_eq!(submitted, Some(Ok(Ok(primitives::blake2_256(&[7, 8])))));
+    }
+    assert_eq!(client.transactions(), [[7, 8], [7, 8]]);
+    harness.finish();
 }

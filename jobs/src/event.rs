@@ -1,5 +1,9 @@
 //! What comes next for a loop with jobs.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
 use overseer::message::Inbox;
 use overseer::{Context, Event, Role, Subsystem};
 
@@ -13,8 +17,12 @@ pub enum Input<S: Subsystem, K, T> {
     Job(JobEnd<K, T>),
 }
 
-/// Waits for the next event or end of a job, whichever is there; ends of jobs first, whose number is bounded.
-/// On tokio a loop that has used up its turn's budget sees ends of jobs only after it has yielded.
+/// Ends of jobs that [`next`] gives in a row before it looks for an event.
+pub const ENDS_IN_A_ROW_MAX: u32 = 16;
+
+/// Waits for the next event or end of a job, whichever is there. Ends of jobs come first, however many messages are
+/// queued; after [`ENDS_IN_A_ROW_MAX`] of them an event that is there does, and without one others on the worker run: a
+/// loop that starts a job for each that ends hears its signals.
 ///
 /// The end of a job is not ordered against signals: a scope that a signal ends while its result waits is what
 /// [`Jobs::end_by_view`] takes care of.
@@ -27,11 +35,22 @@ where
     K: Ord + Clone + Send + 'static,
     T: Send + 'static,
 {
-    tokio::select! {
-        biased;
-        end = jobs.next() => Input::Job(end),
-        event = context.recv() => Input::Event(event),
-    }
+    let mut event = pin!(context.recv());
+    poll_fn(|cx| {
+        if jobs.ends_in_a_row < ENDS_IN_A_ROW_MAX
+            && let Poll::Ready(end) = jobs.poll_next(cx)
+        {
+            jobs.ends_in_a_row += 1;
+            return Poll::Ready(Input::Job(end));
+        }
+        let row_is_over = std::mem::take(&mut jobs.ends_in_a_row) >= ENDS_IN_A_ROW_MAX;
+        let event = event.as_mut().poll(cx);
+        if row_is_over && event.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        event.map(Input::Event)
+    })
+    .await
 }
 
 /// An inbox some of whose messages are worth nothing once their scope has ended; for [`next_scoped`].

@@ -14,10 +14,10 @@
 //! [`Context::jobs`](overseer::Context::jobs), as the subsystem declared in `JobSends`.
 //!
 //! **Invariants**: a task of an ended scope is never polled again; its result is never delivered. A task that panics is
-//! reported with its scope and takes nobody with it. Dropping [`Jobs`] cancels every task, nested ones as well.
+//! reported with its scope and takes nobody with it, also when it is cancelled and dropping it panics. Dropping [`Jobs`] cancels every task, nested ones as well.
 //!
-//! **Limits**: at most [`SCOPES_MAX`] scopes and the given number of tasks per set; a [`Router`]'s lines are as long as
-//! it was told.
+//! **Limits**: at most [`SCOPES_MAX`] scopes and the given number of tasks per set, [`ENDS_IN_A_ROW_MAX`] ends before
+//! an event; a [`Router`]'s lines are as long as it was told.
 //!
 //! **Conclude**: the loop drops its [`Jobs`] when it returns, and every task with them. One that must end first is
 //! waited for, with [`Jobs::next`], within the time that subsystems have to conclude.
@@ -99,7 +99,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use event::{Input, Scoped, next, next_scoped, purge};
+pub use event::{ENDS_IN_A_ROW_MAX, Input, Scoped, next, next_scoped, purge};
 pub use router::{Line, NotRouted, Router};
 pub use set::{Jobs, Nest};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::SCOPES_MAX;
 
@@ -58,12 +58,16 @@ impl<K: Ord, M> Router<K, M> {
         Self { lines: BTreeMap::new(), length, late: 0 }
     }
 
-    /// Opens the line of a scope, for its job to read; the line it had before ends. `None` at [`SCOPES_MAX`] lines.
+    /// Opens the line of a scope, for its job to read; the line it had before ends. `None` at [`SCOPES_MAX`] lines
+    /// whose jobs still read.
     pub fn open(&mut self, scope: K) -> Option<Line<M>> {
         if self.lines.len() >= SCOPES_MAX && !self.lines.contains_key(&scope) {
-            return None;
+            self.lines.retain(|_, line| !line.is_closed());
+            if self.lines.len() >= SCOPES_MAX {
+                return None;
+            }
         }
-        let (sender, receiver) = mpsc::channel(self.length);
+        let (sender, receiver) = mpsc::channel(self.length.min(Semaphore::MAX_PERMITS));
         self.lines.insert(scope, sender);
         Some(Line { receiver })
     }

@@ -1,17 +1,17 @@
 //! The set of scopes and their running tasks.
 
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use deterministic::Environment;
 use futures::FutureExt as _;
 use futures::future::AbortHandle;
 use overseer::Message;
-use tokio::sync::mpsc;
 
 use crate::{Ending, JobEnd, JobRefused, Outcome, SCOPES_MAX, ScopeView};
 
@@ -25,22 +25,25 @@ struct Scope {
 }
 
 /// Shared with nests: everything that starting a task needs.
-struct Table<K> {
+struct Table<K, T> {
     scopes: BTreeMap<K, Scope>,
     running: usize,
     next_id: u64,
+    /// Ends of tasks of open scopes that the loop has not taken; each still counts as running.
+    ends: VecDeque<(u64, JobEnd<K, T>)>,
+    /// The loop, while it waits for one.
+    waker: Option<Waker>,
 }
 
 struct Shared<K, T> {
     environment: Environment,
     limit: usize,
-    table: Mutex<Table<K>>,
-    ended: mpsc::Sender<(u64, JobEnd<K, T>)>,
+    table: Mutex<Table<K, T>>,
 }
 
 impl<K, T> Shared<K, T> {
     /// No task runs under this lock, so a poisoned one still holds a whole value.
-    fn table(&self) -> MutexGuard<'_, Table<K>> {
+    fn table(&self) -> MutexGuard<'_, Table<K, T>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -69,27 +72,34 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             work
         };
         // Outside the lock: a spawner whose runtime has ended drops the task here, with all that it holds.
-        self.environment.spawner.spawn(name, work.map(|_| ()).boxed());
+        let run = async move {
+            let mut work = work.boxed();
+            let _ = (&mut work).await;
+            // What was cancelled is dropped here, by foreign code that may panic: nobody is left to tell.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+        };
+        self.environment.spawner.spawn(name, run.boxed());
         Ok(())
     }
 
     fn work(
-        &self,
+        self: &Arc<Self>,
         id: u64,
         scope: K,
         name: &'static str,
         until: Option<Duration>,
         task: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (environment, ended) = (self.environment.clone(), self.ended.clone());
+        let shared = self.clone();
         async move {
             #[allow(clippy::redundant_async_block, reason = "what the task holds is dropped within `catch_unwind` too")]
             let task = AssertUnwindSafe(async move { task.await }).catch_unwind();
             let finished = match until {
                 Some(until) => {
-                    let left = until.saturating_sub(environment.clock.now());
+                    let clock = shared.environment.clock.clone();
+                    let left = until.saturating_sub(clock.now());
                     // What is out of time is dropped in here, and that may panic too.
-                    let task = async move { deterministic::timeout(&*environment.clock, left, task).await };
+                    let task = async move { deterministic::timeout(&*clock, left, task).await };
                     AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| Some(Err(panic)))
                 }
                 None => Some(task.await),
@@ -99,9 +109,22 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
                 Some(Err(panic)) => Outcome::Panicked(panic_message(&*panic)),
                 None => Outcome::TimedOut,
             };
-            // The set may be gone; then nobody wants the result.
-            let _ = ended.send((id, JobEnd { scope, name, outcome })).await;
+            shared.ended(id, JobEnd { scope, name, outcome });
         }
+    }
+}
+
+impl<K: Ord, T> Shared<K, T> {
+    /// Keeps an end for the loop; one of an ended scope nobody wants, and it is dropped outside the lock.
+    fn ended(&self, id: u64, end: JobEnd<K, T>) {
+        let mut table = self.table();
+        if table.scopes.get(&end.scope).is_none_or(|scope| !scope.tasks.contains_key(&id)) {
+            return drop(table);
+        }
+        table.ends.push_back((id, end));
+        let waker = table.waker.take();
+        drop(table);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -110,29 +133,24 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
 /// Dropping it cancels every task.
 pub struct Jobs<K, T> {
     shared: Arc<Shared<K, T>>,
-    ends: mpsc::Receiver<(u64, JobEnd<K, T>)>,
     late: BTreeMap<&'static str, u64>,
     /// Since the last purge; of more than [`SCOPES_MAX`] the queued messages are dropped when their turn comes.
     ended: BTreeSet<K>,
+    /// Ends that [`next`](crate::next) gave since it last looked for an event.
+    pub(crate) ends_in_a_row: u32,
 }
 
 impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// An empty set that runs at most `limit` tasks at once, nested ones among them.
     pub fn new(environment: Environment, limit: usize) -> Self {
-        // A place for each task that may run. Results of ended scopes may hold some of them; whoever finds none waits
-        // for the loop's next look, as a task of an open scope, or is cancelled with its scope.
-        let (ended, ends) = mpsc::channel(limit.max(1));
-        let table = Mutex::new(Table { scopes: BTreeMap::new(), running: 0, next_id: 0 });
-        Self {
-            shared: Arc::new(Shared { environment, limit, table, ended }),
-            ends,
-            late: BTreeMap::new(),
-            ended: BTreeSet::new(),
-        }
+        let (scopes, ends) = (BTreeMap::new(), VecDeque::new());
+        let table = Mutex::new(Table { scopes, running: 0, next_id: 0, ends, waker: None });
+        let shared = Arc::new(Shared { environment, limit, table });
+        Self { shared, late: BTreeMap::new(), ended: BTreeSet::new(), ends_in_a_row: 0 }
     }
 
     /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room: `false`
-    /// at [`SCOPES_MAX`] scopes.
+    /// at [`SCOPES_MAX`] scopes, not counting detached ones whose last task has ended, which make room.
     pub fn open(&mut self, scope: K, ending: Ending) -> bool {
         let until = match ending {
             Ending::Detached(limit) => Some(self.shared.environment.clock.now().saturating_add(limit)),
@@ -145,7 +163,11 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
             return true;
         }
         if table.scopes.len() >= SCOPES_MAX {
-            return false;
+            // A loop without a view never asks for these to end.
+            table.scopes.retain(|_, open| !matches!(open.ending, Ending::Detached(_)) || !open.tasks.is_empty());
+            if table.scopes.len() >= SCOPES_MAX {
+                return false;
+            }
         }
         let opening = table.next_id;
         table.next_id += 1;
@@ -198,12 +220,15 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// Ends a scope: its tasks are cancelled at once, dropped in the background, and their results never delivered. A
     /// scope that is not open is ended already.
     pub fn end(&mut self, scope: &K) {
-        let ended = {
+        let (ended, results): (_, VecDeque<_>) = {
             let mut table = self.shared.table();
             let ended = table.scopes.remove(scope);
             table.running -= ended.as_ref().map_or(0, |scope| scope.tasks.len());
-            ended
+            let results;
+            (results, table.ends) = table.ends.drain(..).partition(|(_, end)| end.scope == *scope);
+            (ended, results)
         };
+        drop(results);
         if let Some(ended) = ended {
             ended.tasks.values().for_each(AbortHandle::abort);
             if self.ended.len() < SCOPES_MAX {
@@ -261,28 +286,33 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// Nothing is lost: an end is taken only when it is returned.
     ///
     /// # Back-pressure
-    /// A task that has ended waits with its result until the loop takes it, and counts against the limit that long.
+    /// The result of a task that has ended is kept until the loop takes it, and counts against the limit that long.
     pub async fn next(&mut self) -> JobEnd<K, T> {
-        loop {
-            let Some((id, end)) = self.ends.recv().await else { return std::future::pending().await };
-            // Results of a scope that has ended meanwhile are dropped.
-            let mut table = self.shared.table();
-            if let Some(scope) = table.scopes.get_mut(&end.scope)
-                && scope.tasks.remove(&id).is_some()
-            {
-                table.running -= 1;
-                return end;
-            }
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<JobEnd<K, T>> {
+        // Dropped after the lock: a waker may own the last handle of a task.
+        let _before;
+        let mut table = self.shared.table();
+        let Some((id, end)) = table.ends.pop_front() else {
+            _before = table.waker.replace(cx.waker().clone());
+            return Poll::Pending;
+        };
+        table.running -= 1;
+        if let Some(scope) = table.scopes.get_mut(&end.scope) {
+            scope.tasks.remove(&id);
         }
+        Poll::Ready(end)
     }
 }
 
 impl<K, T> Drop for Jobs<K, T> {
     fn drop(&mut self) {
         // Without its scope no nest starts anything any more.
-        let scopes = {
+        let (scopes, _ends) = {
             let mut table = self.shared.table();
-            std::mem::take(&mut table.scopes)
+            (std::mem::take(&mut table.scopes), std::mem::take(&mut table.ends))
         };
         scopes.values().flat_map(|scope| scope.tasks.values()).for_each(AbortHandle::abort);
     }

@@ -420,6 +420,61 @@ fn next_waits_for_ever_while_nothing_runs_and_loses_nothing_when_dropped() {
 }
 
 #[test]
+fn cancelling_a_task_whose_drop_panics_takes_nobody_with_it() {
+    for seed in 0..SEEDS {
+        let mut bench = Bench::new(seed);
+        for scope in [1, 2] {
+            bench.jobs.open(scope, Ending::UntilStop);
+        }
+        let holding = async {
+            let _held = Explosive;
+            std::future::pending().await
+        };
+        bench.jobs.spawn(&1, "holding", holding).unwrap();
+        bench.start(2, 1, 5);
+        bench.simulation.run_until_stalled().unwrap();
+        bench.jobs.end(&1);
+        assert!(matches!(bench.next(), (2, Outcome::Done(5))));
+        bench.finish();
+    }
+}
+
+#[test]
+fn detached_scopes_whose_tasks_have_ended_make_room() {
+    let mut bench = Bench::new(1);
+    let detached = Ending::Detached(Duration::from_secs(10));
+    bench.jobs.open(0, detached);
+    bench.start(0, 5, 1);
+    for scope in 1..SCOPES_MAX as u32 {
+        assert!(bench.jobs.open(scope, Ending::UntilStop));
+    }
+    assert!(!bench.jobs.open(5000, detached), "the task of the detached one runs");
+    assert!(matches!(bench.next(), (0, Outcome::Done(1))));
+    assert!(bench.jobs.open(5000, detached), "no view was needed");
+    assert!(!bench.jobs.is_open(&0));
+    bench.finish();
+}
+
+#[test]
+fn limits_may_be_as_large_as_a_number_gets() {
+    let simulation = Simulation::new(1);
+    let mut jobs = Jobs::<u32, u32>::new(simulation.environment("node"), usize::MAX);
+    jobs.open(1, Ending::UntilStop);
+    jobs.spawn(&1, "task", async { 1 }).unwrap();
+    assert!(simulation.run_until(jobs.next()).is_ok());
+    assert!(Router::<u32, u32>::new(usize::MAX).open(1).is_some());
+}
+
+#[test]
+fn lines_whose_jobs_have_ended_make_room() {
+    let mut router = Router::<u32, u32>::new(1);
+    let mut lines: Vec<_> = (0..SCOPES_MAX as u32).map(|scope| router.open(scope).expect("there is room")).collect();
+    assert!(router.open(5000).is_none());
+    lines.pop();
+    assert!(router.open(5000).is_some());
+}
+
+#[test]
 fn a_router_hands_messages_to_the_job_of_their_scope() {
     let mut bench = Bench::new(1);
     let mut router = Router::<u32, u32>::new(2);
@@ -598,4 +653,52 @@ fn messages_that_go_with_an_ended_scope_are_dropped_and_counted() {
     let said = said.lock().unwrap().clone();
     assert_eq!(said, ["Some((1, 2))", r#"late {"About": 1, "Anyway": 1, "Question": 1}"#]);
     assert!(simulation.tasks().is_empty());
+}
+
+/// Finds more ends of jobs than come in a row, and a message, when it begins to look.
+struct Piled(Arc<std::sync::Mutex<String>>);
+impl Subsystem for Piled {
+    type Role = Worker;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let clock = context.environment().clock.clone();
+        let mut jobs = Jobs::<u32, ()>::new(context.environment().clone(), 64);
+        jobs.open(1, Ending::UntilStop);
+        for _ in 0..ENDS_IN_A_ROW_MAX + 4 {
+            jobs.spawn(&1, "task", async {})?;
+        }
+        clock.sleep(Duration::from_secs(1)).await;
+        loop {
+            let seen = match next(&mut context, &mut jobs).await {
+                Input::Event(Event::Conclude) => return Ok(()),
+                Input::Event(Event::Signal(never)) => match never {},
+                Input::Event(Event::Message(_)) => 'm',
+                Input::Job(_) => 'j',
+            };
+            self.0.lock().unwrap().push(seen);
+        }
+    }
+}
+
+#[test]
+fn ends_of_jobs_come_first_but_not_for_ever() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let seen = Arc::new(std::sync::Mutex::new(String::new()));
+    let mut builder = Builder::new(environment.clone(), &[Worker::NAME]);
+    builder.fill(Piled(seen.clone()));
+    let node = builder.build().unwrap();
+    let (handle, test) = (node.handle(), node.handle().outlet::<Test>().unwrap());
+    for _ in 0..2 {
+        simulation.run_until(async { test.send(Anyway(1)).await.unwrap() }).unwrap();
+    }
+    environment.spawner.spawn("node", Box::pin(async move { drop(node.run().await) }));
+    simulation.run_for(Duration::from_secs(2)).unwrap();
+    let expected = "j".repeat(ENDS_IN_A_ROW_MAX as usize) + "mjjjjm";
+    assert_eq!(*seen.lock().unwrap(), expected);
+    handle.stop();
+    simulation.run_for(Duration::from_secs(2)).unwrap();
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
 }

@@ -52,3 +52,27 @@ pub(crate) fn relay_parent(inbox: &dyn Any) -> Option<Hash> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn every_message_that_names_a_relay_parent_is_looked_at() {
+        let messages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../messages/src");
+        let (list, _) = include_str!("notes.rs").split_once("#[cfg(test)]").expect("these tests");
+        let mut found = 0;
+        for file in std::fs::read_dir(messages).expect("the crate of messages") {
+            let text = std::fs::read_to_string(file.expect("a file").path()).expect("its text");
+            for part in text.split("pub struct ").skip(1).filter(|part| {
+                part.split_once('}').is_some_and(|(fields, _)| fields.contains("pub relay_parent: Hash"))
+            }) {
+                let name = part.split_whitespace().next().expect("a name");
+                let listed = list.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
+                assert!(listed, "{name} has a relay parent and is missing in `relay_parent`");
+                found += 1;
+            }
+        }
+        assert!(found >= 20, "only {found} found: is this still how messages are written?");
+    }
+}

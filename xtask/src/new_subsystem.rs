@@ -24,6 +24,72 @@ const NODE_MANIFEST: &str = "crates/node/Cargo.toml";
 const WIRING: &str = "crates/node/src/wiring.rs";
 /// What is printed: what only a person knows.
 const BY_HAND: &str = include_str!("../templates/subsystem/by-hand.txt");
+/// Names that a crate or module cannot have: Rust's words, what `std` is made of, and what cargo keeps for itself.
+const RESERVED: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "build",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "deps",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "examples",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "incremental",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc-macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+/// Names whose type would be called like one that the templates use.
+const TAKEN_TYPES: &[&str] =
+    &["context", "count-notes", "event", "failure", "hash", "inbox", "note", "relay-parents", "state", "subsystem"];
 /// Cargo's own limit is wider; longer names are unreadable in a topology.
 const NAME_LENGTH_MAX: usize = 40;
 
@@ -41,12 +107,16 @@ pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
 /// As [`run`].
 pub fn run_in(root: &Path, name: &str, dry_run: bool) -> Result<(), String> {
     let name = Name::new(name)?;
+    let manifest = read(&root.join("Cargo.toml"))?;
+    if manifest.lines().any(|line| line.starts_with(&format!("{} = ", name.kebab))) {
+        return Err(format!("the workspace has or uses a crate called `{}` already", name.kebab));
+    }
     let made = made(&name);
     if let Some((path, _)) = made.iter().find(|(path, _)| root.join(path).exists()) {
         return Err(format!("{path} is there already"));
     }
     let changed = [
-        ("Cargo.toml", with_member(&read(&root.join("Cargo.toml"))?, &name)?),
+        ("Cargo.toml", with_member(&manifest, &name)?),
         (MESSAGES_LIST, with_module(&read(&root.join(MESSAGES_LIST))?, &name)),
         (MOCKED_ROLES, with_mock(&read(&root.join(MOCKED_ROLES))?, &name)?),
         (NODE_MANIFEST, with_dependency(&read(&root.join(NODE_MANIFEST))?, &name)?),
@@ -165,6 +235,12 @@ impl Name {
                 "`{name}` is no name for a subsystem: lower-case words joined by `-`, at most {NAME_LENGTH_MAX} characters, as in `dispute-coordinator`"
             ));
         }
+        if RESERVED.contains(&name) {
+            return Err(format!("`{name}` is a word of Rust or of cargo: no crate can have it as its name"));
+        }
+        if TAKEN_TYPES.contains(&name) {
+            return Err(format!("`{name}` would give its role the name of a type that every subsystem uses"));
+        }
         if layer_of(name).is_some() || layer_of(&format!("crates/{name}")).is_some() {
             return Err(format!("the workspace has a crate called `{name}` already"));
         }
@@ -205,6 +281,28 @@ mod tests {
         }
         let name = Name::new("dispute-coordinator2").unwrap();
         assert_eq!((name.module().as_str(), name.camel().as_str()), ("dispute_coordinator2", "DisputeCoordinator2"));
+    }
+
+    #[test]
+    fn names_that_cannot_be_are_told_why() {
+        let root = root().unwrap();
+        for (name, why) in [
+            ("", "no name for a subsystem"),
+            ("Loud", "no name for a subsystem"),
+            ("../up", "no name for a subsystem"),
+            ("a/b", "no name for a subsystem"),
+            ("match", "a word of Rust or of cargo"),
+            ("proc-macro", "a word of Rust or of cargo"),
+            ("test", "a word of Rust or of cargo"),
+            ("context", "the name of a type"),
+            ("count-notes", "the name of a type"),
+            ("provisioner", "has or uses a crate called"),
+            ("tokio", "has or uses a crate called"),
+            ("network", "has a crate called"),
+        ] {
+            let error = run_in(&root, name, true).unwrap_err();
+            assert!(error.contains(why), "`{name}`: {error}");
+        }
     }
 
     #[test]

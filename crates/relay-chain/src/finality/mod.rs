@@ -402,7 +402,11 @@ impl Finality {
         if number <= self.chain.finalized().header.number {
             return;
         }
-        if proof.set_id != self.set_id || !self.chain.tree().contains(&hash) {
+        let is_here = self.chain.tree().contains(&hash);
+        if proof.set_id == self.set_id && !is_here && !self.proves(peer, &proof).await {
+            return;
+        }
+        if proof.set_id != self.set_id || !is_here {
             // The proof comes with the blocks, and before it those of the sets between ours and its own; this one is
             // kept for the case that they come by gossip.
             self.syncer.start_for_finality(peer.clone(), hash, number);
@@ -419,6 +423,24 @@ impl Finality {
         };
         if known {
             self.feed(GlobalIn::Commit(proof.round, proof.commit.into(), Callback::Blank));
+        }
+    }
+
+    /// Whether a proof by the voters of this set holds; if not, that is held against the peer. Of a block that is not
+    /// here this is all that can be said, and enough to look for it nowhere in vain, nor to lose a good proof for a bad one.
+    async fn proves(&mut self, peer: &PeerId, proof: &Justification) -> bool {
+        let (voters, checked, bytes) = (self.voters.clone(), proof.clone(), proof.encoded_size());
+        let verify = move || checked.verify(&voters);
+        match compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes, verify).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                self.chain.offence(peer, &error);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%error, "proof could not be checked");
+                false
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use codec::Encode;
+use finality_grandpa::Commit;
 use network::MemoryHub;
 use ports::{Network, RuntimeError};
 use primitives::{
@@ -11,7 +12,11 @@ use primitives::{
 };
 use relay_chain::{
     import::{add_seal, split_seal},
-    messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL, TRANSACTION_PROTOCOL},
+    justification::Justification,
+    messages::{
+        BLOCK_PROTOCOL, FINALITY_PROTOCOL, FinalityMessage, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL,
+        TRANSACTION_PROTOCOL,
+    },
 };
 use runtime::{Extrinsic, GenesisPara, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
 use std::collections::BTreeMap;
@@ -46,6 +51,24 @@ fn garbage_costs_the_peer_and_stops_nothing() {
         assert_eq!(world.chain(0).status().peers, 1, "{protocol:?}: refused");
         assert!(world.agreed() >= 3, "{:?}", world.statuses());
     }
+}
+
+#[test]
+fn a_proof_that_proves_nothing_costs_the_peer_whether_or_not_its_block_is_here() {
+    let world = World::started(40, 2, 0.0);
+    let stranger = world.hub.join(MemoryHub::peer("stranger"));
+    let _events = PROTOCOLS.map(|protocol| stranger.open(protocol, handshake(&world)).unwrap());
+    let victim = world.nodes[0].peer();
+    stranger.connect(&victim, &[]);
+    world.run_slots(2);
+    assert_eq!(world.chain(0).held().offenders, 0);
+    let commit = Commit { target_hash: Hash::repeat(9), target_number: 1_000, precommits: Vec::new() };
+    let proof = Justification { set_id: 0, round: 1, commit, ancestries: Vec::new() };
+    let message = FinalityMessage::Justification(Box::new(proof)).encode();
+    stranger.send(&victim, FINALITY_PROTOCOL, message.into()).unwrap();
+    world.run_slots(2);
+    assert_eq!(world.chain(0).held().offenders, 1);
+    assert!(world.agreed() >= 2, "{:?}", world.statuses());
 }
 
 #[test]

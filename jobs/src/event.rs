@@ -94,14 +94,14 @@ where
     K: Ord + Clone + std::fmt::Debug + Send + 'static,
     T: Send + 'static,
 {
-    if jobs.ended_scopes().is_empty() {
+    if jobs.ended.is_empty() {
         return;
     }
     let is_gone = |message: &<S::Role as Role>::Inbox| {
-        message.goes_with().is_some_and(|scope| jobs.ended_scopes().contains(&scope) && !jobs.is_open(&scope))
+        message.goes_with().is_some_and(|scope| jobs.ended.contains(&scope) && !jobs.is_open(&scope))
     };
     let Some(gone) = context.purge(is_gone) else { return };
-    jobs.forget_ended_scopes();
+    jobs.ended.clear();
     for message in gone {
         if let Some(scope) = message.goes_with() {
             end(jobs, &scope, message);

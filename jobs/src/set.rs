@@ -112,19 +112,16 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             shared.ended(id, JobEnd { scope, name, outcome });
         }
     }
-}
 
-impl<K: Ord, T> Shared<K, T> {
     /// Keeps an end for the loop; one of an ended scope nobody wants, and it is dropped outside the lock.
     fn ended(&self, id: u64, end: JobEnd<K, T>) {
         let mut table = self.table();
-        if table.scopes.get(&end.scope).is_none_or(|scope| !scope.tasks.contains_key(&id)) {
-            return drop(table);
+        if table.scopes.get(&end.scope).is_some_and(|scope| scope.tasks.contains_key(&id)) {
+            table.ends.push_back((id, end));
+            let waker = table.waker.take();
+            drop(table);
+            waker.into_iter().for_each(Waker::wake);
         }
-        table.ends.push_back((id, end));
-        let waker = table.waker.take();
-        drop(table);
-        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -135,7 +132,7 @@ pub struct Jobs<K, T> {
     shared: Arc<Shared<K, T>>,
     late: BTreeMap<&'static str, u64>,
     /// Since the last purge; of more than [`SCOPES_MAX`] the queued messages are dropped when their turn comes.
-    ended: BTreeSet<K>,
+    pub(crate) ended: BTreeSet<K>,
     /// Ends that [`next`](crate::next) gave since it last looked for an event.
     pub(crate) ends_in_a_row: u32,
 }
@@ -157,7 +154,6 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
             Ending::UntilStop | Ending::WhileInView(_) | Ending::UntilFinal(_) => None,
         };
         let mut table = self.shared.table();
-        let table = &mut *table;
         if let Some(open) = table.scopes.get_mut(&scope) {
             (open.ending, open.until) = (ending, until);
             return true;
@@ -220,20 +216,16 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// Ends a scope: its tasks are cancelled at once, dropped in the background, and their results never delivered. A
     /// scope that is not open is ended already.
     pub fn end(&mut self, scope: &K) {
-        let (ended, results): (_, VecDeque<_>) = {
-            let mut table = self.shared.table();
-            let ended = table.scopes.remove(scope);
-            table.running -= ended.as_ref().map_or(0, |scope| scope.tasks.len());
-            let results;
-            (results, table.ends) = table.ends.drain(..).partition(|(_, end)| end.scope == *scope);
-            (ended, results)
-        };
-        drop(results);
-        if let Some(ended) = ended {
-            ended.tasks.values().for_each(AbortHandle::abort);
-            if self.ended.len() < SCOPES_MAX {
-                self.ended.insert(scope.clone());
-            }
+        // Dropped after the lock: results are foreign.
+        let _results: VecDeque<_>;
+        let mut table = self.shared.table();
+        let Some(ended) = table.scopes.remove(scope) else { return };
+        table.running -= ended.tasks.len();
+        (_results, table.ends) = table.ends.drain(..).partition(|(_, end)| end.scope == *scope);
+        drop(table);
+        ended.tasks.values().for_each(AbortHandle::abort);
+        if self.ended.len() < SCOPES_MAX {
+            self.ended.insert(scope.clone());
         }
     }
 
@@ -259,15 +251,6 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         }
         self.count_late(M::name());
         None
-    }
-
-    /// The scopes that have ended since messages were last purged.
-    pub(crate) fn ended_scopes(&self) -> &BTreeSet<K> {
-        &self.ended
-    }
-
-    pub(crate) fn forget_ended_scopes(&mut self) {
-        self.ended.clear();
     }
 
     pub(crate) fn count_late(&mut self, message: &'static str) {
@@ -300,9 +283,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
             return Poll::Pending;
         };
         table.running -= 1;
-        if let Some(scope) = table.scopes.get_mut(&end.scope) {
-            scope.tasks.remove(&id);
-        }
+        table.scopes.get_mut(&end.scope).and_then(|scope| scope.tasks.remove(&id));
         Poll::Ready(end)
     }
 }
@@ -310,10 +291,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
 impl<K, T> Drop for Jobs<K, T> {
     fn drop(&mut self) {
         // Without its scope no nest starts anything any more.
-        let (scopes, _ends) = {
-            let mut table = self.shared.table();
-            (std::mem::take(&mut table.scopes), std::mem::take(&mut table.ends))
-        };
+        let scopes = std::mem::take(&mut self.shared.table().scopes);
+        let _ends = std::mem::take(&mut self.shared.table().ends);
         scopes.values().flat_map(|scope| scope.tasks.values()).for_each(AbortHandle::abort);
     }
 }

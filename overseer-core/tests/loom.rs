@@ -314,3 +314,139 @@ fn one_that_starts_again_hears_what_is_so_before_any_message_of_it() {
         sender.join().unwrap();
     });
 }
+
+fn cast(mailbox: &Shared, edge: EdgeId, number: u32, lane: Lane, when_full: WhenFull) -> Option<u32> {
+    let merge = |queued: &mut u32, newer| {
+        *queued += newer;
+        Ok(1)
+    };
+    mailbox.cast(edge, number, 1, lane, ("number", when_full), merge).ok().map(|()| number)
+}
+
+/// All that is there, and whether every place of it is given back after that.
+fn rest(mailbox: &Shared, inbound: &mut Inbound<u32, Beats>) -> Vec<u32> {
+    let rest = inbound.purge(|_| true).expect("no signal was published");
+    assert_eq!(mailbox.used(), (0, 0), "nothing is lost and nothing is given back twice");
+    rest
+}
+
+#[test]
+fn who_waits_for_a_place_among_several_gets_one_in_its_turn() {
+    model(2, || {
+        let World { mailbox, edge, mut inbound, .. } = world(4);
+        (1..=4).for_each(|number| mailbox.try_send(edge, number, 1, Lane::Normal).unwrap());
+        let (waiting, giving_up) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || block_on(send(waiting, edge, 5)).unwrap());
+        let second = thread::spawn(move || give_up(send(giving_up, edge, 9)));
+        let seen = block_on(async {
+            let mut seen = Vec::new();
+            while !seen.contains(&5) {
+                seen.push(next_message(&mut inbound).await);
+            }
+            seen
+        });
+        assert!(seen.iter().filter(|number| **number != 9).eq(&[1, 2, 3, 4, 5]), "{seen:?}");
+        first.join().unwrap();
+        second.join().unwrap();
+        rest(&mailbox, &mut inbound);
+    });
+}
+
+#[test]
+fn a_budgets_places_are_neither_exceeded_nor_lost() {
+    for lane in [Lane::Normal, Lane::High] {
+        model(2, move || {
+            let World { mailbox, edge, mut inbound, .. } = world(1);
+            mailbox.try_send(edge, 0, 1, Lane::Normal).unwrap();
+            let casts = [1, 2].map(|number| {
+                let mailbox = mailbox.clone();
+                thread::spawn(move || cast(&mailbox, edge, number, lane, WhenFull::Budgeted(1)))
+            });
+            // Those that come before it is delivered are beyond the queue's own place.
+            let mut seen = vec![block_on(next_message(&mut inbound))];
+            let taken: Vec<u32> = casts.into_iter().filter_map(|cast| cast.join().unwrap()).collect();
+            assert!(!taken.is_empty(), "the first finds the budget's place, if none is free");
+            seen.extend(rest(&mailbox, &mut inbound));
+            seen.sort_unstable();
+            assert!(seen.iter().eq([0].iter().chain(&taken)), "{seen:?} of {taken:?}");
+            mailbox.try_send(edge, 3, 1, Lane::Normal).unwrap();
+            assert!(cast(&mailbox, edge, 4, lane, WhenFull::Budgeted(1)).is_some(), "the budget is whole again");
+            assert!(cast(&mailbox, edge, 5, lane, WhenFull::Budgeted(1)).is_none(), "and not larger");
+        });
+    }
+}
+
+#[test]
+fn what_is_merged_while_the_queue_is_taken_out_is_counted_once() {
+    model(2, || {
+        let World { mailbox, edge, mut inbound, .. } = world(1);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let casts = [10, 100].map(|number| {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || cast(&mailbox, edge, number, Lane::Normal, WhenFull::Merged(1)))
+        });
+        let first = block_on(next_message(&mut inbound));
+        let taken: u32 = casts.into_iter().filter_map(|cast| cast.join().unwrap()).sum();
+        assert_eq!(taken, 110, "there is always a message to merge with or a place");
+        let rest: u32 = rest(&mailbox, &mut inbound).into_iter().sum();
+        assert_eq!(first + rest, 1 + taken);
+    });
+}
+
+#[test]
+fn purging_the_high_lane_hides_nothing_that_is_put_in_meanwhile() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(4);
+        mailbox.try_send(edge, 10, 1, Lane::High).unwrap();
+        let (high, normal) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || high.try_send(edge, 11, 1, Lane::High).unwrap());
+        let second = thread::spawn(move || normal.try_send(edge, 1, 1, Lane::Normal).unwrap());
+        let gone = inbound.purge(|number| *number > 9).expect("no signal was published");
+        assert_eq!(gone[0], 10);
+        block_on(async {
+            if gone.len() < 2 {
+                // In whatever order with the normal one, which may have been there before it.
+                assert_eq!(next_message(&mut inbound).await + next_message(&mut inbound).await, 12);
+            } else {
+                assert_eq!(next_message(&mut inbound).await, 1);
+            }
+        });
+        first.join().unwrap();
+        second.join().unwrap();
+        assert!(rest(&mailbox, &mut inbound).is_empty());
+    });
+}
+
+#[test]
+fn a_restart_keeps_what_was_prepared_and_who_waits() {
+    model(2, || {
+        let World { mailbox, edge, log, mut inbound } = world(1);
+        mailbox.try_send(edge, 0, 1, Lane::High).unwrap();
+        let waiting = mailbox.clone();
+        let sender = thread::spawn(move || {
+            log.publish(1).expect("not concluded");
+            block_on(send(waiting, edge, 1)).unwrap();
+        });
+        block_on(async {
+            // May prepare the message and then find the signal, which goes first.
+            let mut messages = 0;
+            if let Incoming::Message(number) = next(&mut inbound).await {
+                assert_eq!(number, 0);
+                messages = 1;
+            }
+            inbound.restart();
+            let mut seen = 0;
+            while messages < 2 {
+                match next(&mut inbound).await {
+                    Incoming::Signal(beat) => seen = beat,
+                    Incoming::Message(number) => {
+                        assert!(number <= seen, "message {number} was delivered before its signal");
+                        messages += 1;
+                    }
+                    Incoming::Conclude => panic!("nobody concluded"),
+                }
+            }
+        });
+        sender.join().unwrap();
+    });
+}

@@ -409,6 +409,8 @@ impl<T> Feed<T> {
     /// Nothing is lost: a value is taken only when it is returned.
     pub async fn next(&mut self) -> Result<Option<T>, Lagged> {
         std::future::poll_fn(|cx| {
+            // Dropped after the lock: it may be the last handle of a task that has the other end.
+            let _replaced;
             let mut state = lock(&self.state);
             if let Some(value) = state.values.pop_front() {
                 return Poll::Ready(Ok(Some(value)));
@@ -419,7 +421,7 @@ impl<T> Feed<T> {
             if state.sender_gone {
                 return Poll::Ready(Ok(None));
             }
-            state.waker = Some(cx.waker().clone());
+            _replaced = state.waker.replace(cx.waker().clone());
             Poll::Pending
         })
         .await
@@ -428,13 +430,13 @@ impl<T> Feed<T> {
 
 impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
-        let unread = {
+        let left = {
             let mut state = lock(&self.state);
             state.reader_gone = true;
-            std::mem::take(&mut state.values)
+            (std::mem::take(&mut state.values), state.waker.take())
         };
         // Outside the lock: what a value does when it is dropped may reach its sender.
-        drop(unread);
+        drop(left);
     }
 }
 

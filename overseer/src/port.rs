@@ -25,7 +25,7 @@ use crate::message::{Inbox, Message, Post, Request, Role};
 use crate::outbox::Outbox;
 use crate::replay::{PortTape, Reel, SendForm, Text, Words, copy_of};
 use crate::subsystem::spend_budget;
-use crate::wiring::{Ask, Cast, SendList, Sender, SentBy, Wait};
+use crate::wiring::{Ask, Cast, Origin, SendList, Sender, SentBy, Wait};
 
 pub use crate::edge::EdgeSnapshot;
 
@@ -56,9 +56,10 @@ pub enum Tapped<M> {
     Drop,
     /// Goes on twice (posts only; a question passes its first).
     Duplicate(M, M),
-    /// Goes on after this time. It takes its place in the queue now, and counts against its limits; when its sender
-    /// ends, it is gone. A sender that waits waits for the place only, an asker for the answer as always. A cast for which
-    /// there is no place does at once what its message says for a full queue; in an outbox it is kept that long at least.
+    /// Goes on after this time. What a loop sends, and what is cast, takes its place in the queue now, counts against its
+    /// limits, and is gone when the subsystem and its jobs have ended; its sender goes on. A job that sends, and whoever
+    /// asks, is held that long itself, so that the message goes with it when its scope ends. A cast for which there is no
+    /// place does at once what its message says for a full queue; in an outbox it is kept that long at least.
     Delay(M, Duration),
 }
 
@@ -155,7 +156,7 @@ impl<M: Message> Port<M> {
         Sending::new(&self.mailbox, self.id, inbox, bytes, M::LANE)
     }
 
-    /// Delivers later into a place that was taken now.
+    /// Delivers later into a place that was taken now. The task ends with the port.
     fn delay(&self, permit: Permit<InboxOf<M>, Arc<Mailbox<InboxOf<M>>>>, inbox: InboxOf<M>, delay: Duration) {
         let sleep = self.desk.environment.clock.sleep(delay);
         let mut port = self.delays.get_or_init(|| watch::channel(()).0).subscribe();
@@ -223,6 +224,10 @@ impl<M: Post> Port<M> {
             Tapped::Duplicate(first, second) => {
                 plain(first).await?;
                 plain(second).await
+            }
+            Tapped::Delay(message, delay) if self.edge.origin != Origin::Loop => {
+                self.desk.environment.clock.sleep(delay).await;
+                plain(message).await
             }
             Tapped::Delay(message, delay) => {
                 match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).await {
@@ -569,20 +574,19 @@ impl<M: Request> Port<M> {
         let _in_flight = Flight::begin(&self.edge);
         let mut reply = reply.until(M::ANSWER_WITHIN.map(|time| self.desk.wheel.after(time)));
         let inbox = message.into_inbox(responder);
-        let sent = match delay {
-            None => match self.mailbox.try_send(self.id, inbox, bytes, M::LANE) {
-                Ok(()) => Ok(()),
-                // The time to answer runs while the question waits for its place.
-                Err((inbox, RefusedReason::Full)) => match select(self.put(inbox, bytes), &mut reply).await {
-                    Either::Left((sent, _)) => sent.map_err(|(_, reason)| reason),
-                    Either::Right((answer, _)) => return answer,
-                },
-                Err((_, reason)) => Err(reason),
-            },
-            Some(delay) => match select(Reserve::new(self.mailbox.clone(), self.id, bytes), &mut reply).await {
-                Either::Left((permit, _)) => permit.map(|permit| self.delay(permit, inbox, delay)),
+        if let Some(delay) = delay
+            && let Either::Right((answer, _)) = select(self.desk.environment.clock.sleep(delay), &mut reply).await
+        {
+            return answer;
+        }
+        let sent = match self.mailbox.try_send(self.id, inbox, bytes, M::LANE) {
+            Ok(()) => Ok(()),
+            // The time to answer runs while the question waits for its place.
+            Err((inbox, RefusedReason::Full)) => match select(self.put(inbox, bytes), &mut reply).await {
+                Either::Left((sent, _)) => sent.map_err(|(_, reason)| reason),
                 Either::Right((answer, _)) => return answer,
             },
+            Err((_, reason)) => Err(reason),
         };
         match sent {
             Ok(()) => reply.await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deterministic::Simulation;
 use futures::FutureExt as _;
-use overseer::answer::Lagged;
+use overseer::answer::{FeedSender, Lagged};
 use overseer::mailbox::{MailboxLimits, RefusedReason};
 use overseer::recorder::Recorded;
 use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Responder, Subsystem, Wait, Watch};
@@ -14,11 +14,12 @@ use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Re
 use crate::Beats;
 
 pub(crate) struct Note(u32);
+pub(crate) struct Urgent(u32);
 pub(crate) struct Slow;
 overseer::inbox! {
     /// What the clerk hears.
     pub(crate) enum Inbox for Clerk as "clerk" {
-        tell { Note }
+        tell { Note, Urgent { const LANE: overseer::message::Lane = overseer::message::Lane::High; } }
         ask { Slow -> u32 { const ANSWER_WITHIN: Option<std::time::Duration> = Some(std::time::Duration::from_secs(2)); } }
     }
 }
@@ -30,7 +31,7 @@ overseer::node! {
 struct Visitor;
 impl Outside for Visitor {
     const NAME: &'static str = "visitor";
-    type Sends = (Wait<Note>, Ask<Slow>);
+    type Sends = (Wait<Note>, Wait<Urgent>, Ask<Slow>);
 }
 
 #[derive(Clone, Default)]
@@ -56,6 +57,9 @@ impl Subsystem for Keeps {
                 Event::Signal(beat) => self.0.beats.lock().expect("one thread").push(beat),
                 Event::Message(Inbox::Note(Note(13))) => panic!("unlucky"),
                 Event::Message(Inbox::Note(Note(number))) => self.0.notes.lock().expect("one thread").push(number),
+                Event::Message(Inbox::Urgent(Urgent(number))) => {
+                    self.0.notes.lock().expect("one thread").push(number);
+                }
                 Event::Message(Inbox::Slow(Slow, reply)) => kept.push(reply),
                 Event::Conclude => return Ok(()),
             }
@@ -108,6 +112,97 @@ fn a_restarted_subsystem_keeps_its_mailbox_and_hears_what_is_so() {
     handle.stop();
     simulation.run_until_stalled().expect("no live-lock");
     assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
+#[test]
+fn a_restarted_subsystem_keeps_both_lanes_in_order_and_who_waits_for_a_place() {
+    let simulation = Simulation::new(2);
+    let desk = Desk::default();
+    let made = desk.clone();
+    let builder = OfficeBuilder::new(simulation.environment("node"))
+        .mailbox_limits::<Clerk>(MailboxLimits { messages: 5, bytes: 1024 })
+        .restarting(2, move || Keeps(made.clone()));
+    let overseer = builder.build().expect("one slot");
+    let handle = overseer.handle();
+    let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+    // All of it is queued before anything is heard.
+    for note in [13, 1, 2] {
+        simulation.run_until(visitor.send(Note(note))).expect("there is room").expect("open");
+    }
+    for urgent in [10, 11] {
+        simulation.run_until(visitor.send(Urgent(urgent))).expect("there is room").expect("open");
+    }
+    let waiting = handle.outlet::<Visitor>().expect("there is a clerk");
+    let waits = async move {
+        waiting.send(Note(3)).await.expect("the mailbox stays open");
+        waiting.send(Note(13)).await.expect("the mailbox stays open");
+        waiting.send(Note(4)).await.expect("the mailbox stays open");
+        waiting.send(Urgent(12)).await.expect("the mailbox stays open");
+    };
+    let environment = simulation.environment("node");
+    environment.spawner.spawn("visitor", Box::pin(waits));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(handle.edges()[0].waiting, 1);
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(desk.started.load(Ordering::Relaxed), 3);
+    let notes = desk.notes.lock().unwrap().clone();
+    let of =
+        |range: std::ops::Range<u32>| notes.iter().copied().filter(|note| range.contains(note)).collect::<Vec<_>>();
+    assert_eq!((&notes[..2], of(0..10), of(10..20)), (&[10, 11][..], vec![1, 2, 3, 4], vec![10, 11, 12]));
+}
+
+/// Panics when it is dropped while armed.
+struct Bomb(Arc<std::sync::atomic::AtomicBool>);
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!self.0.load(Ordering::Relaxed), "it goes off");
+    }
+}
+
+fn goes_off(work: impl FnOnce()) -> bool {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err()
+}
+
+#[test]
+fn a_value_whose_drop_panics_leaves_the_feed_as_it_should_be() {
+    let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (sender, mut feed) = Feed::bounded(1);
+    assert!(sender.push(Bomb(armed.clone())));
+    armed.store(true, Ordering::Relaxed);
+    assert!(goes_off(|| assert!(!sender.push(Bomb(armed.clone())))), "there is no room, so it is dropped");
+    armed.store(false, Ordering::Relaxed);
+    assert!(matches!(feed.next().now_or_never(), Some(Ok(Some(Bomb(_))))), "what it held");
+    assert!(matches!(feed.next().now_or_never(), Some(Err(Lagged(1)))), "the one that went off counts as missed");
+
+    let (sender, feed) = Feed::bounded(2);
+    assert!(sender.push(Bomb(armed.clone())));
+    armed.store(true, Ordering::Relaxed);
+    assert!(goes_off(|| drop(feed)));
+    armed.store(false, Ordering::Relaxed);
+    assert!(!sender.push(Bomb(armed.clone())), "its sender hears that the reader went");
+    assert_eq!(Arc::strong_count(&armed), 1, "nothing is left in it");
+}
+
+/// A waker that holds one end of a feed, as a task does.
+struct HoldsEnd {
+    _end: Mutex<FeedSender<u32>>,
+}
+impl std::task::Wake for HoldsEnd {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn a_reader_whose_old_waker_held_the_sender_is_not_locked_out() {
+    let (sender, mut feed) = Feed::<u32>::bounded(1);
+    let waker = std::task::Waker::from(Arc::new(HoldsEnd { _end: Mutex::new(sender) }));
+    let mut next = std::pin::pin!(feed.next());
+    assert!(next.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    // The waker that is replaced takes the sender with it.
+    assert!(next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
+    let polled = next.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert_eq!(polled, std::task::Poll::Ready(Ok(None)));
 }
 
 #[test]

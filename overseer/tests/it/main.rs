@@ -9,6 +9,7 @@ mod ordering;
 mod outbox;
 mod replay;
 mod supervision;
+mod taps;
 mod wiring;
 
 use std::collections::BTreeSet;

@@ -52,6 +52,9 @@ enum Change {
     Silent,
     Twice,
     Forgetful,
+    Curious,
+    Deaf,
+    Dear,
 }
 
 /// Sells: a job per order asks the price, draws a receipt, waits; the loop books it in the outbox.
@@ -80,20 +83,23 @@ impl Subsystem for Sells {
                     }
                 }
                 event = context.recv() => match event {
+                    Event::Signal(_) if self.0 == Change::Deaf => {}
                     Event::Signal(beat) => beats = beat,
                     Event::Message(ShopInbox::Order(Order(item))) => {
                         let (environment, jobs, done) = (context.environment().clone(), context.jobs(), done.clone());
                         let asleep = self.0 == Change::Asleep && item == 2;
+                        let other = if self.0 == Change::Curious && item == 4 { 200 } else { 100 };
                         let job = async move {
                             let delay = Duration::from_millis(if asleep { 70 } else { u64::from(10 * item) });
-                            let sold = sell(&environment, &jobs, item, delay).await;
+                            let sold = sell(&environment, &jobs, (item, item + other), delay).await;
                             let _ = done.send(sold).await;
                         };
                         context.environment().spawner.spawn("sale", Box::pin(job));
                     }
                     Event::Message(ShopInbox::Total(Total, reply)) if self.0 == Change::Forgetful => drop(reply),
                     Event::Message(ShopInbox::Total(Total, reply)) => {
-                        let _ = reply.answer(total + u32::try_from(beats)?);
+                        let dear = u32::from(self.0 == Change::Dear);
+                        let _ = reply.answer(total + dear + u32::try_from(beats)?);
                     }
                     Event::Conclude => return Ok(()),
                 },
@@ -105,11 +111,11 @@ impl Subsystem for Sells {
 async fn sell(
     environment: &overseer::Environment,
     jobs: &Outlet<FromJobs<Sells>>,
-    item: u32,
+    (item, other): (u32, u32),
     delay: Duration,
 ) -> (u32, u32, u8) {
     // Polls only those of its parts that were woken.
-    let mut prices: FuturesUnordered<_> = [item, item + 100].map(|item| jobs.ask(Price(item))).into_iter().collect();
+    let mut prices: FuturesUnordered<_> = [item, other].map(|item| jobs.ask(Price(item))).into_iter().collect();
     let mut price = 0;
     while let Some(part) = prices.next().await {
         price += part.unwrap_or(1);
@@ -226,6 +232,10 @@ fn the_first_thing_that_a_changed_instance_does_differently_is_named() {
         (Change::Cheaper, "casts Line(1456) to office", "casts Line(1455) to office"),
         (Change::Silent, "sends Sold { item: 3", "Line("),
         (Change::Asleep, "sleeps until 1600000000.02s", "sleeps until 1600000000.07s"),
+        (Change::Curious, "asks Price(104) to office", "asks Price(204) to office"),
+        // What it did not hear shows in the first thing that depends on it; an answer of another value is another answer.
+        (Change::Deaf, "answers Total of event", "answers Total of event"),
+        (Change::Dear, "answers Total of event", "answers Total of event"),
         (Change::Forgetful, "answers Total of event", "drops Total of event"),
     ] {
         let difference = replay(&tape, Sells(change)).expect_err("it was changed");

@@ -1,9 +1,14 @@
 //! OV-1: the first that ends, fails or panics is named and takes the node down in order.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use deterministic::Simulation;
-use overseer::node::ExitCause;
+use overseer::node::{CONCLUDE_DEADLINE, ExitCause};
 use overseer::recorder::Recorded;
-use overseer::{Context, Event, ExitReport, Failure, Nothing, Subsystem};
+use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem};
+
+use crate::Beats;
 
 overseer::inbox! {
     /// Nothing.
@@ -112,6 +117,123 @@ fn one_that_cannot_be_made_is_named() {
     let overseer = builder.restarting(1, make).drain_empty_slots().build().expect("two slots, both filled");
     let report = simulation.run_until(overseer.run()).expect("it ends");
     assert_eq!(report.cause.to_string(), "first panicked: no parts");
+}
+
+/// What one of two does after a second, and how long it takes to conclude.
+struct Timed<R> {
+    fails: Option<Arc<Mutex<Vec<&'static str>>>>,
+    concludes_in: Duration,
+    role: std::marker::PhantomData<fn() -> R>,
+}
+
+fn timed<R>(fails: Option<&Arc<Mutex<Vec<&'static str>>>>, concludes_in: Duration) -> Timed<R> {
+    Timed { fails: fails.cloned(), concludes_in, role: std::marker::PhantomData }
+}
+
+impl<R: Role> Subsystem for Timed<R> {
+    type Role = R;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let clock = context.environment().clock.clone();
+        if let Some(order) = self.fails {
+            clock.sleep(Duration::from_secs(1)).await;
+            order.lock().expect("one thread").push(R::NAME);
+            return Err("disk on fire".into());
+        }
+        while !matches!(context.recv().await, Event::Conclude) {}
+        clock.sleep(self.concludes_in).await;
+        Ok(())
+    }
+}
+
+/// How two end, and after which time of the simulation.
+fn end_of_two(seed: u64, first: Timed<First>, second: Timed<Second>, stop: bool) -> (ExitReport, Duration) {
+    let simulation = Simulation::new(seed);
+    let builder = TwoBuilder::new(simulation.environment("node")).first(first).second(second);
+    let overseer = builder.build().expect("two slots, both filled");
+    if stop {
+        overseer.handle().stop();
+    }
+    let before = simulation.now();
+    let report = simulation.run_until(overseer.run()).expect("it ends");
+    let took = simulation.now().saturating_sub(before);
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+    (report, took)
+}
+
+#[test]
+fn of_two_that_fail_in_the_same_instant_the_first_is_named() {
+    let mut named = std::collections::BTreeSet::new();
+    for seed in 0..50 {
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let (first, second) = (timed(Some(&order), Duration::ZERO), timed(Some(&order), Duration::ZERO));
+        let (report, took) = end_of_two(seed, first, second, false);
+        let ExitCause::Failed(subsystem, _) = report.cause else { panic!("seed {seed}: {}", report.cause) };
+        let order = order.lock().expect("one thread");
+        assert_eq!((order.len(), order[0], took.as_secs()), (2, subsystem, 1), "seed {seed}");
+        assert!(report.unfinished.is_empty(), "both have returned");
+        named.insert(subsystem);
+    }
+    assert_eq!(named.len(), 2, "either was the first under some schedule");
+}
+
+#[test]
+fn who_needs_all_of_the_time_to_conclude_has_it_and_who_needs_more_is_dropped() {
+    let tick = Duration::from_millis(1);
+    let (report, took) = end_of_two(3, timed(None, CONCLUDE_DEADLINE - tick), timed(None, tick), true);
+    assert!(report.is_clean() && took >= CONCLUDE_DEADLINE - tick, "{took:?}");
+    let (report, took) = end_of_two(3, timed(None, CONCLUDE_DEADLINE * 9), timed(None, tick), true);
+    assert_eq!(report.unfinished, ["first"], "the other one did not have to wait for it");
+    assert!(took >= CONCLUDE_DEADLINE && took < CONCLUDE_DEADLINE + Duration::from_secs(1), "{took:?}");
+    // A failure of the one gives the other its time as well.
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (report, took) = end_of_two(3, timed(Some(&order), tick), timed(None, Duration::from_secs(2)), false);
+    assert_eq!(report.cause.to_string(), "first failed: disk on fire");
+    assert!(report.unfinished.is_empty() && took >= Duration::from_secs(3), "{took:?}");
+}
+
+/// Takes an hour for each signal.
+struct Slow;
+impl Subsystem for Slow {
+    type Role = First;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Signal(_) => context.environment().clock.sleep(Duration::from_secs(3_600)).await,
+                Event::Message(never) => match never {},
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn one_that_is_slow_is_named_and_not_stopped() {
+    let simulation = Simulation::new(3);
+    let environment = simulation.environment("node");
+    let overseer = TwoBuilder::new(environment.clone()).first(Slow).drain_empty_slots().build().expect("two slots");
+    let handle = overseer.handle();
+    let report = Arc::new(Mutex::new(None));
+    let ending = report.clone();
+    let running = async move { *ending.lock().expect("one thread") = Some(overseer.run().await) };
+    environment.spawner.spawn("overseer", Box::pin(running));
+    (0..20).for_each(|beat| assert!(handle.publish::<Beats>(beat)));
+    simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
+    assert_eq!(handle.readiness().lagging, [("first", 19)]);
+    simulation.run_for(Duration::from_secs(24 * 3_600)).expect("no live-lock");
+    assert!(report.lock().expect("one thread").is_none(), "a day of it ends nothing");
+    assert!(handle.readiness().is_ready(), "and then it has caught up");
+    handle.stop();
+    simulation.run_until_stalled().expect("no live-lock");
+    assert!(report.lock().expect("one thread").as_ref().is_some_and(ExitReport::is_clean));
 }
 
 #[test]

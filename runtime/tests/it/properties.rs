@@ -4,7 +4,7 @@ use crate::support::*;
 use codec::{Decode, Encode};
 use primitives::{
     BackedCandidate, CandidateEvent, CollatorId, CoreIndex, CoreState, InherentData, OccupiedCoreAssumption, Pair,
-    ParaId, SigningContext, ValidationCodeHash,
+    ParaId, SigningContext, ValidationCodeHash, supermajority_threshold,
 };
 use proptest::prelude::*;
 use runtime::{
@@ -22,6 +22,8 @@ struct Step {
     back: [bool; 3],
     /// For each validator the cores it attests, if occupied.
     attest: Vec<[bool; 3]>,
+    /// Who attests all free cores as well, so that nothing of it counts.
+    stray: Option<u32>,
     claim: bool,
     report: Option<u32>,
     /// Whether the first parachain's candidate brings new code.
@@ -31,8 +33,16 @@ struct Step {
 fn step() -> impl Strategy<Value = Step> {
     let attest = prop::collection::vec(any::<[bool; 3]>(), VALIDATORS as usize);
     let report = prop::option::weighted(0.1, 0..VALIDATORS);
-    let steps = (any::<[bool; 3]>(), attest, any::<bool>(), report, prop::bool::weighted(0.3));
-    steps.prop_map(|(back, attest, claim, report, upgrade)| Step { back, attest, claim, report, upgrade })
+    let stray = prop::option::weighted(0.3, 0..VALIDATORS);
+    let steps = (any::<[bool; 3]>(), (attest, stray), any::<bool>(), report, prop::bool::weighted(0.3));
+    steps.prop_map(|(back, (attest, stray), claim, report, upgrade)| Step {
+        back,
+        attest,
+        stray,
+        claim,
+        report,
+        upgrade,
+    })
 }
 
 fn collator() -> Pair {
@@ -70,10 +80,13 @@ fn inherent(chain: &Chain, step: &Step) -> InherentData {
         }
     }
     let cores = chain.state.availability_cores(chain.state.number() + 1);
-    for (validator, wanted) in step.attest.iter().enumerate() {
-        let held =
-            (0..3).filter(|core| wanted[*core as usize] && matches!(cores[*core as usize], CoreState::Occupied(_)));
-        inherent.bitfields.push(chain.bitfield(validator as u32, &held.collect::<Vec<_>>()));
+    for (validator, wanted) in (0..).zip(&step.attest) {
+        let is_occupied = |core: u32| matches!(cores[core as usize], CoreState::Occupied(_));
+        let held = (0..3).filter(|core| match is_occupied(*core) {
+            true => wanted[*core as usize],
+            false => step.stray == Some(validator),
+        });
+        inherent.bitfields.push(chain.bitfield(validator, &held.collect::<Vec<_>>()));
     }
     runtime::filter_inherent(&chain.state, &chain.header, inherent, &DirectVerifier)
 }
@@ -151,8 +164,9 @@ fn check_step(before: &Chain, after: &Chain, executed: &Executed) {
     assert_eq!(proof.read(after.state.root(), &head), Ok(after.state.storage().get(&head).cloned()));
 }
 
-/// Availability bits are those that were there and those of this block's bitfields, unless these name a free core.
-fn check_bits(before: &Chain, after: &Chain, inherent: &InherentData) {
+/// Availability bits are those that were there and those of this block's bitfields, unless these name a free core; more
+/// than two thirds of them include the candidate, and nothing else does.
+fn check_bits(before: &Chain, after: &Chain, executed: &Executed, inherent: &InherentData) {
     let occupied = pending(before);
     let says = |validator: usize, core: CoreIndex| {
         let said = inherent.bitfields.iter().find(|field| field.validator_index.as_usize() == validator);
@@ -161,6 +175,15 @@ fn check_bits(before: &Chain, after: &Chain, inherent: &InherentData) {
             !free && field.payload.0[core.as_usize()]
         })
     };
+    for (core, earlier) in CORES.iter().filter_map(|(_, core)| Some((*core, before.state.pending_candidate(*core)?))) {
+        let bits = earlier.availability.iter().by_vals().enumerate();
+        let count = bits.filter(|(validator, bit)| *bit || says(*validator, core)).count();
+        let included = executed
+            .events
+            .iter()
+            .any(|event| matches!(event, CandidateEvent::Included(receipt, ..) if receipt.hash() == earlier.hash));
+        assert_eq!(included, count >= supermajority_threshold(VALIDATORS as usize), "{count} bits, core {core}");
+    }
     for (_, core) in CORES {
         let Some(now) = after.state.pending_candidate(core) else { continue };
         let earlier = before.state.pending_candidate(core).filter(|earlier| earlier.hash == now.hash);
@@ -208,7 +231,7 @@ proptest! {
             check_claim(&before, &chain, &executed);
             check_code(&mut announced, &before, &chain, &executed);
             if let (Extrinsic::Inclusion(inherent), None) = (&block.extrinsics[0], executed.new_session) {
-                check_bits(&before, &chain, inherent);
+                check_bits(&before, &chain, &executed, inherent);
             }
         }
     }
@@ -258,7 +281,7 @@ proptest! {
     #[test]
     fn hostile_inherents_never_panic(
         steps in prop::collection::vec(step(), 1..6),
-        choices in prop::collection::vec((0..8_u8, any::<prop::sample::Index>(), any::<u32>()), 1..4),
+        choices in prop::collection::vec((0..9_u8, any::<prop::sample::Index>(), any::<u32>()), 1..4),
     ) {
         let mut chain = short_sessions();
         for step in &steps {
@@ -269,11 +292,19 @@ proptest! {
             }
             let filtered = runtime::filter_inherent(&chain.state, &chain.header, hostile.clone(), &DirectVerifier);
             prop_assert!(chain.try_block(filtered, Vec::new()).is_ok(), "what is filtered is accepted");
-            let _ = chain.try_block(hostile, Vec::new());
+            let in_order = is_ascending(hostile.bitfields.iter().map(|field| field.validator_index))
+                && is_ascending(hostile.backed_candidates.iter().map(|backed| backed.descriptor().para_id()));
+            let result = chain.try_block(hostile, Vec::new());
+            prop_assert!(in_order || result.is_err(), "taken out of order, or twice");
             chain.header = block.header;
             chain.state = executed.state;
         }
     }
+}
+
+fn is_ascending<T: Ord>(mut items: impl Iterator<Item = T>) -> bool {
+    let mut last = items.next();
+    items.all(|item| last.replace(item) < last)
 }
 
 /// One well-formed lie: signed by those who could sign it.
@@ -304,6 +335,7 @@ fn mutilate(chain: &Chain, inherent: &mut InherentData, kind: u8, at: prop::samp
             candidates.push(chain.back_with(receipt, CORE_1, number as usize % 4));
         }
         6 => candidates.reverse(),
+        7 => fields.reverse(),
         _ => inherent.parent_header.number = number,
     }
 }

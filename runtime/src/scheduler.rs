@@ -197,19 +197,7 @@ impl Scheduler {
         now: BlockNumber,
     ) {
         for (core, reason) in freed {
-            let Some(CoreOccupied::Parathread(entry)) = self.cores.get_mut(core.as_usize()).and_then(Option::take)
-            else {
-                continue;
-            };
-            match reason {
-                FreedReason::Concluded => {
-                    self.claim_index.remove(&entry.claim.para);
-                }
-                FreedReason::TimedOut => {
-                    let core = self.relative(*core);
-                    self.queue.push(QueuedParathread { entry, core });
-                }
-            }
+            self.free(*core, *reason);
         }
         let rotation = self.rotation_info(configuration, now);
         for index in 0..self.cores.len() {
@@ -320,10 +308,20 @@ impl Scheduler {
         self.claim_index.contains(&para)
     }
 
-    /// Frees a core whose candidate was judged invalid: its claim has been used.
-    pub(crate) fn free(&mut self, core: CoreIndex) {
-        if let Some(CoreOccupied::Parathread(entry)) = self.cores.get_mut(core.as_usize()).and_then(Option::take) {
-            self.claim_index.remove(&entry.claim.para);
+    /// Frees a core. A parathread's claim is used up if its candidate was included or judged invalid; if nobody could
+    /// get hold of the candidate, that is no failure of the collator, and the claim waits again.
+    pub(crate) fn free(&mut self, core: CoreIndex, reason: FreedReason) {
+        let Some(CoreOccupied::Parathread(entry)) = self.cores.get_mut(core.as_usize()).and_then(Option::take) else {
+            return;
+        };
+        match reason {
+            FreedReason::Concluded => {
+                self.claim_index.remove(&entry.claim.para);
+            }
+            FreedReason::TimedOut => {
+                let core = self.relative(core);
+                self.queue.push(QueuedParathread { entry, core });
+            }
         }
     }
 

@@ -296,7 +296,7 @@ proptest! {
                     now += 1;
                     prop_assert!(scheduler.scheduled.is_empty());
                 }
-                5 => cores.into_iter().for_each(|core| scheduler.free(core)),
+                5 => cores.into_iter().for_each(|core| scheduler.free(core, FreedReason::Concluded)),
                 _ => {
                     // Sessions change between blocks.
                     scheduler.finalize(&configuration);

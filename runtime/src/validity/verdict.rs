@@ -9,7 +9,7 @@ use super::{
     disputes::{self, DisputePhase, InclusionPlace},
     fishermen::{self, BondedReport, Fate, ReportKind},
 };
-use crate::{AccountId, Balance, PenaltyReason, State, limits::MAX_REVERTS_KEPT, outcome::Outcome};
+use crate::{AccountId, Balance, FreedReason, PenaltyReason, State, limits::MAX_REVERTS_KEPT, outcome::Outcome};
 
 /// Of what the losers pay, the winners share one part in this many.
 const REWARD_SHARE: Balance = 2;
@@ -136,14 +136,21 @@ pub(super) fn evaluate(state: &mut State, key: DisputeKey, outcome: &mut Outcome
     let (votes_for, against) = (dispute.votes_for.count_ones(), dispute.votes_against.count_ones());
     let needed = dispute.supermajority();
     match dispute.phase {
+        // More than a third have said both. What so many call invalid does not stay, and who vouched for it pays.
+        DisputePhase::Concluded { verdict: Verdict::Valid, by_supermajority: true, .. } if against >= needed => {
+            if let Some(dispute) = Arc::make_mut(&mut state.validity).disputes.get_mut(&key) {
+                Arc::make_mut(dispute).slashed.fill(false);
+            }
+            conclude(state, key, Verdict::Invalid, true, outcome);
+        }
         DisputePhase::Concluded { verdict, by_supermajority: true, .. } => {
             // Late and on the wrong side: nobody is rewarded for that any more.
             let taken = slash_losers(state, &dispute, verdict, outcome);
             state.deposit(taken);
         }
         DisputePhase::Concluded { .. } => {}
-        _ if votes_for >= needed => conclude(state, key, Verdict::Valid, true, outcome),
         _ if against >= needed => conclude(state, key, Verdict::Invalid, true, outcome),
+        _ if votes_for >= needed => conclude(state, key, Verdict::Valid, true, outcome),
         // The fork that included it was given up by the same votes. Here nothing hangs on it yet, and it is not to be
         // included once more.
         _ if state.pending_core(key).is_some() && by_thirds(&dispute) == Some(Verdict::Invalid) => {
@@ -362,17 +369,17 @@ fn take_reports(state: &mut State, key: DisputeKey) -> Vec<BondedReport> {
 /// that follow are to be abandoned: with all paras and queues (MS-5).
 fn judged_invalid(state: &mut State, dispute: &Dispute, outcome: &mut Outcome) {
     Arc::make_mut(&mut state.validity).blacklist.insert(dispute.key());
-    take_core(state, dispute.key(), outcome);
+    take_core(state, dispute.key(), FreedReason::Concluded, outcome);
     if let Some(place) = dispute.place {
         signal_revert(state, dispute.key(), place, outcome);
     }
 }
 
 /// A candidate that is pending here is not to be included.
-fn take_core(state: &mut State, key: DisputeKey, outcome: &mut Outcome) {
+fn take_core(state: &mut State, key: DisputeKey, reason: FreedReason, outcome: &mut Outcome) {
     if let Some(core) = state.pending_core(key) {
         Arc::make_mut(&mut state.inclusion).pending.remove(&core);
-        Arc::make_mut(&mut state.scheduler).free(core);
+        Arc::make_mut(&mut state.scheduler).free(core, reason);
         outcome.validity.push(ValidityEvent::Freed { core, candidate: key.1 });
     }
 }
@@ -416,7 +423,7 @@ pub(super) fn judged_unavailable(state: &mut State, key: DisputeKey, outcome: &m
     validity.blacklist.insert(key);
     let (session, candidate) = key;
     outcome.validity.push(ValidityEvent::Closed { session, candidate, verdict: Verdict::Unavailable });
-    take_core(state, key, outcome);
+    take_core(state, key, FreedReason::TimedOut, outcome);
     if let Some(place) = disputes::inclusion_place(state, key) {
         signal_revert(state, key, place, outcome);
     }

@@ -1,6 +1,6 @@
 //! Parathread claims: queue, retries, collators, timeouts.
 
-use crate::support::*;
+use crate::{support::*, transactions};
 use primitives::{BackedCandidate, CandidateEvent, CollatorId, CoreState, InherentData, Pair, ParaId, ScheduledCore};
 use runtime::{
     BlockError, CandidateError, ClaimError, Governance, GovernanceError, ParaGenesisArgs, ParathreadClaim, SignatureOf,
@@ -103,6 +103,33 @@ fn a_claim_whose_candidate_times_out_is_tried_again_without_a_retry() {
     assert_eq!(core(&chain), CoreState::Scheduled(scheduled(THREAD).unwrap()));
     chain.skip(1);
     assert_eq!(core(&chain), CoreState::Free);
+}
+
+#[test]
+fn a_claim_outlives_a_candidate_that_nobody_can_get_hold_of_but_not_one_that_is_invalid() {
+    let mut chain = two_threads();
+    chain.govern(claim(THREAD));
+    chain.push(backing(&chain));
+    let candidate = chain.state.pending_candidate(THREAD_CORE).unwrap().hash;
+    // Another fork has included it, and was given up.
+    let unavailable = transactions::unavailable(&chain, (0, candidate), 7).unwrap();
+    let mut judged = chain.clone();
+    let everybody: Vec<_> = (0..9).collect();
+    judged.dispute(judged.votes(0, candidate, &[], &everybody));
+    assert_eq!(core(&judged), CoreState::Free);
+    assert!(judged.state.governed(claim(THREAD)).is_ok(), "the claim was used up");
+    chain.push_extrinsics(vec![unavailable]);
+    assert_eq!(core(&chain), CoreState::Scheduled(scheduled(THREAD).unwrap()));
+    let refused = chain.state.governed(claim(THREAD)).unwrap_err();
+    assert_eq!(refused, GovernanceError::Claim(ClaimError::AlreadyClaimed(THREAD)));
+    // The collator makes another one.
+    let mut draft = chain.draft(THREAD, THREAD_CORE);
+    draft.commitments.head_data.0.push(1);
+    let mut inherent = chain.inherent();
+    inherent.backed_candidates = vec![chain.back_with(draft.receipt_v1(&collator()), THREAD_CORE, usize::MAX)];
+    chain.push(inherent);
+    let events = chain.push(chain.attesting(9, &[2])).events;
+    assert!(matches!(events[..], [CandidateEvent::Included(..)]));
 }
 
 #[test]

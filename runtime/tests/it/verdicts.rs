@@ -114,3 +114,37 @@ fn a_signal_is_remembered_though_its_session_is_over() {
     assert_eq!(chain.state.first_disputed_block_above(2), Some(3), "a fork that goes on is not finalized");
     assert_eq!(chain.state.first_disputed_block_above(3), None, "what is final already holds up nothing");
 }
+
+/// Whichever supermajority there is first: three of seven have said both.
+#[test]
+fn of_two_supermajorities_the_one_against_it_wins() {
+    for at_once in [true, false] {
+        let (mut chain, candidate, backers) = with_candidate();
+        let rest = others(&backers);
+        // The group and two more for it; the group and the other two against it.
+        let (vouching, disputing) = (&rest[..2], [&backers[..], &rest[2..]].concat());
+        let events = if at_once {
+            chain.dispute(chain.votes(0, candidate, vouching, &disputing)).validity_events
+        } else {
+            let executed = chain.dispute(chain.votes(0, candidate, vouching, &rest[2..]));
+            let verdict = Verdict::Valid;
+            let valid = ValidityEvent::Concluded { session: 0, candidate, verdict, by_supermajority: true };
+            assert_eq!(executed.validity_events.last(), Some(&valid));
+            assert_eq!(paid(&chain, PenaltyReason::AgainstValid(candidate)).len(), 2);
+            chain.dispute(chain.votes(0, candidate, &[], &backers)).validity_events
+        };
+        let verdict = Verdict::Invalid;
+        let invalid = ValidityEvent::Concluded { session: 0, candidate, verdict, by_supermajority: true };
+        assert!(matches!(&events[..], [.., one, ValidityEvent::Reverted(_)] if *one == invalid), "{events:?}");
+        assert!(chain.state.is_blacklisted(0, candidate));
+        let mut losers = [&backers[..], vouching].concat();
+        losers.sort();
+        let paid = paid(&chain, PenaltyReason::ForInvalid(candidate));
+        assert_eq!(paid.iter().map(|(validator, _)| *validator).collect::<Vec<_>>(), losers);
+        assert!(paid.iter().all(|(_, amount)| *amount == 1_000_000), "all that each has");
+        assert!(chain.state.issuance().is_conserved());
+        // What came before stays as it is: no verdict turns a second time.
+        let executed = chain.dispute(chain.votes(0, candidate, &rest[2..], &[]));
+        assert!(executed.validity_events.is_empty());
+    }
+}

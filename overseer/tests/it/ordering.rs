@@ -10,6 +10,7 @@ use crate::Beats;
 
 pub(crate) struct Told(u64);
 pub(crate) struct Urgent(u64);
+pub(crate) struct Newest(u64);
 pub(crate) struct Asked(u64);
 pub(crate) struct AskedUrgently(u64);
 
@@ -21,6 +22,14 @@ overseer::inbox! {
             Urgent {
                 const LANE: overseer::message::Lane = overseer::message::Lane::High;
                 const WHEN_FULL: WhenFull = WhenFull::Budgeted(1000);
+            },
+            Newest {
+                const LANE: overseer::message::Lane = overseer::message::Lane::High;
+                const WHEN_FULL: WhenFull = WhenFull::Merged(1);
+                fn merge(&mut self, newer: Self) -> Option<Self> {
+                    *self = newer;
+                    None
+                }
             },
         }
         ask {
@@ -91,7 +100,7 @@ impl Subsystem for Checks {
                 Event::Signal(beat) => seen = beat,
                 Event::Message(message) => {
                     let beat = match message {
-                        Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat)) => beat,
+                        Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat)) | Inbox::Newest(Newest(beat)) => beat,
                         Inbox::Asked(Asked(beat), reply) | Inbox::AskedUrgently(AskedUrgently(beat), reply) => {
                             // The asker may be gone with the node.
                             let _ = reply.answer(seen);
@@ -110,7 +119,7 @@ impl Subsystem for Checks {
 struct Author;
 impl Outside for Author {
     const NAME: &'static str = "author";
-    type Sends = (Wait<Told>, Ask<Asked>, Ask<AskedUrgently>);
+    type Sends = (Wait<Told>, Wait<Urgent>, Cast<Newest>, Ask<Asked>, Ask<AskedUrgently>);
 }
 
 fn run(seed: u64) -> (u64, u64) {
@@ -135,6 +144,9 @@ fn run(seed: u64) -> (u64, u64) {
                 author.send(Told(beat)).await.expect("the receiver runs");
                 let clone = author.clone();
                 let asks = async move {
+                    drop(clone.cast(Newest(beat)));
+                    clone.send(Urgent(beat)).await.expect("the receiver runs");
+                    clone.send(Told(beat)).await.expect("the receiver runs");
                     for seen in [clone.ask(Asked(beat)).await, clone.ask(AskedUrgently(beat)).await] {
                         assert!(seen.expect("the receiver runs") >= beat);
                     }

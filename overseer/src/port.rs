@@ -96,6 +96,7 @@ impl<M, F: Fn(M) -> Tapped<M> + Send + Sync + 'static> Tap<M> for F {
 pub(crate) type TapSlot = Arc<dyn Any + Send + Sync>;
 
 type InboxOf<M> = <<M as Message>::To as Role>::Inbox;
+type Reserved<M> = Result<Permit<InboxOf<M>, Arc<Mailbox<InboxOf<M>>>>, RefusedReason>;
 
 /// What the ports of one sender share.
 pub(crate) struct Desk {
@@ -155,10 +156,16 @@ impl<M: Message> Port<M> {
     fn put(&self, inbox: InboxOf<M>, bytes: usize) -> Sending<InboxOf<M>, &Mailbox<InboxOf<M>>> {
         Sending::new(&self.mailbox, self.id, inbox, bytes, M::LANE)
     }
+}
 
+impl<M: Post> Port<M> {
     /// Delivers later into a place that was taken now. The task ends with the port.
-    fn delay(&self, permit: Permit<InboxOf<M>, Arc<Mailbox<InboxOf<M>>>>, inbox: InboxOf<M>, delay: Duration) {
-        let sleep = self.desk.environment.clock.sleep(delay);
+    fn delay(&self, reserved: Reserved<M>, message: M, delay: Duration) -> Result<(), SendError<M>> {
+        let permit = match reserved {
+            Ok(permit) => permit,
+            Err(reason) => return Err(SendError { message, reason }),
+        };
+        let (inbox, sleep) = (message.into_inbox(), self.desk.environment.clock.sleep(delay));
         let mut port = self.delays.get_or_init(|| watch::channel(()).0).subscribe();
         let task = async move {
             let port_is_gone = std::pin::pin!(async move { while port.changed().await.is_ok() {} });
@@ -168,10 +175,9 @@ impl<M: Message> Port<M> {
             }
         };
         self.desk.environment.spawner.spawn("tap-delay", Box::pin(task));
+        Ok(())
     }
-}
 
-impl<M: Post> Port<M> {
     #[inline]
     pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
         match &self.aside {
@@ -230,11 +236,8 @@ impl<M: Post> Port<M> {
                 plain(message).await
             }
             Tapped::Delay(message, delay) => {
-                match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).await {
-                    Ok(permit) => self.delay(permit, message.into_inbox(), delay),
-                    Err(reason) => return Err(SendError { message, reason }),
-                }
-                Ok(())
+                let reserved = Reserve::new(self.mailbox.clone(), self.id, message.bytes()).await;
+                self.delay(reserved, message, delay)
             }
         }
     }
@@ -340,14 +343,8 @@ impl<M: Post> Port<M> {
 
     /// Takes a place now, if there is one, and delivers into it later.
     fn try_delay(&self, message: M, delay: Duration) -> Result<(), SendError<M>> {
-        match Reserve::new(self.mailbox.clone(), self.id, message.bytes()).now_or_never() {
-            Some(Ok(permit)) => {
-                self.delay(permit, message.into_inbox(), delay);
-                Ok(())
-            }
-            Some(Err(reason)) => Err(SendError { message, reason }),
-            None => Err(SendError { message, reason: RefusedReason::Full }),
-        }
+        let reserved = Reserve::new(self.mailbox.clone(), self.id, message.bytes()).now_or_never();
+        self.delay(reserved.unwrap_or(Err(RefusedReason::Full)), message, delay)
     }
 
     fn cast_one(&self, message: M) -> Result<(), SendError<M>> {
@@ -389,11 +386,7 @@ impl<M: Post> Port<M> {
                 }
                 Tapped::Delay(message, delay) => match self.try_delay(message, delay) {
                     Err(SendError { message, reason: RefusedReason::Full }) => self.cast_one(message),
-                    Err(refused) => {
-                        self.mailbox.count_refused(self.id);
-                        Err(refused)
-                    }
-                    Ok(()) => Ok(()),
+                    other => other.inspect_err(|_| self.mailbox.count_refused(self.id)),
                 },
             },
         }

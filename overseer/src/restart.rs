@@ -67,7 +67,8 @@ pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect
         let context = Context::new(start);
         // In a future of its own: what `run` does before it returns its future may panic as well.
         let running = AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind();
-        Ok(Connected::new(launch.task(running), lag, recording))
+        let (task, abort) = launch.task(running);
+        Ok(Connected { task, abort, lag, recording })
     })
 }
 
@@ -113,6 +114,7 @@ pub(crate) fn restarting<S: Subsystem>(
             }
             unreachable!("the loop above ends by returning")
         };
-        Ok(Connected::new(launch.task(running), lag, recording))
+        let (task, abort) = launch.task(running);
+        Ok(Connected { task, abort, lag, recording })
     })
 }

@@ -191,8 +191,8 @@ impl State {
         if fate == Fate::Dies { Err(dead()) } else { Ok(()) }
     }
 
-    /// Copies of the files that a crash leaves, by name.
-    fn survivors(&self, crash: Crash) -> BTreeMap<String, FileRef> {
+    /// The disk after a crash: what is left is durable, and it is as large and as honest as it was.
+    fn after(&self, crash: Crash) -> Self {
         let seed = if let Crash::Seed(seed) = crash { seed } else { 0 };
         let mut random = ChaCha8Rng::from_seed(derive(seed, "crash of a disk", 0));
         let mut draw = |bound| below_with(|| random.next_u64(), bound);
@@ -202,21 +202,19 @@ impl State {
                 change.apply(&mut names);
             }
         }
+        let mut used_bytes = 0;
         for file in names.values_mut() {
             let mut content = lock(file).clone();
             content.crash(crash, &mut draw);
+            used_bytes += content.current.len() as u64;
             *file = Arc::new(Mutex::new(content));
         }
-        names
-    }
-
-    /// The disk with these files, all of them durable; as large and as honest as it was.
-    fn restarted(&self, names: BTreeMap<String, FileRef>) -> Self {
         Self {
             directories: self.directories.clone(),
-            used_bytes: names.values().map(|file| lock(file).current.len() as u64).sum(),
             durable_names: names.clone(),
             names,
+            used_bytes,
+            operations: self.operations,
             capacity_bytes: self.capacity_bytes,
             ignores_sync: self.ignores_sync,
             ignores_sync_dir: self.ignores_sync_dir,
@@ -287,15 +285,13 @@ impl MemoryDisk {
         if crash == Crash::Keep {
             return;
         }
-        let names = state.survivors(crash);
-        *state = State { operations: state.operations, ..state.restarted(names) };
+        *state = state.after(crash);
     }
 
     /// The disk as it would be if the machine crashed now; this one goes on. With [`Crash::Keep`] all that is seen is
     /// durable there.
     pub fn after_crash(&self, crash: Crash) -> Self {
-        let state = lock(&self.0);
-        Self(Mutex::new(state.restarted(state.survivors(crash))))
+        Self(Mutex::new(lock(&self.0).after(crash)))
     }
 
     /// Lets the call that writes number `operations` from now (0: the very next) die: it gives an error, though

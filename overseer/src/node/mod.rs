@@ -150,16 +150,10 @@ pub(crate) type Connect =
 
 /// A subsystem that waits for its node to run.
 pub(crate) struct Connected {
-    task: BoxFuture<()>,
-    abort: AbortHandle,
-    lag: Lag,
-    recording: Arc<Recording>,
-}
-
-impl Connected {
-    pub(crate) fn new((task, abort): (BoxFuture<()>, AbortHandle), lag: Lag, recording: Arc<Recording>) -> Self {
-        Self { task, abort, lag, recording }
-    }
+    pub(crate) task: BoxFuture<()>,
+    pub(crate) abort: AbortHandle,
+    pub(crate) lag: Lag,
+    pub(crate) recording: Arc<Recording>,
 }
 
 struct Slot {

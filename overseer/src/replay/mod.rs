@@ -98,7 +98,8 @@ pub(crate) fn recorded<S: Recordable>(tape: &Tape, subsystem: S, mailbox: Mailbo
             prepare::<S>(mailbox, switchboard, logs, environment, Some(S::taping(reel.clone())))?;
         start.environment = environment::taped(&reel, Some(environment.clone()));
         let running = in_turns(&reel, subsystem, SubsystemContext::new(start));
-        Ok(Connected::new(launch.task(running), lag, recording))
+        let (task, abort) = launch.task(running);
+        Ok(Connected { task, abort, lag, recording })
     })
 }
 

@@ -517,14 +517,15 @@ impl<T: Send> Mailbox<T> {
         wake_all(&mut wakers);
     }
 
-    /// Takes a place, or a ticket for one. `Ok(true)`: a place is taken and the ticket is spent.
+    /// Takes a place, or a ticket for one. `Ok(true)`: a place is taken and the ticket is spent. A waker that is replaced
+    /// goes into `replaced`, to be dropped after the lock.
     #[inline]
     pub(crate) fn poll_place(
         &self,
         state: &mut State<T>,
         ticket: &mut Option<u64>,
         (bytes, edge): (u32, EdgeId),
-        waker: &Waker,
+        (waker, replaced): (&Waker, &mut Option<Waker>),
     ) -> Result<bool, RefusedReason> {
         if state.closed {
             *ticket = None;
@@ -535,7 +536,7 @@ impl<T: Send> Mailbox<T> {
             state.used_bytes += bytes;
             return Ok(true);
         }
-        Ok(self.poll_ticket(state, ticket, (bytes, edge), waker))
+        Ok(self.poll_ticket(state, ticket, (bytes, edge), (waker, replaced)))
     }
 
     /// Takes a ticket, or looks whether the one that is held was granted.
@@ -545,7 +546,7 @@ impl<T: Send> Mailbox<T> {
         state: &mut State<T>,
         ticket: &mut Option<u64>,
         (bytes, edge): (u32, EdgeId),
-        waker: &Waker,
+        (waker, replaced): (&Waker, &mut Option<Waker>),
     ) -> bool {
         let Some(held) = *ticket else {
             let held = state.next_ticket;
@@ -558,7 +559,10 @@ impl<T: Send> Mailbox<T> {
         };
         match state.position(held) {
             Some(position) => {
-                state.waiters[position].waker.clone_from(waker);
+                let known = &mut state.waiters[position].waker;
+                if !known.will_wake(waker) {
+                    *replaced = Some(std::mem::replace(known, waker.clone()));
+                }
                 false
             }
             None => {

@@ -177,6 +177,8 @@ impl<T: Send> Reader<T> {
     fn refill(&mut self, waker: Option<&Waker>) -> bool {
         // Else nothing is written: who hears signals only keeps this cache line for reading.
         let used_up = (self.spent > 0).then(|| self.tell_all());
+        // Dropped after the lock, as every waker: it may be the last handle of a task.
+        let mut replaced = None;
         let mut state = self.mailbox.lock();
         if let Some(used_up) = used_up {
             self.mailbox.settle(&mut state, used_up, &mut self.wakers);
@@ -193,10 +195,10 @@ impl<T: Send> Reader<T> {
             }
             true
         } else {
-            match (&mut state.reader, waker) {
-                (Some(known), Some(waker)) => known.clone_from(waker),
-                (none, Some(waker)) => *none = Some(waker.clone()),
-                (_, None) => {}
+            if let Some(waker) =
+                waker.filter(|waker| !state.reader.as_ref().is_some_and(|known| known.will_wake(waker)))
+            {
+                replaced = state.reader.replace(waker.clone());
             }
             if state.normal.capacity().max(self.batch.capacity()) > KEPT_CAPACITY {
                 Self::shrink(&mut self.oversized, &mut self.batch, &mut state);
@@ -204,6 +206,7 @@ impl<T: Send> Reader<T> {
             false
         };
         drop(state);
+        drop(replaced);
         if found && self.batch.len() > KEPT_CAPACITY {
             self.oversized = 0;
         }

@@ -49,8 +49,10 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
             Err(reason) => reason,
             Ok(bytes) => {
                 item.bytes = bytes;
+                let mut replaced = None;
                 let mut state = mailbox.lock();
-                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge), cx.waker()) {
+                let waker = (cx.waker(), &mut replaced);
+                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge), waker) {
                     Ok(false) => return Poll::Pending,
                     Ok(true) => {
                         let waker = this.item.take().and_then(|item| mailbox.push(&mut state, this.lane, item));
@@ -113,8 +115,10 @@ impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Future for Reserve<T, B> {
             Ok(bytes) => bytes,
             Err(reason) => return Poll::Ready(Err(reason)),
         };
+        let mut replaced = None;
         let mut state = this.mailbox.lock();
-        match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), cx.waker()) {
+        let waker = (cx.waker(), &mut replaced);
+        match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), waker) {
             Ok(false) => Poll::Pending,
             Ok(true) => {
                 drop(state);

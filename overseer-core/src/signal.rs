@@ -215,6 +215,7 @@ impl<V: View> SignalLog<V> {
     pub async fn wait_until(&self, mut condition: impl FnMut(&V::State) -> bool) -> bool {
         let mut watching = Watching { log: self, number: None };
         std::future::poll_fn(|cx| {
+            let mut replaced = None;
             let mut log = lock(&self.entries);
             if condition(&log.state) {
                 return Poll::Ready(true);
@@ -227,9 +228,13 @@ impl<V: View> SignalLog<V> {
                 log.next_watcher
             });
             match log.watchers.iter_mut().find(|(known, _)| *known == number) {
-                Some((_, watcher)) => watcher.clone_from(cx.waker()),
+                Some((_, watcher)) if watcher.will_wake(cx.waker()) => {}
+                // Dropped after the lock.
+                Some((_, watcher)) => replaced = Some(std::mem::replace(watcher, cx.waker().clone())),
                 None => log.watchers.push((number, cx.waker().clone())),
             }
+            drop(log);
+            drop(replaced);
             Poll::Pending
         })
         .await

@@ -479,3 +479,33 @@ fn a_busy_reader_lets_others_run_by_number_and_by_time() {
     // One message in 64 is timed: the first, and the one that tells.
     assert_eq!(deliveries_until_yield(YIELD_AFTER_NANOS), 65);
 }
+
+/// A waker whose last handle, when it is dropped, looks into the mailbox: as that of a task that owns a sender does.
+struct Looks(Arc<Mailbox<u32>>, AtomicUsize);
+impl std::task::Wake for Looks {
+    fn wake(self: Arc<Self>) {}
+}
+impl Drop for Looks {
+    fn drop(&mut self) {
+        self.1.store(self.0.len(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_waker_is_never_dropped_under_the_lock() {
+    let mut it = fixture(1);
+    let looking = || std::task::Waker::from(Arc::new(Looks(it.mailbox.clone(), AtomicUsize::new(0))));
+    // The reader's.
+    for _ in 0..2 {
+        assert!(!it.reader.prepare(Some(&looking())));
+    }
+    assert!(it.put(1, Lane::Normal).is_ok());
+    // A waiting sender's, and that of one who waits for a place.
+    let (mut sending, mut reserving) = (it.sending(2, 1), it.reserve(1));
+    for _ in 0..2 {
+        let waker = looking();
+        let mut cx = Context::from_waker(&waker);
+        assert!(sending.as_mut().poll(&mut cx).is_pending() && reserving.as_mut().poll(&mut cx).is_pending());
+    }
+    drop((sending, reserving));
+}

@@ -168,15 +168,15 @@ pub(crate) struct State<T> {
     pub(crate) normal: VecDeque<Item<T>>,
     pub(crate) reader: Option<Waker>,
     edges: Vec<EdgeCounts>,
-    closed: bool,
+    /// What of the used up places was given back.
+    given_back: UsedUp,
     pub(crate) high: VecDeque<Item<T>>,
-    /// Places beyond the limit, by message.
-    pub(crate) extra: Vec<(&'static str, usize)>,
+    /// Places beyond the limit, by message; it grows with the first of each.
+    pub(crate) extra: Box<[(&'static str, usize)]>,
     /// Ascending by ticket.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
-    /// What of the used up places was given back.
-    given_back: UsedUp,
+    closed: bool,
 }
 
 /// The shared part of a mailbox; senders hold it. Its one [`Reader`](crate::Reader) takes out of it.
@@ -227,7 +227,7 @@ impl<T: Send> Mailbox<T> {
                 edges: Vec::new(),
                 closed: false,
                 high: VecDeque::new(),
-                extra: Vec::new(),
+                extra: Box::default(),
                 waiters: VecDeque::new(),
                 next_ticket: 0,
                 given_back: UsedUp::default(),
@@ -438,7 +438,9 @@ impl<T: Send> Mailbox<T> {
         let index = match state.extra.iter().position(|(name, _)| *name == message) {
             Some(index) => index,
             None => {
-                state.extra.push((message, 0));
+                let mut extra = std::mem::take(&mut state.extra).into_vec();
+                extra.push((message, 0));
+                state.extra = extra.into_boxed_slice();
                 state.extra.len() - 1
             }
         };

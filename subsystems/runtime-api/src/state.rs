@@ -24,6 +24,11 @@ pub const WAITING_MAX: usize = 1024;
 /// A para's question at a block: block, para, and the assumption's discriminant.
 pub(crate) type ParaKey = (Hash, ParaId, u8);
 
+/// What waits for a para in the channels that lead to it, by sender.
+type Horizontal = Arc<BTreeMap<ParaId, Vec<InboundHrmpMessage>>>;
+/// Keys or trie nodes of a proof.
+type Bytes = Vec<Vec<u8>>;
+
 /// The tables of all questions that have the same answer whenever they are asked.
 pub(crate) struct Tables {
     pub(crate) sessions: Table<Hash, Arc<SessionContext>>,
@@ -38,12 +43,12 @@ pub(crate) struct Tables {
     pub(crate) paras: Table<Hash, Arc<Vec<ParaId>>>,
     pub(crate) heads: Table<(Hash, ParaId), Option<HeadData>>,
     pub(crate) downward: Table<(Hash, ParaId), Arc<Vec<InboundDownwardMessage>>>,
-    pub(crate) horizontal: Table<(Hash, ParaId), Arc<BTreeMap<ParaId, Vec<InboundHrmpMessage>>>>,
+    pub(crate) horizontal: Table<(Hash, ParaId), Horizontal>,
     pub(crate) pending: Table<(Hash, ParaId), Option<Arc<CommittedCandidateReceipt>>>,
     pub(crate) historical_codes: Table<(Hash, ParaId, BlockNumber), Option<ValidationCode>>,
     pub(crate) disputes: Table<Hash, Arc<Vec<OpenDispute>>>,
     pub(crate) first_disputed: Table<Hash, Option<BlockNumber>>,
-    pub(crate) proofs: Table<(Hash, Vec<Vec<u8>>), Arc<Vec<Vec<u8>>>>,
+    pub(crate) proofs: Table<(Hash, Bytes), Arc<Bytes>>,
 }
 
 impl Tables {

@@ -56,7 +56,7 @@ pub struct QueueSnapshot {
     pub waiting: usize,
     /// How many may wait.
     pub limit: usize,
-    /// Bytes of the messages waiting or being delivered, as [`Message::bytes`] counts them.
+    /// Bytes of the messages waiting or being delivered, as [`Message::bytes`](crate::Message::bytes) counts them.
     pub bytes: usize,
     /// How many bytes may.
     pub bytes_limit: usize,
@@ -139,7 +139,7 @@ impl Handle {
         self.log::<V>().wait_until(condition).await
     }
 
-    /// Tells the node to end. [`Overseer::run`] returns when it has. Never waits; once is enough.
+    /// Tells the node to end. [`Overseer::run`](crate::Overseer::run) returns when it has. Never waits; once is enough.
     pub fn stop(&self) {
         self.shared.stop.send_replace(true);
     }

@@ -77,6 +77,6 @@ fn it_is_made_wired_and_tidy_and_nothing_is_overwritten() {
     assert_eq!(errors(&house), errors(&untouched), "what is made breaks no rule of the house");
 
     let again = new_subsystem::run_in(&copy, NAME, false).unwrap_err();
-    assert!(again.contains("is there already"), "{again}");
+    assert!(again.contains("a crate called `trial-coordinator` already"), "{again}");
     fs::remove_dir_all(copy).unwrap();
 }

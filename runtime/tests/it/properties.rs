@@ -287,6 +287,9 @@ proptest! {
         for step in &steps {
             let (block, executed) = run(&mut chain, step);
             let mut hostile = inherent(&chain, step);
+            let mut reversed = hostile.clone();
+            reversed.bitfields.reverse();
+            prop_assert!(reversed.bitfields.len() < 2 || chain.try_block(reversed, Vec::new()).is_err(), "out of order");
             for (kind, position, number) in &choices {
                 mutilate(&chain, &mut hostile, *kind, *position, *number);
             }

@@ -53,10 +53,3 @@ fn lock_taken<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[repr(align(64))]
 #[derive(Debug, Default)]
 pub struct Apart<T>(pub T);
-
-impl<T> Apart<T> {
-    /// The value.
-    pub fn into_inner(self) -> T {
-        self.0
-    }
-}

@@ -1,6 +1,7 @@
 //! The flight recorder: the last events of each subsystem, for the report of how a node ended
 //! ([`ExitReport::last_events`](crate::ExitReport::last_events)). Names only, no contents; always on.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Events that are kept per subsystem.
@@ -32,9 +33,14 @@ impl std::fmt::Display for Recorded {
 
 /// Where a recorder leaves its events when its context ends, be it by a panic.
 #[derive(Default)]
-pub(crate) struct Recording(Mutex<Vec<Recorded>>);
+pub(crate) struct Recording(Mutex<Vec<Recorded>>, AtomicBool);
 
 impl Recording {
+    /// Whether its subsystem was told to conclude, however much it did after that.
+    pub(crate) fn was_concluded(&self) -> bool {
+        self.1.load(Ordering::Acquire)
+    }
+
     /// The last events, oldest first.
     pub(crate) fn read(&self) -> Vec<Recorded> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -57,7 +63,7 @@ impl Recorder {
 
     #[inline]
     fn record(&mut self, event: Recorded) {
-        let events = self.events.get_or_insert_with(no_events);
+        let events = self.events.get_or_insert_with(|| Box::new([Recorded::Signal; RECORDED_EVENTS]));
         events[self.recorded % RECORDED_EVENTS] = event;
         self.recorded += 1;
     }
@@ -77,13 +83,9 @@ impl Recorder {
     }
 
     pub(crate) fn conclude(&mut self) {
+        self.left_at.1.store(true, Ordering::Release);
         self.record(Recorded::Conclude);
     }
-}
-
-#[cold]
-fn no_events() -> Box<[Recorded; RECORDED_EVENTS]> {
-    Box::new([Recorded::Signal; RECORDED_EVENTS])
 }
 
 impl Drop for Recorder {
@@ -98,4 +100,21 @@ impl Drop for Recorder {
 /// Events as one line.
 pub(crate) fn line(events: &[Recorded]) -> String {
     events.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn that_one_was_told_to_conclude_outlasts_the_events_after_it() {
+        let recording = Arc::new(Recording::default());
+        let mut recorder = Recorder::new(recording.clone());
+        assert!(!recording.was_concluded());
+        recorder.conclude();
+        (0..RECORDED_EVENTS).for_each(|_| recorder.sends("Later"));
+        drop(recorder);
+        assert!(recording.was_concluded());
+        assert!(!recording.read().contains(&Recorded::Conclude), "it rolled out of the ring");
+    }
 }

@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::mailbox::BusyTime;
 use crate::node::{BuildError, FromOutside, Gauge, Lag, Logs, Outside, lock};
 use crate::port::{EdgeSnapshot, Outlet};
-use crate::recorder::{self, Recording};
+use crate::recorder::Recording;
 use crate::restart::Outcome;
 use crate::signal::{SignalLog, View};
 use crate::topology::Topology;
@@ -36,9 +36,7 @@ impl Shared {
     /// What went wrong with a subsystem that ended after the node had begun to. A failure counts only of one that was
     /// told to conclude: before that it may be that a neighbour has ended already, which is in order.
     pub(super) fn failed_concluding(&self, name: &'static str, outcome: Outcome) -> Option<ExitCause> {
-        let was_told = |reader: &ReaderRecord| {
-            reader.subsystem == name && reader.recording.read().contains(&recorder::Recorded::Conclude)
-        };
+        let was_told = |reader: &ReaderRecord| reader.subsystem == name && reader.recording.was_concluded();
         match outcome {
             Ok(Ok(())) => None,
             Ok(Err(_)) if !self.readers.iter().any(was_told) => None,

@@ -8,7 +8,7 @@ mod handle;
 mod run;
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use deterministic::{BoxFuture, Environment};
@@ -53,6 +53,10 @@ pub enum BuildError {
     /// [`Cast`](crate::Cast), or send it from a job.
     #[error("sends wait for each other in a circle: {}", .0.join("; "))]
     WaitingCycle(Vec<String>),
+    /// Two slots, or somebody outside beside a slot, have one name: metrics, limits, taps and the graph could not tell
+    /// them apart.
+    #[error("two of this node are called {0}: give each role, and each who sends from outside, a name of its own")]
+    TwoOfOneName(&'static str),
 }
 
 /// Somebody who is not a subsystem but sends: a block author, a network's pump, an operator's request, a test.
@@ -294,10 +298,15 @@ impl Builder {
     /// Connects everything. Nothing runs yet.
     ///
     /// # Errors
-    /// [`EmptySlot`](BuildError::EmptySlot), [`NoConsumer`](BuildError::NoConsumer) or
-    /// [`WaitingCycle`](BuildError::WaitingCycle), each by name. The slots of [`node!`](crate::node!) make the second a
+    /// [`TwoOfOneName`](BuildError::TwoOfOneName), [`EmptySlot`](BuildError::EmptySlot),
+    /// [`NoConsumer`](BuildError::NoConsumer) or [`WaitingCycle`](BuildError::WaitingCycle), each by name. The slots of [`node!`](crate::node!) make the second a
     /// compile error.
     pub fn build(mut self) -> Result<Overseer, BuildError> {
+        let mut names = BTreeSet::new();
+        let named = self.roles.iter().copied().chain(self.outsides.iter().map(|(name, _)| *name));
+        if let Some(twice) = named.into_iter().find(|name| !names.insert(*name)) {
+            return Err(BuildError::TwoOfOneName(twice));
+        }
         if let Some(empty) = self.roles.iter().find(|role| !self.slots.contains_key(*role)) {
             return Err(BuildError::EmptySlot(empty));
         }

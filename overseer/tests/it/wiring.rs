@@ -95,6 +95,23 @@ fn an_empty_slot_is_named() {
     assert_eq!(builder.build().err(), Some(BuildError::EmptySlot("right")));
 }
 
+mod twin {
+    overseer::inbox! {
+        /// Nothing, under a name that is taken.
+        pub(crate) enum Inbox for Twin as "left" {}
+    }
+}
+overseer::node! {
+    /// Two slots of one name.
+    struct Twins, built by TwinsBuilder { left: Left, twin: twin::Twin }
+}
+
+#[test]
+fn two_of_one_name_are_refused() {
+    let builder = TwinsBuilder::new(Simulation::new(0).environment("node")).drain_empty_slots();
+    assert_eq!(builder.build().err(), Some(BuildError::TwoOfOneName("left")));
+}
+
 #[test]
 fn a_circle_of_waits_is_refused_and_printed() {
     let builder = BothBuilder::new(Simulation::new(0).environment("node")).left(WaitsForRight).right(WaitsForLeft);

@@ -1,5 +1,6 @@
 //! Steps 5 and 6: seconding, and counting statements to a quorum.
 
+use codec::Encode as _;
 use overseer::Feed;
 use primitives::{BackedCandidate, CandidateReceipt, Hash, PoV, SignedFullStatement};
 
@@ -48,7 +49,7 @@ overseer::inbox! {
     pub enum Inbox for CandidateBacking as "candidate-backing" {
         tell {
             Second { fn bytes(&self) -> usize { size_of::<Self>() + self.pov.encoded_len() } },
-            Statement,
+            Statement { fn bytes(&self) -> usize { size_of::<Self>() + self.signed.as_unchecked().encoded_size() } },
         }
         ask { RegisterBackingWatcher -> Feed<BackedCandidate> }
     }

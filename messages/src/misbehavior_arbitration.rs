@@ -2,6 +2,7 @@
 //!
 //! Every sender here waits, so no proof is lost while the node runs.
 
+use codec::Encode as _;
 use primitives::{CandidateReceipt, Hash, MisbehaviorReport, SignedFullStatement};
 
 /// Validators disagree on a candidate, or we disagree with them. From candidate backing, which waits.
@@ -36,6 +37,15 @@ pub struct DoubleVote {
 overseer::inbox! {
     /// What misbehavior arbitration hears.
     pub enum Inbox for MisbehaviorArbitration as "misbehavior-arbitration" {
-        tell { CandidateValidityDisagreement, SelfContradiction, DoubleVote }
+        tell {
+            CandidateValidityDisagreement {
+                fn bytes(&self) -> usize {
+                    let signed = |signed: &SignedFullStatement| size_of_val(signed) + signed.as_unchecked().encoded_size();
+                    size_of::<Self>() + self.statements.iter().map(signed).sum::<usize>()
+                }
+            },
+            SelfContradiction { fn bytes(&self) -> usize { size_of::<Self>() + self.report.encoded_size() } },
+            DoubleVote { fn bytes(&self) -> usize { size_of::<Self>() + self.report.encoded_size() } },
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Step 7: what a block author puts into the inclusion inherent.
 
+use codec::Encode as _;
 use primitives::{BackedCandidate, Hash, InherentData, SignedAvailabilityBitfield};
 
 /// A validator's bitfield, its signature checked: a bit per core, in the order of the cores.
@@ -50,7 +51,7 @@ overseer::inbox! {
     pub enum Inbox for Provisioner as "provisioner" {
         tell {
             Bitfield,
-            BackableCandidate,
+            BackableCandidate { fn bytes(&self) -> usize { size_of::<Self>() + self.backed.encoded_size() } },
         }
         ask { RequestBlockAuthorshipData -> Result<InherentData, ProvisionError> }
     }

@@ -1,5 +1,6 @@
 //! Step 6: statements travel between validators (`stmd`).
 
+use codec::Encode as _;
 use overseer::WhenFull;
 use primitives::{Hash, SignedFullStatement};
 
@@ -27,7 +28,10 @@ overseer::inbox! {
     /// What statement distribution hears.
     pub enum Inbox for StatementDistribution as "statement-distribution" {
         tell {
-            Share { const WHEN_FULL: WhenFull = WhenFull::Budgeted(SHARED_STATEMENTS_MAX); },
+            Share {
+                const WHEN_FULL: WhenFull = WhenFull::Budgeted(SHARED_STATEMENTS_MAX);
+                fn bytes(&self) -> usize { size_of::<Self>() + self.signed.as_unchecked().encoded_size() }
+            },
             NetworkUpdate { fn bytes(&self) -> usize { self.0.bytes() } },
         }
     }

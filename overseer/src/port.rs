@@ -641,6 +641,9 @@ impl<F: Sender> Outlet<F> {
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message
     /// when the wait is cancelled.
     ///
+    /// Hold it briefly, and wait for nothing else meanwhile: a place that is held is a wait that the graph of waits does not
+    /// know of, and two who hold what the other waits for stand for ever.
+    ///
     /// # Errors
     /// [`Closed`](RefusedReason::Closed) if the consumer has ended, [`TooLarge`](RefusedReason::TooLarge) if `bytes` is
     /// more than the consumer's whole mailbox takes.

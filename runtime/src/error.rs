@@ -116,6 +116,14 @@ pub enum BlockError {
         /// How many there may be.
         max: usize,
     },
+    /// The header is longer than a child could carry.
+    #[error("header of {found} bytes, at most {max} are allowed")]
+    HeaderTooLarge {
+        /// How long its encoding is.
+        found: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// There is no inherent, or it is not the first extrinsic.
     #[error("the first extrinsic is not the parachains' inherent")]
     NoInherent,

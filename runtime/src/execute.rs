@@ -1,6 +1,9 @@
 //! Executing and building blocks: one path for both.
 
-use primitives::{CandidateEvent, Hash, Header, InherentData, ParaId, SessionIndex, messages::UpwardMessage};
+use codec::Encode;
+use primitives::{
+    CandidateEvent, Hash, Header, InherentData, ParaId, SessionIndex, limits::MAX_HEADER_BYTES, messages::UpwardMessage,
+};
 
 use crate::{
     Block, BlockError, Digest, Extrinsic, Offence, Penalty, SlotClaim, State, ValidityEvent, Verifier,
@@ -36,6 +39,7 @@ pub struct Executed {
 /// The check that the block failed.
 pub fn execute_block(parent_state: &State, block: &Block, verifier: &dyn Verifier) -> Result<Executed, BlockError> {
     let header = &block.header;
+    check_size(header)?;
     let number = next_number(parent_state)?;
     if header.number != number {
         return Err(BlockError::Number { expected: number, found: header.number });
@@ -88,12 +92,19 @@ pub fn build_block(
         extrinsics_root: extrinsics_root(&extrinsics),
         digest,
     };
+    check_size(&header)?;
     Ok((Block { header, extrinsics }, executed))
 }
 
 pub(crate) fn next_number(parent_state: &State) -> Result<u32, BlockError> {
     let parent = parent_state.number();
     parent.checked_add(1).ok_or(BlockError::LastNumber(parent))
+}
+
+/// Refuses what [`Header`] would not be decoded from.
+fn check_size(header: &Header) -> Result<(), BlockError> {
+    let (found, max) = (header.encoded_size(), MAX_HEADER_BYTES);
+    if found > max { Err(BlockError::HeaderTooLarge { found, max }) } else { Ok(()) }
 }
 
 /// The inherent and what follows it.

@@ -92,6 +92,23 @@ impl<T: Decode, const MAX: usize> Decode for BoundedVec<T, MAX> {
     }
 }
 
+/// An input that gives out so many bytes and no more.
+pub(crate) struct AtMost<'a, I> {
+    pub(crate) input: &'a mut I,
+    pub(crate) left: usize,
+}
+
+impl<I: Input> Input for AtMost<'_, I> {
+    fn remaining_len(&mut self) -> Result<Option<usize>, Error> {
+        self.input.remaining_len()
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<(), Error> {
+        self.left = self.left.checked_sub(into.len()).ok_or("value is longer than its type allows")?;
+        self.input.read(into)
+    }
+}
+
 /// Why foreign bytes were not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

@@ -2,7 +2,11 @@
 
 use codec::{Compact, Decode, Encode, Error, Input};
 
-use crate::{BlockNumber, BoundedVec, Hash, limits::MAX_DIGEST_ITEMS};
+use crate::{
+    BlockNumber, BoundedVec, Hash,
+    bounded::AtMost,
+    limits::{MAX_DIGEST_ITEMS, MAX_HEADER_BYTES},
+};
 
 /// Names the consensus engine that a digest item belongs to.
 pub type ConsensusEngineId = [u8; 4];
@@ -30,9 +34,11 @@ impl Header {
     }
 }
 
-/// Refuses more than [`MAX_DIGEST_ITEMS`]: an item may take one byte, and forty times that in memory.
+/// Refuses more than [`MAX_HEADER_BYTES`], as soon as it has read so many, and more than [`MAX_DIGEST_ITEMS`]: an item
+/// may take one byte, and forty times that in memory.
 impl Decode for Header {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        let input = &mut AtMost { input, left: MAX_HEADER_BYTES };
         Ok(Self {
             parent_hash: Hash::decode(input)?,
             number: Compact::<BlockNumber>::decode(input)?.0,

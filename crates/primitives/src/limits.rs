@@ -24,6 +24,9 @@ pub const MAX_APPROVED_PEER_ID: usize = 64;
 pub const MAX_UMP_SIGNALS: usize = 2;
 /// Most items of a header's digest: many times what slots, seals and finality need.
 pub const MAX_DIGEST_ITEMS: usize = 64;
+/// Largest encoded header, in bytes: more than ten times what claim and seal need. Each block carries its parent's header,
+/// so that one without a limit could be built on by nobody.
+pub const MAX_HEADER_BYTES: usize = 4096;
 /// Room that an encoded candidate needs beside its proof of validity: receipt, head data, new code, messages.
 pub const MAX_COMMITMENTS_SIZE: usize = 16 * 1024 * 1024;
 

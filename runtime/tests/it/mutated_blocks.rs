@@ -256,7 +256,10 @@ fn sound(state: &State) {
 mod tests {
     use super::*;
     use codec::Decode;
-    use primitives::{DecodeError, DigestItem, limits::MAX_DIGEST_ITEMS};
+    use primitives::{
+        DecodeError, DigestItem,
+        limits::{MAX_DIGEST_ITEMS, MAX_HEADER_BYTES},
+    };
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
@@ -340,6 +343,24 @@ mod tests {
         assert_eq!(decode_limited::<Block>(&block.encode(), MAX_BLOCK_SIZE).as_ref(), Ok(&block));
         block.header.digest.push(DigestItem::RuntimeEnvironmentUpdated);
         refused(&block.encode());
+    }
+
+    /// Each child carries the header: without a limit nobody could build on the largest.
+    #[test]
+    fn a_header_that_no_child_could_carry_is_refused() {
+        let mut block = stages()[0].block.clone();
+        let room = MAX_HEADER_BYTES - block.header.encoded_size() - 3;
+        block.header.digest.push(DigestItem::Other(vec![7; room]));
+        assert_eq!(block.header.encoded_size(), MAX_HEADER_BYTES);
+        assert_eq!(decode_limited::<Block>(&block.encode(), MAX_BLOCK_SIZE).as_ref(), Ok(&block));
+        for longer in [room + 1, MAX_BLOCK_SIZE - 64 * 1024] {
+            block.header.digest.pop();
+            block.header.digest.push(DigestItem::Other(vec![7; longer]));
+            let Err(DecodeError::Malformed(error)) = decode_limited::<Block>(&block.encode(), MAX_BLOCK_SIZE) else {
+                panic!("a header of {} bytes was taken", block.header.encoded_size());
+            };
+            assert!(error.to_string().contains("longer than its type allows"), "{error}");
+        }
     }
 
     #[test]

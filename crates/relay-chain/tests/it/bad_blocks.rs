@@ -9,7 +9,7 @@ use primitives::{
 use relay_chain::{
     ImportError,
     import::{add_seal, split_seal},
-    messages::{BLOCK_PROTOCOL, BlockMessage, BlockResponse},
+    messages::{BLOCK_PROTOCOL, BlockMessage, BlockResponse, MAX_BLOCK_BYTES},
     slots::{SlotContext, SlotError},
     tree::TreeError,
 };
@@ -82,6 +82,10 @@ fn every_check_refuses_and_leaves_no_trace() {
     assert!(matches!(error, ImportError::Block(BlockError::NoInherent)), "{error}");
     let error = import(changed(&|block| block.header.state_root = Hash::repeat(9)));
     assert!(matches!(error, ImportError::Block(BlockError::StateRoot { .. })), "{error}");
+    // Whoever built on it would have to carry it: an author of one such block would have stopped the chain.
+    let error =
+        import(changed(&|block| block.header.digest.insert(0, DigestItem::Other(vec![0; MAX_BLOCK_BYTES - 4096]))));
+    assert!(matches!(error, ImportError::Block(BlockError::HeaderTooLarge { .. })), "{error}");
     let error = import(changed(&|block| block.header.number += 1));
     assert!(matches!(error, ImportError::Tree(TreeError::Number { .. })), "{error}");
     let error = import(changed(&|block| block.header.parent_hash = Hash::repeat(7)));

@@ -1,6 +1,5 @@
 //! The set of scopes and their running tasks.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use deterministic::Environment;
+use deterministic::{Environment, panic_message};
 use futures::FutureExt as _;
 use futures::future::AbortHandle;
 use overseer::Message;
@@ -345,12 +344,4 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Nest<K, T> {
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = T> + Send + 'static) -> Result<(), JobRefused> {
         self.shared.spawn(&self.scope, Some(self.opening), name, task)
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&'static str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

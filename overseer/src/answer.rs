@@ -6,9 +6,10 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use overseer_core::sync::lock;
 use tokio::sync::{oneshot, watch};
 
 use crate::deadline::Deadline;
@@ -380,10 +381,6 @@ pub struct Feed<T> {
 pub struct FeedSender<T> {
     state: Arc<Mutex<FeedState<T>>>,
     capacity: usize,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T> Feed<T> {

@@ -2,7 +2,9 @@
 //! and never declared? Neither is an error of the wiring; each is a line that nobody needs, or a case that no test
 //! runs.
 
-use crate::node::{Handle, lock};
+use overseer_core::sync::lock;
+
+use crate::node::Handle;
 
 impl Handle {
     /// Declared sends that nobody has used so far, as `from → to: Message`, in the order of the wiring. Empty at the
@@ -10,8 +12,8 @@ impl Handle {
     /// runs.
     pub fn never_sent(&self) -> Vec<String> {
         let edges = lock(&self.shared.switchboard).edges.clone();
-        let unused =
-            edges.iter().map(|edge| edge.snapshot()).filter(|edge| edge.sent + edge.refused + edge.merged == 0);
+        let unused = edges.iter().map(|edge| edge.snapshot());
+        let unused = unused.filter(|edge| edge.sent + edge.refused + edge.merged == 0);
         unused.map(|edge| format!("{} → {}: {}", edge.from, edge.declared.to, edge.declared.message)).collect()
     }
 
@@ -22,14 +24,9 @@ impl Handle {
         let is_declared = |to: &str, message: &str| {
             topology.edges.iter().any(|edge| edge.declared.to == to && edge.declared.message == message)
         };
-        let consumed = self
-            .shared
-            .readers
-            .iter()
-            .flat_map(|reader| reader.gauge.messages().iter().map(move |message| (reader.subsystem, *message)));
-        consumed
-            .filter(|(to, message)| !is_declared(to, message))
-            .map(|(to, message)| format!("{to}: {message}"))
-            .collect()
+        let readers = self.shared.readers.iter();
+        let consumed = readers.flat_map(|it| it.gauge.messages().iter().map(move |message| (it.subsystem, *message)));
+        let undeclared = consumed.filter(|(to, message)| !is_declared(to, message));
+        undeclared.map(|(to, message)| format!("{to}: {message}")).collect()
     }
 }

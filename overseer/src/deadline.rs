@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Context;
 use std::time::Duration;
 
 use deterministic::Environment;
 use futures::future::AbortHandle;
 use futures::task::AtomicWaker;
+use overseer_core::sync::lock;
 
 /// Deadlines are rounded up to a multiple of this, milliseconds.
 const TICK_MS: u64 = 64;
@@ -38,16 +39,12 @@ impl Wheel {
         Self { environment, state: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A deadline after this time, rounded up to the next tick.
     pub(crate) fn after(self: &Arc<Self>, within: Duration) -> Deadline {
         let at = self.environment.clock.now().saturating_add(within);
         let tick = u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / TICK_MS + 1;
         let expiry = Arc::new(Expiry::default());
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         let key = (tick, state.next);
         state.next += 1;
         let is_first = state.waiting.first_key_value().is_none_or(|(first, _)| key.0 < first.0);
@@ -75,12 +72,12 @@ impl Wheel {
 
     async fn run(wheel: Arc<Self>) {
         loop {
-            let first = wheel.lock().waiting.first_key_value().map(|((tick, _), _)| *tick);
+            let first = lock(&wheel.state).waiting.first_key_value().map(|((tick, _), _)| *tick);
             let Some(tick) = first else { return };
             let at = Duration::from_millis(tick.saturating_mul(TICK_MS));
             wheel.environment.clock.sleep_until(at).await;
             let (over, done) = {
-                let mut state = wheel.lock();
+                let mut state = lock(&wheel.state);
                 let later = state.waiting.split_off(&(tick + 1, 0));
                 let over = std::mem::replace(&mut state.waiting, later);
                 let done = state.waiting.is_empty();
@@ -117,7 +114,7 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        let mut state = self.wheel.lock();
+        let mut state = lock(&self.wheel.state);
         state.waiting.remove(&self.key);
         if state.waiting.is_empty()
             && let Some(timer) = state.timer.take()

@@ -1,9 +1,12 @@
 //! What is counted on one edge, and who waits on it.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::mailbox::{EdgeId, EdgeTimes, Mailbox};
+use overseer_core::meter::Meter;
+use overseer_core::sync::lock;
+
+use crate::mailbox::{EdgeId, EdgeTimes, Mailbox, MailboxLimits};
 use crate::message::Inbox;
 use crate::wiring::{DeclaredSend, Origin};
 
@@ -45,26 +48,34 @@ impl EdgeSnapshot {
     }
 }
 
-/// The receiving side of an edge, whatever its type.
-trait Counters: Send + Sync {
-    fn limit(&self) -> u64;
+/// A queue and its reader, whatever the type.
+pub(crate) trait Gauge: Send + Sync {
+    fn messages(&self) -> &'static [&'static str];
+    fn waiting(&self) -> usize;
+    fn used(&self) -> (usize, usize);
+    fn limits(&self) -> MailboxLimits;
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts;
-    fn times(&self, edge: EdgeId) -> Option<EdgeTimes>;
-    fn now(&self) -> u64;
+    fn meter(&self) -> &Meter;
 }
 
-impl<T: Inbox> Counters for Mailbox<T> {
-    fn limit(&self) -> u64 {
-        self.limits().messages as u64
+impl<T: Inbox> Gauge for Mailbox<T> {
+    fn messages(&self) -> &'static [&'static str] {
+        T::messages()
+    }
+    fn waiting(&self) -> usize {
+        self.len()
+    }
+    fn used(&self) -> (usize, usize) {
+        Mailbox::used(self)
+    }
+    fn limits(&self) -> MailboxLimits {
+        Mailbox::limits(self)
     }
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts {
         Mailbox::counts(self, edge)
     }
-    fn times(&self, edge: EdgeId) -> Option<EdgeTimes> {
-        self.meter().edge(edge)
-    }
-    fn now(&self) -> u64 {
-        self.meter().now()
+    fn meter(&self) -> &Meter {
+        Mailbox::meter(self)
     }
 }
 
@@ -74,7 +85,7 @@ pub(crate) struct EdgeRecord {
     pub(crate) origin: Origin,
     pub(crate) declared: DeclaredSend,
     pub(crate) id: EdgeId,
-    counters: Arc<dyn Counters>,
+    gauge: Arc<dyn Gauge>,
     flights: Flights,
 }
 
@@ -86,11 +97,11 @@ impl EdgeRecord {
         mailbox: Arc<Mailbox<T>>,
     ) -> Self {
         let id = mailbox.register_edge();
-        Self { from, origin, declared, id, counters: mailbox, flights: Flights::default() }
+        Self { from, origin, declared, id, gauge: mailbox, flights: Flights::default() }
     }
 
     pub(crate) fn snapshot(&self) -> EdgeSnapshot {
-        let counts = self.counters.counts(self.id);
+        let counts = self.gauge.counts(self.id);
         EdgeSnapshot {
             from: self.from,
             origin: self.origin,
@@ -99,18 +110,18 @@ impl EdgeRecord {
             refused: counts.refused,
             merged: counts.merged,
             queued: counts.queued,
-            queue_limit: self.counters.limit(),
+            queue_limit: self.gauge.limits().messages as u64,
             waited: counts.waited,
             waiting: counts.waiting,
             in_flight: self.flights.count(),
-            times: self.counters.times(self.id),
+            times: self.gauge.meter().edge(self.id),
         }
     }
 
     /// Since how many nanoseconds somebody waits here at least: for a place, for an answer.
     pub(crate) fn waits(&self) -> (Option<u64>, Option<u64>) {
-        let now = self.counters.now();
-        let counts = self.counters.counts(self.id);
+        let now = self.gauge.meter().now();
+        let counts = self.gauge.counts(self.id);
         let place = (counts.waiting > 0).then(|| now.saturating_sub(counts.waiting_since));
         (place, self.flights.oldest(now))
     }
@@ -138,7 +149,7 @@ impl Flights {
     /// A lower bound of the age of the oldest question in flight, as precise as somebody looks often. Starts the next
     /// generation when its time has come.
     fn oldest(&self, now: u64) -> Option<u64> {
-        let mut periods = self.periods.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut periods = lock(&self.periods);
         let current = self.current.load(Ordering::Relaxed);
         let is_empty = |index: usize| self.counts[index].load(Ordering::Relaxed) == 0;
         if periods[current].0 == 0 || is_empty(current) {

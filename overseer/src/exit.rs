@@ -1,7 +1,8 @@
 //! How a node ended, and why.
 
-use std::any::Any;
 use std::collections::BTreeMap;
+
+use deterministic::panic_message;
 
 use crate::recorder::Recorded;
 use crate::restart::Outcome;
@@ -57,12 +58,4 @@ pub(crate) fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
         Ok(Err(failure)) => ExitCause::Failed(name, failure),
         Err(panic) => ExitCause::Panicked(name, panic_message(&*panic)),
     }
-}
-
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
-    panic
-        .downcast_ref::<&'static str>()
-        .map(|message| (*message).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".to_owned())
 }

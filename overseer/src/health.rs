@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use deterministic::Environment;
+use overseer_core::sync::lock;
 
-use crate::node::{Handle, lock};
+use crate::node::Handle;
 use crate::wiring::{Origin, SendKind};
 
 /// A wait at least as long as this is named.

@@ -2,7 +2,9 @@
 //! ([`ExitReport::last_events`](crate::ExitReport::last_events)). Names only, no contents; always on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use overseer_core::sync::lock;
 
 /// Events that are kept per subsystem.
 pub const RECORDED_EVENTS: usize = 32;
@@ -43,7 +45,7 @@ impl Recording {
 
     /// The last events, oldest first.
     pub(crate) fn read(&self) -> Vec<Recorded> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 }
 
@@ -62,24 +64,15 @@ impl Recorder {
     }
 
     #[inline]
-    fn record(&mut self, event: Recorded) {
+    pub(crate) fn record(&mut self, event: Recorded) {
         let events = self.events.get_or_insert_with(|| Box::new([Recorded::Signal; RECORDED_EVENTS]));
         events[self.recorded % RECORDED_EVENTS] = event;
         self.recorded += 1;
     }
 
     #[inline]
-    pub(crate) fn message(&mut self, name: &'static str) {
-        self.record(Recorded::Received(name));
-    }
-
-    #[inline]
     pub(crate) fn sends(&mut self, name: &'static str) {
         self.record(Recorded::Sent(name));
-    }
-
-    pub(crate) fn signal(&mut self) {
-        self.record(Recorded::Signal);
     }
 
     pub(crate) fn conclude(&mut self) {
@@ -93,7 +86,7 @@ impl Drop for Recorder {
         let first = self.recorded.saturating_sub(RECORDED_EVENTS);
         let ring = self.events.take();
         let events = ring.iter().flat_map(|ring| (first..self.recorded).map(|index| ring[index % RECORDED_EVENTS]));
-        *self.left_at.0.lock().unwrap_or_else(PoisonError::into_inner) = events.collect();
+        *lock(&self.left_at.0) = events.collect();
     }
 }
 

@@ -1,15 +1,15 @@
 //! Starting a subsystem: once, or anew after each failure with the mailbox it had.
 
 use std::any::Any;
+use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use deterministic::Environment;
+use deterministic::{Environment, panic_message};
 use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
 
-use crate::exit::panic_message;
 use crate::mailbox::Mailbox;
 use crate::message::Role;
 use crate::node::{BuildError, Connect, Connected, Lag, Logs};
@@ -60,15 +60,25 @@ pub(crate) fn prepare<S: Subsystem>(
     Ok((start, lag, recording))
 }
 
+/// Connects it, and makes a task of what `run` makes of that.
+pub(crate) fn connect<S: Subsystem, F: Future<Output = Outcome> + Send + 'static>(
+    mailbox: MailboxOf<S>,
+    taping: Option<Taping<S>>,
+    run: impl FnOnce(Start<S>) -> F + Send + 'static,
+) -> Connect {
+    Box::new(move |switchboard, logs, environment, launch| {
+        let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, taping)?;
+        let (task, abort) = launch.task(run(start));
+        Ok(Connected { task, abort, lag, recording })
+    })
+}
+
 /// Runs it once.
 pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect {
-    Box::new(move |switchboard, logs, environment, launch| {
-        let (start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
+    connect(mailbox, None, |start| {
         let context = Context::new(start);
         // In a future of its own: what `run` does before it returns its future may panic as well.
-        let running = AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind();
-        let (task, abort) = launch.task(running);
-        Ok(Connected { task, abort, lag, recording })
+        AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind()
     })
 }
 
@@ -78,13 +88,12 @@ pub(crate) fn restarting<S: Subsystem>(
     mut make: impl FnMut() -> S + Send + 'static,
     mailbox: MailboxOf<S>,
 ) -> Connect {
-    Box::new(move |switchboard, logs, environment, launch| {
-        let (mut start, lag, recording) = prepare::<S>(mailbox, switchboard, logs, environment, None)?;
+    connect(mailbox, None, move |mut start: Start<S>| {
         let parking = Arc::new(Parking::new());
         start.parking = Some(parking.clone());
-        let (ports, jobs, environment) = (start.ports.clone(), start.jobs.clone(), environment.clone());
-        let (left_at, screen) = (recording.clone(), start.screen.clone());
-        let running = async move {
+        let (ports, jobs, environment) = (start.ports.clone(), start.jobs.clone(), start.environment.clone());
+        let (recording, screen) = (start.recording.clone(), start.screen.clone());
+        async move {
             let mut context = Context::new(start);
             for restarts in 1.. {
                 // In a future of its own, so that a panic of `make` is an outcome like any other.
@@ -106,15 +115,13 @@ pub(crate) fn restarting<S: Subsystem>(
                     ports: ports.clone(),
                     jobs: jobs.clone(),
                     environment: environment.clone(),
-                    recording: left_at.clone(),
+                    recording: recording.clone(),
                     parking: Some(parking.clone()),
                     taping: None,
                     screen: screen.clone(),
                 });
             }
             unreachable!("the loop above ends by returning")
-        };
-        let (task, abort) = launch.task(running);
-        Ok(Connected { task, abort, lag, recording })
+        }
     })
 }

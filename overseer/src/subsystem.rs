@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use deterministic::Environment;
@@ -11,12 +11,13 @@ use tokio::task::coop;
 
 use crate::answer::AskError;
 use overseer_core::inbound::{Inbound, Incoming, YIELD_EVERY};
+use overseer_core::sync::lock;
 
 use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
 use crate::outbox::Outbox;
 use crate::port::{Delivery, Outlet, Place, SendError, Turn};
-use crate::recorder::{Recorder, Recording};
+use crate::recorder::{Recorded, Recorder, Recording};
 use crate::replay::Taping;
 use crate::signal::{Nothing, View};
 use crate::wiring::{Ask, Cast, FromJobs, FromLoop, SendList, SentBy, Wait};
@@ -123,12 +124,8 @@ impl<S: Subsystem> Parking<S> {
         Self(Mutex::new(None))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<InboundOf<S>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(crate) fn take(&self) -> Option<InboundOf<S>> {
-        self.lock().take()
+        lock(&self.0).take()
     }
 }
 
@@ -204,7 +201,7 @@ pub struct Context<S: Subsystem> {
 impl<S: Subsystem> Drop for Context<S> {
     fn drop(&mut self) {
         if let Some(parking) = &self.parking {
-            *parking.lock() = self.inbound.take();
+            *lock(&parking.0) = self.inbound.take();
         }
     }
 }
@@ -252,25 +249,10 @@ impl<S: Subsystem> Context<S> {
             return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
-        let incoming = inbound.poll_next(cx);
-        if incoming.is_ready() {
+        inbound.poll_next(cx).map(|incoming| {
             spend_budget(cx);
-        }
-        match incoming {
-            Poll::Ready(Incoming::Message(message)) => {
-                self.recorder.message(message.message_name());
-                Poll::Ready(Event::Message(message))
-            }
-            Poll::Ready(Incoming::Signal(update)) => {
-                self.recorder.signal();
-                Poll::Ready(Event::Signal(update))
-            }
-            Poll::Ready(Incoming::Conclude) => {
-                self.recorder.conclude();
-                Poll::Ready(Event::Conclude)
-            }
-            Poll::Pending => Poll::Pending,
-        }
+            received(&mut self.recorder, incoming)
+        })
     }
 
     /// Receives from a tape, or through the slot's screen and then onto a tape.
@@ -282,20 +264,12 @@ impl<S: Subsystem> Context<S> {
         }
         loop {
             let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
-            let event = match incoming {
-                Incoming::Message(message) => {
-                    self.recorder.message(message.message_name());
-                    let Some(message) = aside.screen(message) else { continue };
-                    Event::Message(message)
-                }
-                Incoming::Signal(update) => {
-                    self.recorder.signal();
-                    Event::Signal(update)
-                }
-                Incoming::Conclude => {
-                    self.recorder.conclude();
-                    Event::Conclude
-                }
+            let event = match received(&mut self.recorder, incoming) {
+                Event::Message(message) => match aside.screen(message) {
+                    Some(message) => Event::Message(message),
+                    None => continue,
+                },
+                event => event,
             };
             return Poll::Ready(match &aside.taping {
                 Some(taping) => taping.record(event),
@@ -464,6 +438,27 @@ pub(crate) fn spend_budget(cx: &mut std::task::Context<'_>) {
         && let Poll::Ready(budget) = coop::poll_proceed(cx)
     {
         budget.made_progress();
+    }
+}
+
+#[inline]
+fn received<S: Subsystem>(
+    recorder: &mut Recorder,
+    incoming: Incoming<<S::Role as Role>::Inbox, <S::View as View>::Update>,
+) -> Event<S> {
+    match incoming {
+        Incoming::Message(message) => {
+            recorder.record(Recorded::Received(message.message_name()));
+            Event::Message(message)
+        }
+        Incoming::Signal(update) => {
+            recorder.record(Recorded::Signal);
+            Event::Signal(update)
+        }
+        Incoming::Conclude => {
+            recorder.conclude();
+            Event::Conclude
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use deterministic::BoxFuture;
-use overseer_core::sync::Apart;
+use overseer_core::sync::{Apart, lock};
 use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
 
@@ -21,7 +21,7 @@ struct Shared {
 
 impl Shared {
     fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
-        std::mem::replace(&mut *self.waker.lock().unwrap_or_else(PoisonError::into_inner), waker)
+        std::mem::replace(&mut *lock(&self.waker), waker)
     }
 }
 

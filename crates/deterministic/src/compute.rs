@@ -111,13 +111,13 @@ pub async fn compute<T: Send + 'static>(
     receiver.await.unwrap_or(Err(ComputeError::Dropped { kind }))
 }
 
-/// The text of a panic.
-pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+/// The text of what [`catch_unwind`] caught; `without a message` if it is none.
+pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_string())
+        .unwrap_or_else(|| "without a message".to_string())
 }
 
 impl<C: Compute + ?Sized> Compute for Arc<C> {

@@ -81,6 +81,11 @@ pub fn check_directory(path: &str) -> io::Result<()> {
     if path.is_empty() { Ok(()) } else { check_path(path) }
 }
 
+pub(crate) fn cannot_cut(path: &str, length: u64, found: u64) -> io::Error {
+    let message = format!("cannot cut {path:?} to {length} bytes: it has {found}");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
 /// The directory that a path is in.
 pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(directory, _)| directory)

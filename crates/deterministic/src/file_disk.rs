@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::disk::{Disk, check_directory, check_path};
+use crate::disk::{Disk, cannot_cut, check_directory, check_path};
 
 /// The file that marks a directory as ours, and whose lock keeps a second process out.
 pub const LOCK_FILE: &str = "LOCK";
@@ -250,8 +250,7 @@ impl Disk for FileDisk {
         let file = OpenOptions::new().write(true).open(self.file(path)?)?;
         let found = file.metadata()?.len();
         if found < length {
-            let message = format!("cannot cut {path:?} to {length} bytes: it has {found}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            return Err(cannot_cut(path, length, found));
         }
         file.set_len(length)
     }

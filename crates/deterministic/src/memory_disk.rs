@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
@@ -11,9 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::{
-    disk::{Disk, check_directory, check_path, parent},
+    disk::{Disk, cannot_cut, check_directory, check_path, parent},
     entropy::below_with,
-    simulation::derive,
+    simulation::{derive, lock},
 };
 
 /// What a crash does to all that was not synced.
@@ -79,18 +79,6 @@ struct NameChange {
     taken: Option<String>,
     given: Option<String>,
     file: FileRef,
-}
-
-/// How a call that writes ends.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Lives,
-    /// The machine dies during this call: its effect may be there, and the caller sees an error.
-    Dies,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn not_found(path: &str) -> io::Error {
@@ -176,21 +164,6 @@ impl NameChange {
 }
 
 impl State {
-    /// Begins a call that writes.
-    fn begin(&mut self) -> io::Result<Fate> {
-        let operation = self.operations;
-        self.operations += 1;
-        match self.fails_at {
-            Some(fails_at) if operation > fails_at => Err(dead()),
-            Some(fails_at) if operation == fails_at => Ok(Fate::Dies),
-            _ => Ok(Fate::Lives),
-        }
-    }
-
-    fn end(fate: Fate) -> io::Result<()> {
-        if fate == Fate::Dies { Err(dead()) } else { Ok(()) }
-    }
-
     /// The disk after a crash: what is left is durable, and it is as large and as honest as it was.
     fn after(&self, crash: Crash) -> Self {
         let seed = if let Crash::Seed(seed) = crash { seed } else { 0 };
@@ -222,21 +195,22 @@ impl State {
         }
     }
 
-    fn directory_exists(&self, directory: &str) -> bool {
-        directory.is_empty() || self.directories.contains(directory)
+    fn check_directory(&self, path: &str) -> io::Result<()> {
+        if path.is_empty() || self.directories.contains(path) { Ok(()) } else { Err(not_found(path)) }
     }
 
     fn file(&self, path: &str) -> io::Result<FileRef> {
         self.names.get(path).cloned().ok_or_else(|| not_found(path))
     }
 
+    /// Whether a file may be at this path.
+    fn check_place(&self, path: &str) -> io::Result<()> {
+        self.check_directory(parent(path))?;
+        if self.directories.contains(path) { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+    }
+
     fn file_or_new(&mut self, path: &str) -> io::Result<FileRef> {
-        if !self.directory_exists(parent(path)) {
-            return Err(not_found(parent(path)));
-        }
-        if self.directories.contains(path) {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
+        self.check_place(path)?;
         if let Some(file) = self.names.get(path) {
             return Ok(file.clone());
         }
@@ -330,6 +304,19 @@ impl MemoryDisk {
         lock(&self.0).ignores_sync_dir = ignore;
     }
 
+    /// A call that writes. If the machine dies during it, its effect may be there, and the caller sees an error.
+    fn change(&self, act: impl FnOnce(&mut State, bool) -> io::Result<()>) -> io::Result<()> {
+        let mut state = lock(&self.0);
+        let operation = state.operations;
+        state.operations += 1;
+        if state.fails_at.is_some_and(|fails_at| operation > fails_at) {
+            return Err(dead());
+        }
+        let dies = state.fails_at == Some(operation);
+        act(&mut state, dies)?;
+        if dies { Err(dead()) } else { Ok(()) }
+    }
+
     /// Flips one bit of a file, durably, as a failing disk would.
     ///
     /// # Errors
@@ -374,85 +361,70 @@ impl Disk for MemoryDisk {
 
     fn append(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         check_path(path)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file_or_new(path)?;
-        state.append(&file, bytes)?;
-        State::end(fate)
+        self.change(|state, _| state.file_or_new(path).and_then(|file| state.append(&file, bytes)))
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         check_path(path)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file_or_new(path)?;
-        state.truncate(&file, 0);
-        state.append(&file, bytes)?;
-        State::end(fate)
+        self.change(|state, _| {
+            let file = state.file_or_new(path)?;
+            state.truncate(&file, 0);
+            state.append(&file, bytes)
+        })
     }
 
     fn sync(&self, path: &str) -> io::Result<()> {
         check_path(path)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file(path)?;
-        if fate == Fate::Lives && !state.ignores_sync {
-            lock(&file).sync();
-        }
-        State::end(fate)
+        self.change(|state, dies| {
+            let file = state.file(path)?;
+            if !dies && !state.ignores_sync {
+                lock(&file).sync();
+            }
+            Ok(())
+        })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         check_path(from)?;
         check_path(to)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file(from)?;
-        if !state.directory_exists(parent(to)) {
-            return Err(not_found(parent(to)));
-        }
-        if state.directories.contains(to) {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        if from != to {
-            state.change_names(Some(from), Some(to), file);
-        }
-        State::end(fate)
+        self.change(|state, _| {
+            let file = state.file(from)?;
+            state.check_place(to)?;
+            if from != to {
+                state.change_names(Some(from), Some(to), file);
+            }
+            Ok(())
+        })
     }
 
     fn sync_dir(&self, directory: &str) -> io::Result<()> {
         check_directory(directory)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        if !state.directory_exists(directory) {
-            return Err(not_found(directory));
-        }
-        if fate == Fate::Lives && !state.ignores_sync_dir {
-            let changes = std::mem::take(&mut state.unsynced_names);
-            let (here, elsewhere) = changes.into_iter().partition(|change| change.directory == directory);
-            state.unsynced_names = elsewhere;
-            let here: Vec<NameChange> = here;
-            here.iter().for_each(|change| change.apply(&mut state.durable_names));
-        }
-        State::end(fate)
+        self.change(|state, dies| {
+            state.check_directory(directory)?;
+            if !dies && !state.ignores_sync_dir {
+                let changes = std::mem::take(&mut state.unsynced_names);
+                let (here, elsewhere): (Vec<_>, _) = changes.into_iter().partition(|one| one.directory == directory);
+                state.unsynced_names = elsewhere;
+                here.iter().for_each(|change| change.apply(&mut state.durable_names));
+            }
+            Ok(())
+        })
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
         check_path(path)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file(path)?;
-        state.used_bytes -= lock(&file).current.len() as u64;
-        state.change_names(Some(path), None, file);
-        State::end(fate)
+        self.change(|state, _| {
+            let file = state.file(path)?;
+            state.used_bytes -= lock(&file).current.len() as u64;
+            state.change_names(Some(path), None, file);
+            Ok(())
+        })
     }
 
     fn list(&self, directory: &str) -> io::Result<Vec<String>> {
         check_directory(directory)?;
         let state = lock(&self.0);
-        if !state.directory_exists(directory) {
-            return Err(not_found(directory));
-        }
+        state.check_directory(directory)?;
         let paths = state.names.keys().chain(&state.directories);
         let mut names: Vec<String> = paths
             .filter(|path| parent(path) == directory)
@@ -475,33 +447,28 @@ impl Disk for MemoryDisk {
 
     fn truncate(&self, path: &str, length: u64) -> io::Result<()> {
         check_path(path)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let file = state.file(path)?;
-        let found = lock(&file).current.len();
-        match usize::try_from(length) {
-            Ok(length) if length <= found => state.truncate(&file, length),
-            _ => {
-                let message = format!("cannot cut {path:?} to {length} bytes: it has {found}");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-        }
-        State::end(fate)
+        self.change(|state, _| {
+            let file = state.file(path)?;
+            let found = lock(&file).current.len();
+            let shorter = usize::try_from(length).ok().filter(|length| *length <= found);
+            state.truncate(&file, shorter.ok_or_else(|| cannot_cut(path, length, found as u64))?);
+            Ok(())
+        })
     }
 
     fn create_dir_all(&self, directory: &str) -> io::Result<()> {
         check_directory(directory)?;
-        let mut state = lock(&self.0);
-        let fate = state.begin()?;
-        let mut path = directory;
-        while !path.is_empty() {
-            if state.names.contains_key(path) {
-                return Err(io::ErrorKind::NotADirectory.into());
+        self.change(|state, _| {
+            let mut path = directory;
+            while !path.is_empty() {
+                if state.names.contains_key(path) {
+                    return Err(io::ErrorKind::NotADirectory.into());
+                }
+                state.directories.insert(path.to_string());
+                path = parent(path);
             }
-            state.directories.insert(path.to_string());
-            path = parent(path);
-        }
-        State::end(fate)
+            Ok(())
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use futures::channel::oneshot;
 use rand_core_06::{OsRng, RngCore};
 use tokio::runtime::Handle;
 
-use crate::{BoxFuture, Clock, Compute, ComputeKind, Entropy, Environment, Spawner, compute::panic_message};
+use crate::{BoxFuture, Clock, Compute, ComputeKind, Entropy, Environment, Spawner, panic_message};
 
 /// Pieces of work that may wait for a pool's threads; more make the sender wait.
 pub const COMPUTE_QUEUE_MAX: usize = 1_024;

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
+use overseer_core::sync::lock;
 use tokio::sync::watch;
 
+use crate::edge::Gauge;
 use crate::exit::{ExitCause, cause_of};
 use crate::health::Health;
 use crate::mailbox::BusyTime;
-use crate::node::{BuildError, FromOutside, Gauge, Lag, Logs, Outside, lock};
+use crate::node::{BuildError, FromOutside, Lag, Logs, Outside};
 use crate::port::{EdgeSnapshot, Outlet};
 use crate::recorder::Recording;
 use crate::restart::Outcome;
@@ -158,7 +160,7 @@ impl Handle {
                 bytes: reader.gauge.used().1,
                 bytes_limit: limits.bytes,
                 lag: (reader.lag)(),
-                busy: reader.gauge.busy(),
+                busy: reader.gauge.meter().busy_time(),
             }
         };
         self.shared.readers.iter().map(read).collect()

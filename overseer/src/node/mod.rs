@@ -9,18 +9,19 @@ mod run;
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use deterministic::{BoxFuture, Environment};
 use tokio::sync::{mpsc, watch};
 
+use crate::edge::Gauge;
 use crate::health::Health;
-use crate::mailbox::{BusyTime, Mailbox, MailboxLimits};
+use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::{Message, Role};
 use crate::port::{Tap, TapSlot};
 use crate::recorder::Recording;
 use crate::replay::{self, Recordable, Tape};
-use crate::restart;
+use crate::restart::{self, MailboxOf};
 use crate::signal::{SignalLog, View};
 use crate::subsystem::{Screen, Subsystem};
 use crate::task::{AbortHandle, Launch};
@@ -120,33 +121,6 @@ impl Logs {
     }
 }
 
-/// A queue and its reader, without their types.
-pub(crate) trait Gauge: Send + Sync {
-    fn messages(&self) -> &'static [&'static str];
-    fn waiting(&self) -> usize;
-    fn used(&self) -> (usize, usize);
-    fn limits(&self) -> MailboxLimits;
-    fn busy(&self) -> BusyTime;
-}
-
-impl<T: crate::message::Inbox> Gauge for Mailbox<T> {
-    fn messages(&self) -> &'static [&'static str] {
-        T::messages()
-    }
-    fn waiting(&self) -> usize {
-        self.len()
-    }
-    fn used(&self) -> (usize, usize) {
-        Mailbox::used(self)
-    }
-    fn limits(&self) -> MailboxLimits {
-        Mailbox::limits(self)
-    }
-    fn busy(&self) -> BusyTime {
-        self.meter().busy_time()
-    }
-}
-
 /// How many entries of its log a subsystem has not taken.
 pub(crate) type Lag = Arc<dyn Fn() -> u64 + Send + Sync>;
 pub(crate) type Connect =
@@ -222,9 +196,7 @@ impl Builder {
 
     /// Puts a subsystem into its slot, in place of what was there.
     pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
-        let mailbox = self.mailbox::<S::Role>();
-        let connect = restart::once(subsystem, mailbox.clone());
-        self.put::<S>(mailbox, connect);
+        self.put::<S>(|mailbox| restart::once(subsystem, mailbox));
     }
 
     /// Puts a subsystem into its slot that is made anew when it fails, panics or returns early, up to `restarts_max`
@@ -234,30 +206,24 @@ impl Builder {
     ///
     /// Off by default: most failures are better seen than repaired.
     pub fn fill_restarting<S: Subsystem>(&mut self, restarts_max: u32, make: impl FnMut() -> S + Send + 'static) {
-        let mailbox = self.mailbox::<S::Role>();
-        let connect = restart::restarting(restarts_max, make, mailbox.clone());
-        self.put::<S>(mailbox, connect);
+        self.put::<S>(|mailbox| restart::restarting(restarts_max, make, mailbox));
     }
 
     /// Puts a subsystem into its slot that is recorded from its start: everything that crosses its context goes onto the
     /// tape, for [`replay`](crate::replay::replay()).
     pub fn fill_recorded<S: Recordable>(&mut self, tape: &Tape, subsystem: S) {
-        let mailbox = self.mailbox::<S::Role>();
-        let connect = replay::recorded(tape, subsystem, mailbox.clone());
-        self.put::<S>(mailbox, connect);
+        self.put::<S>(|mailbox| replay::recorded(tape, subsystem, mailbox));
     }
 
-    fn mailbox<R: Role>(&self) -> Arc<Mailbox<R::Inbox>> {
+    fn put<S: Subsystem>(&mut self, connect: impl FnOnce(MailboxOf<S>) -> Connect) {
+        let role = <S::Role as Role>::NAME;
         let clock = self.environment.clock.clone();
         let nanos = move || u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX);
-        Arc::new(Mailbox::new(self.limits.get(R::NAME).copied().unwrap_or_default(), Some(Arc::new(nanos))))
-    }
-
-    fn put<S: Subsystem>(&mut self, mailbox: Arc<Mailbox<<S::Role as Role>::Inbox>>, connect: Connect) {
-        let role = <S::Role as Role>::NAME;
+        let limits = self.limits.get(role).copied().unwrap_or_default();
+        let mailbox: MailboxOf<S> = Arc::new(Mailbox::new(limits, Some(Arc::new(nanos))));
         self.switchboard.mailboxes.insert(TypeId::of::<S::Role>(), Box::new(mailbox.clone()));
         let edges = edges::<S::Sends>(role, Origin::Loop).chain(edges::<S::JobSends>(role, Origin::Jobs)).collect();
-        self.slots.insert(role, Slot { edges, gauge: mailbox, connect });
+        self.slots.insert(role, Slot { edges, gauge: mailbox.clone(), connect: connect(mailbox) });
     }
 
     /// Whether a slot is filled.
@@ -337,8 +303,4 @@ impl Builder {
         });
         Ok(Overseer { environment: self.environment, tasks, ends, handle: Handle { shared } })
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deterministic::{BoxFuture, Environment};
+use overseer_core::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::exit::{ExitCause, ExitReport, cause_of};
-use crate::node::{Handle, lock};
+use crate::node::Handle;
 use crate::recorder;
 use crate::task::{AbortHandle, End};
 

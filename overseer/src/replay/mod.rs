@@ -46,15 +46,14 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::{BoxFuture, Environment, panic_message};
 use futures::FutureExt as _;
 
-use crate::exit::panic_message;
 use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::Role;
-use crate::node::{Connect, Connected, Logs};
-use crate::restart::{MailboxOf, Outcome, prepare};
-use crate::subsystem::{Context as SubsystemContext, Subsystem};
+use crate::node::{Connect, Logs};
+use crate::restart::{MailboxOf, Outcome, connect, prepare};
+use crate::subsystem::{Context as SubsystemContext, Start, Subsystem};
 use crate::wiring::Switchboard;
 
 pub(crate) use forms::{PortTape, Words, copy_of};
@@ -93,13 +92,9 @@ fn in_turns<S: Subsystem>(reel: &Reel, subsystem: S, context: SubsystemContext<S
 /// Runs a subsystem and records it.
 pub(crate) fn recorded<S: Recordable>(tape: &Tape, subsystem: S, mailbox: MailboxOf<S>) -> Connect {
     let reel = Reel::recording(tape);
-    Box::new(move |switchboard, logs, environment, launch| {
-        let (mut start, lag, recording) =
-            prepare::<S>(mailbox, switchboard, logs, environment, Some(S::taping(reel.clone())))?;
-        start.environment = environment::taped(&reel, Some(environment.clone()));
-        let running = in_turns(&reel, subsystem, SubsystemContext::new(start));
-        let (task, abort) = launch.task(running);
-        Ok(Connected { task, abort, lag, recording })
+    connect(mailbox, Some(S::taping(reel.clone())), move |mut start: Start<S>| {
+        start.environment = environment::taped(&reel, Some(start.environment));
+        in_turns(&reel, subsystem, SubsystemContext::new(start))
     })
 }
 

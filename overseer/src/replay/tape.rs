@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::future::{Future, poll_fn};
 use std::hash::{DefaultHasher, Hasher as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
 
 use deterministic::BoxFuture;
+use overseer_core::sync::lock;
 
 use super::Difference;
 
@@ -26,10 +27,6 @@ const UNRECORDED: usize = usize::MAX;
 
 /// What an event brought, to be handed out again.
 pub(crate) type Value = Box<dyn Any + Send>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// The words of an event: its beginning to be shown, a digest of all of it to be compared.
 pub(crate) struct Text {

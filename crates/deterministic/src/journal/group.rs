@@ -1,13 +1,13 @@
 //! Many writers of one journal, who share its syncs.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures::channel::oneshot;
 use tokio::sync::Semaphore;
 
 use super::{FRAME_BYTES_MAX, Journal, JournalError, PENDING_RECORDS_MAX, framed_bytes};
-use crate::{Compute, ComputeKind, compute};
+use crate::{Compute, ComputeKind, compute, simulation::lock};
 
 type Pending = (Bytes, oneshot::Sender<Result<(), JournalError>>);
 
@@ -83,7 +83,7 @@ impl GroupJournal {
     pub async fn rewrite(&self, choose: impl FnOnce() -> Vec<Bytes> + Send + 'static) -> Result<(), JournalError> {
         let shared = self.shared.clone();
         let rewritten = compute(&*self.compute, ComputeKind::Disk, 0, move || {
-            let mut journal = shared.journal.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut journal = lock(&shared.journal);
             journal.rewrite(&choose())
         });
         let ended = |source| JournalError::Compute { path: self.shared.path.clone(), source };
@@ -94,14 +94,14 @@ impl GroupJournal {
 impl Shared {
     pub(super) fn enqueue(&self, record: Bytes) -> oneshot::Receiver<Result<(), JournalError>> {
         let (sender, receiver) = oneshot::channel();
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).push((record, sender));
+        lock(&self.pending).push((record, sender));
         receiver
     }
 
     fn commit_pending(&self) {
-        let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut journal = lock(&self.journal);
         // Taken after the journal is free: all who came during the last commit.
-        let mut pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut pending = std::mem::take(&mut *lock(&self.pending));
         pending.retain(|(_, sender)| !sender.is_canceled());
         let mut pending = pending.into_iter().peekable();
         while pending.peek().is_some() {

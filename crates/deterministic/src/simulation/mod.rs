@@ -22,7 +22,7 @@ use rand_chacha::{ChaCha8Rng, ChaCha20Rng};
 use rand_core::{Rng, SeedableRng};
 use twox_hash::XxHash64;
 
-use crate::{BoxFuture, Environment, compute::panic_message, entropy::below_with};
+use crate::{BoxFuture, Environment, entropy::below_with, panic_message};
 
 mod cost;
 mod error;
@@ -118,7 +118,7 @@ struct Shared {
 }
 
 /// Locks of the simulation are never held across foreign code, so a poisoned one still holds a whole value.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -32,6 +32,12 @@ pub type Voters = VoterSet<ValidatorId>;
 /// Why votes prove nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JustificationError {
+    /// Its encoding is too long to be kept or passed on.
+    #[error("proof of {found} bytes, at most {MAX_JUSTIFICATION_BYTES} are allowed")]
+    TooLarge {
+        /// How long it is.
+        found: usize,
+    },
     /// More votes than the voters have.
     #[error("{found} votes, at most {max} are possible")]
     TooManyVotes {
@@ -165,6 +171,10 @@ impl Justification {
     /// # Errors
     /// The [`JustificationError`] that applies.
     pub fn verify(&self, voters: &Voters) -> Result<(), JustificationError> {
+        let found = self.encoded_size();
+        if found > MAX_JUSTIFICATION_BYTES {
+            return Err(JustificationError::TooLarge { found });
+        }
         let (found, max) = (self.commit.precommits.len(), voters.len().get() * VOTES_PER_VOTER_MAX);
         if found > max {
             return Err(JustificationError::TooManyVotes { found, max });

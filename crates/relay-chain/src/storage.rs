@@ -15,7 +15,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::Bytes;
 use codec::{Decode, Encode};
 use ports::{BlobStore, StorageError};
 use primitives::{BlockNumber, Hash, decode_limited};
@@ -100,6 +99,15 @@ impl Storage {
         decode_limited(&bytes, limit).map(Some).map_err(corrupt)
     }
 
+    /// Writes what [`Self::get`] reads with the same limit.
+    async fn put<T: Encode>(&self, key: &str, value: &T, limit: usize) -> Result<(), StorageError> {
+        let size = value.encoded_size();
+        if size > limit {
+            return Err(StorageError::TooLarge { what: key.into(), size, limit });
+        }
+        self.blobs.put(key, value.encode().into()).await
+    }
+
     /// The chain that this disk belongs to; `None` on an empty disk.
     ///
     /// # Errors
@@ -119,10 +127,10 @@ impl Storage {
     /// Writes a block.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`StorageError::TooLarge`] for more than [`MAX_BLOCK_BYTES`], which could not be read again.
     pub async fn put_block(&self, hash: Hash, block: &Block) -> Result<(), StorageError> {
         let key = block_key(StoredBlock { number: block.header.number, hash });
-        self.blobs.put(&key, Bytes::from(block.encode())).await
+        self.put(&key, block, MAX_BLOCK_BYTES).await
     }
 
     /// Reads a block; one whose header does not have the hash it is stored under is corrupt.
@@ -239,12 +247,13 @@ impl Storage {
     /// removed.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`StorageError::TooLarge`] for more than [`MAX_JUSTIFICATION_BYTES`], which could not be read
+    /// again: nothing is written then.
     pub async fn put_finalized(&self, justification: &Justification) -> Result<(), StorageError> {
-        let bytes = Bytes::from(justification.encode());
         let (_, number) = justification.target();
-        self.blobs.put(&justification_key(number, justification.set_id), bytes.clone()).await?;
-        self.blobs.put(FINALIZED, bytes).await?;
+        let key = justification_key(number, justification.set_id);
+        self.put(&key, justification, MAX_JUSTIFICATION_BYTES).await?;
+        self.put(FINALIZED, justification, MAX_JUSTIFICATION_BYTES).await?;
         let period = number / JUSTIFICATION_PERIOD * JUSTIFICATION_PERIOD;
         for (older, set_id) in self.justifications(period, number).await? {
             if older < number && set_id == justification.set_id {
@@ -297,9 +306,9 @@ impl Storage {
     /// Writes the last completed round.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`StorageError::TooLarge`] for more than [`MAX_JUSTIFICATION_BYTES`].
     pub async fn put_round(&self, round: &CompletedRound) -> Result<(), StorageError> {
-        self.blobs.put(ROUND, round.encode().into()).await
+        self.put(ROUND, round, MAX_JUSTIFICATION_BYTES).await
     }
 
     /// The last completed round; `None` before the first.
@@ -313,9 +322,9 @@ impl Storage {
     /// Writes what we vote in the rounds at hand.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`StorageError::TooLarge`] for more than [`MAX_JUSTIFICATION_BYTES`].
     pub async fn put_votes(&self, votes: &[OwnVote]) -> Result<(), StorageError> {
-        self.blobs.put(VOTES, votes.encode().into()).await
+        self.put(VOTES, &votes, MAX_JUSTIFICATION_BYTES).await
     }
 
     /// What we voted in the last rounds before the last end.

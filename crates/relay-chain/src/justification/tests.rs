@@ -1,5 +1,5 @@
 use finality_grandpa::Precommit;
-use primitives::{Pair, crypto::SeedRng};
+use primitives::{DigestItem, Pair, crypto::SeedRng};
 
 use super::*;
 
@@ -83,6 +83,11 @@ fn anything_less_proves_nothing() {
     let mut many = proof.clone();
     many.commit.precommits = vec![proof.commit.precommits[0].clone(); 9];
     assert_eq!(many.verify(&set), Err(JustificationError::TooManyVotes { found: 9, max: 8 }));
+
+    let mut large = proof.clone();
+    let stuffed = Header { digest: vec![DigestItem::Other(vec![0; 4_000])], ..child.clone() };
+    large.ancestries = vec![stuffed; MAX_JUSTIFICATION_BYTES / 4_000];
+    assert_eq!(large.verify(&set), Err(JustificationError::TooLarge { found: large.encoded_size() }));
 
     assert!(voters(&[]).is_none());
 }

@@ -2,10 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use codec::Encode;
 use deterministic::{Crash, Disk, entropy::below};
-use ports::RuntimeError;
-use primitives::{BlockNumber, Hash, Header};
-use relay_chain::{Error, snapshots::SNAPSHOT_PERIOD, storage::Storage, tree::FINALIZED_BLOCKS_KEPT};
+use ports::{RuntimeError, StorageError};
+use primitives::{BlockNumber, DigestItem, Hash, Header};
+use relay_chain::{
+    Error,
+    justification::{BlockCommit, Justification, MAX_JUSTIFICATION_BYTES},
+    snapshots::SNAPSHOT_PERIOD,
+    storage::Storage,
+    tree::FINALIZED_BLOCKS_KEPT,
+};
 use runtime::Block;
 use store::Store;
 
@@ -243,6 +250,42 @@ fn blocks_of_dead_forks_that_a_crash_has_left_are_neither_served_nor_answered_an
     world.start(0).unwrap();
     let found = world.simulation.run_until(storage.blocks(1, 4)).unwrap().unwrap();
     assert_eq!(found.len(), 4, "one of each height");
+}
+
+/// A proof whose encoding has so many bytes, about a million: that of headers.
+fn proof_of(bytes: usize, number: BlockNumber) -> Justification {
+    let commit = BlockCommit { target_hash: Hash::repeat(1), target_number: number, precommits: Vec::new() };
+    let mut header = dead_block(Hash::ZERO, number).header;
+    header.digest.push(DigestItem::Other(vec![0; 2_000]));
+    let mut proof = Justification { set_id: 0, round: 1, commit, ancestries: vec![header; 400] };
+    for index in 0..bytes - proof.encoded_size() {
+        grow(&mut proof, index % 400);
+    }
+    proof
+}
+
+/// Makes a header of a proof longer by a byte.
+fn grow(proof: &mut Justification, index: usize) {
+    let Some(DigestItem::Other(bytes)) = proof.ancestries[index].digest.first_mut() else { panic!("nothing to grow") };
+    bytes.push(0);
+}
+
+#[test]
+fn a_proof_that_could_not_be_read_again_is_not_written() {
+    let world = World::new(29, 1, 0.0);
+    let storage = storage(&world, 0);
+    let put = |proof: &Justification| world.simulation.run_until(storage.put_finalized(proof)).unwrap();
+    let largest = proof_of(MAX_JUSTIFICATION_BYTES, 1);
+    assert_eq!(largest.encoded_size(), MAX_JUSTIFICATION_BYTES);
+    put(&largest).unwrap();
+    let mut larger = largest.clone();
+    larger.commit.target_number = 2;
+    grow(&mut larger, 0);
+    let error = put(&larger).unwrap_err();
+    assert!(matches!(error, StorageError::TooLarge { size, .. } if size == MAX_JUSTIFICATION_BYTES + 1), "{error}");
+    assert_eq!(world.simulation.run_until(storage.finalized()).unwrap().unwrap(), Some(largest.clone()));
+    assert_eq!(world.simulation.run_until(storage.justification(1, 0)).unwrap().unwrap(), Some(largest));
+    assert_eq!(world.simulation.run_until(storage.justification(2, 0)).unwrap().unwrap(), None);
 }
 
 #[test]

@@ -8,11 +8,8 @@ use std::time::Duration;
 
 use deterministic::Clock;
 use overseer::message::Inbox as _;
-use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem};
-use primitives::Hash;
+use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, View};
 use tokio::sync::watch;
-
-use crate::notes;
 
 /// Lines that a transcript holds; of more the number is told. A test that needs them is several tests.
 pub const TRANSCRIPT_LINES_MAX: usize = 4096;
@@ -26,6 +23,29 @@ pub(crate) struct Captured {
 
 pub(crate) type Stub<R> = Box<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> + Send>;
 pub(crate) type Describe<R> = Box<dyn Fn(&<R as Role>::Inbox) -> String + Send>;
+
+/// What a message is about, in words, and whether a signal has announced it.
+pub(crate) type About<R> = Box<dyn Fn(&<R as Role>::Inbox, &Announced) -> Option<(String, bool)> + Send>;
+/// What an entry of a view announces.
+pub(crate) type Announces<V> = Box<dyn Fn(&<V as View>::Update, &mut Announced) + Send>;
+
+/// Everything that signals have announced: a set for each type of thing.
+#[derive(Default)]
+pub(crate) struct Announced(BTreeMap<TypeId, Box<dyn Any + Send>>);
+
+impl Announced {
+    pub(crate) fn contains<K: Ord + 'static>(&self, thing: &K) -> bool {
+        let things = self.0.get(&TypeId::of::<K>()).and_then(|things| things.downcast_ref::<BTreeSet<K>>());
+        things.is_some_and(|things| things.contains(thing))
+    }
+
+    pub(crate) fn extend<K: Ord + Send + 'static>(&mut self, more: impl IntoIterator<Item = K>) {
+        let things = self.0.entry(TypeId::of::<K>()).or_insert_with(|| Box::new(BTreeSet::<K>::new()));
+        if let Some(things) = things.downcast_mut::<BTreeSet<K>>() {
+            things.extend(more);
+        }
+    }
+}
 
 /// What has become of something that the test told or asked.
 pub(crate) enum Fate {
@@ -61,9 +81,12 @@ pub(crate) struct Desk {
     pub(crate) sent: Vec<Sent>,
     /// Finished or failed: nothing is left to check.
     pub(crate) over: bool,
-    /// Relay parents that were ever announced, with the ancestors named then.
-    pub(crate) announced: BTreeSet<Hash>,
-    /// What was sent about a relay parent that nobody had been told of.
+    /// By role.
+    abouts: BTreeMap<TypeId, Box<dyn Any + Send>>,
+    /// By view.
+    announces: BTreeMap<TypeId, Box<dyn Any + Send>>,
+    announced: Announced,
+    /// What was sent about something that no signal had announced.
     pub(crate) too_early: Option<String>,
     lines: Vec<String>,
     lines_beyond: usize,
@@ -103,6 +126,37 @@ impl Desk {
         text
     }
 
+    pub(crate) fn set_about<R: Role, K: Ord + Send + 'static>(
+        &mut self,
+        about: impl Fn(&R::Inbox) -> Option<K> + Send + 'static,
+        show: fn(&K) -> String,
+    ) {
+        let about: About<R> =
+            Box::new(move |inbox, announced| about(inbox).map(|thing| (show(&thing), announced.contains(&thing))));
+        self.abouts.insert(TypeId::of::<R>(), Box::new(about));
+    }
+
+    pub(crate) fn set_announces<V: View, K: Ord + Send + 'static>(
+        &mut self,
+        announces: impl Fn(&V::Update) -> Vec<K> + Send + 'static,
+    ) {
+        let announces: Announces<V> = Box::new(move |update, announced| announced.extend(announces(update)));
+        self.announces.insert(TypeId::of::<V>(), Box::new(announces));
+    }
+
+    /// From now on what this entry announces may be spoken of.
+    pub(crate) fn announce<V: View>(&mut self, update: &V::Update) {
+        let announces = self.announces.get(&TypeId::of::<V>()).and_then(|it| it.downcast_ref::<Announces<V>>());
+        if let Some(announces) = announces {
+            announces(update, &mut self.announced);
+        }
+    }
+
+    fn about<R: Role>(&self, inbox: &R::Inbox) -> Option<(String, bool)> {
+        let about = self.abouts.get(&TypeId::of::<R>())?.downcast_ref::<About<R>>()?;
+        about(inbox, &self.announced)
+    }
+
     /// A message as the transcript shows it: its name, and in brackets what is told of its content.
     pub(crate) fn describe<R: Role>(&self, inbox: &R::Inbox) -> String {
         let name = inbox.message_name();
@@ -110,7 +164,7 @@ impl Desk {
             self.describes.get(&TypeId::of::<R>()).and_then(|describe| describe.downcast_ref::<Describe<R>>());
         let detail = match by_test {
             Some(describe) => describe(inbox),
-            None => notes::relay_parent(inbox).map(|hash| notes::short(&hash)).unwrap_or_default(),
+            None => self.about::<R>(inbox).map(|(thing, _)| thing).unwrap_or_default(),
         };
         if detail.is_empty() { name.to_owned() } else { format!("{name}({detail})") }
     }
@@ -119,15 +173,13 @@ impl Desk {
     fn receive<R: Role>(&mut self, now: Duration, inbox: R::Inbox) {
         let message = inbox.message_name();
         let line = format!("→ {} {}", R::NAME, self.describe::<R>(&inbox));
-        let early = notes::relay_parent(&inbox).filter(|hash| !self.announced.contains(hash));
-        if let Some(hash) = early
-            && self.too_early.is_none()
-        {
-            let hash = notes::short(&hash);
-            self.too_early = Some(format!(
-                "{message} was sent to {} before the signal of its relay parent {hash}: nobody can know that block yet",
-                R::NAME
-            ));
+        if let Some((thing, false)) = self.about::<R>(&inbox) {
+            let role = R::NAME;
+            self.too_early.get_or_insert_with(|| {
+                format!(
+                    "{message} was sent to {role} before the signal that announces {thing}: nobody can know of it yet"
+                )
+            });
         }
         let stub = self.stubs.get_mut(&TypeId::of::<R>()).and_then(|stub| stub.downcast_mut::<Stub<R>>());
         let left = match stub {

@@ -2,7 +2,7 @@
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
-use std::fmt::Display;
+use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -115,6 +115,68 @@ impl Slots {
         self.builder.tap::<R, M>(tap);
     }
 
+    /// Says what the messages to role `R` are about, such as a block or a round; `None` for what is about nothing. One
+    /// that the subject sends to a mocked slot before a signal has [announced](Self::announces) that thing fails the test,
+    /// and transcripts show the thing in brackets. For the roles of the parachain host it is the relay parent; what is
+    /// said here of one of them is in place of that.
+    ///
+    /// # Examples
+    /// ```
+    /// # use overseer::{Context, Event, Failure, Subsystem, View, Wait};
+    /// # enum Rounds {}
+    /// # impl View for Rounds {
+    /// #     type Update = u32;
+    /// #     type State = u32;
+    /// #     fn apply(round: &mut u32, begins: &u32) { *round = *begins; }
+    /// #     fn catch_up(_: &u32, now: &u32) -> u32 { *now }
+    /// # }
+    /// # pub struct Vote { pub round: u32 }
+    /// # overseer::inbox! { pub enum BoxInbox for BallotBox as "ballot-box" { tell { Vote } } }
+    /// # overseer::inbox! { pub enum VoterInbox for Voter as "voter" {} }
+    /// # struct Votes;
+    /// # impl Subsystem for Votes {
+    /// #     type Role = Voter;
+    /// #     type View = Rounds;
+    /// #     type Sends = (Wait<Vote>,);
+    /// #     type JobSends = ();
+    /// #     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+    /// #         loop {
+    /// #             match context.recv().await {
+    /// #                 Event::Signal(round) => context.send(Vote { round }).await?,
+    /// #                 Event::Message(never) => match never {},
+    /// #                 Event::Conclude => return Ok(()),
+    /// #             }
+    /// #         }
+    /// #     }
+    /// # }
+    /// let harness = mocks::node_with(1, |slots| {
+    ///     slots.fill(Votes);
+    ///     slots.mock::<BallotBox>();
+    ///     slots.announces::<Rounds, u32>(|begins| vec![*begins]);
+    ///     slots.about::<BallotBox, u32>(|BoxInbox::Vote(vote)| Some(vote.round));
+    /// });
+    /// harness.publish::<Rounds>(3); // a vote of round 4 would fail the test here
+    /// let BoxInbox::Vote(vote) = harness.expect::<BallotBox>();
+    /// assert_eq!(vote.round, 3);
+    /// assert_eq!(harness.transcript(), "* Rounds\n→ ballot-box Vote(3)\n");
+    /// harness.finish();
+    /// ```
+    pub fn about<R: Role, K: Ord + Debug + Send + 'static>(
+        &mut self,
+        about: impl Fn(&R::Inbox) -> Option<K> + Send + 'static,
+    ) {
+        lock(&self.desk).set_about::<R, K>(about, |thing| format!("{thing:?}"));
+    }
+
+    /// Says which things an entry of the view `V` announces: before it is published nobody can know of them. See
+    /// [`about`](Self::about). For the heartbeat of the parachain host they are the blocks named in it.
+    pub fn announces<V: View, K: Ord + Send + 'static>(
+        &mut self,
+        announces: impl Fn(&V::Update) -> Vec<K> + Send + 'static,
+    ) {
+        lock(&self.desk).set_announces::<V, K>(announces);
+    }
+
     fn name_role<R: Role>(&mut self) {
         if !self.roles.contains(&R::NAME) {
             self.roles.push(R::NAME);
@@ -142,7 +204,9 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
     let simulation = Simulation::new(seed);
     // Computing takes no virtual time here, so that a test need not wait for it.
     simulation.set_costs(CostTable::free());
-    let desk = Arc::new(Mutex::new(Desk::default()));
+    let mut desk = Desk::default();
+    notes::of_the_host(&mut desk);
+    let desk = Arc::new(Mutex::new(desk));
     let environment = simulation.environment(SUBJECT);
     let mut slots = Slots {
         builder: Builder::new(environment.clone(), &[]),
@@ -176,7 +240,7 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
 ///
 /// # Panics
 /// Every method that runs the node panics, with the seed, when the subject panicked, failed or returned early, when it
-/// sent a message about a relay parent that no signal has announced, or when a task never stops running. A harness that
+/// sent a message about a relay parent (or what else [`Slots::about`] says) that no signal has announced, or when a task never stops running. A harness that
 /// is dropped before it was [finished](Self::finish) panics too, because its test has checked half of what it seems to;
 /// not while the test is failing already.
 pub struct Harness {
@@ -263,16 +327,19 @@ impl Harness {
     /// them, then runs until nothing can run. From now on the blocks named in it may be spoken of.
     pub fn signal(&self, update: LeavesUpdate) {
         self.note(notes::heartbeat(&update));
-        let blocks = update.started.iter().flat_map(|leaf| leaf.ancestors.iter().chain([&leaf.hash]));
-        lock(&self.desk).announced.extend(blocks.chain(update.finalized.iter().map(|block| &block.hash)));
-        self.handle.publish::<RelayParents>(update);
-        self.settle();
+        self.announce::<RelayParents>(update);
     }
 
-    /// Publishes an entry of any view, then runs until nothing can run.
+    /// Publishes an entry of any view, then runs until nothing can run. From now on what [`Slots::announces`] says of it
+    /// may be spoken of.
     pub fn publish<V: View>(&self, update: V::Update) {
         let view = std::any::type_name::<V>();
         self.note(format!("* {}", view.rsplit("::").next().unwrap_or(view)));
+        self.announce::<V>(update);
+    }
+
+    fn announce<V: View>(&self, update: V::Update) {
+        lock(&self.desk).announce::<V>(&update);
         self.handle.publish::<V>(update);
         self.settle();
     }

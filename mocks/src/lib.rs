@@ -92,13 +92,13 @@
 //! # harness.finish();
 //! ```
 //!
-//! In brackets stands the relay parent; [`Harness::describe`] puts what you like there.
+//! In brackets stands the relay parent, or what [`Slots::about`] says; [`Harness::describe`] puts what you like there.
 //!
 //! ## What fails by itself
 //!
 //! A message that no test took, while the subject concludes as well ([`Harness::conclude`] is for tests of what it does
 //! then); one that was told and never fit into its mailbox; a question that the subject dropped or still owes, and nobody
-//! looked; a message about a relay parent that no signal has announced; a panic, an error, an early or missing end of the
+//! looked; a message about a relay parent that no signal has announced (for messages of your own: [`Slots::about`]); a panic, an error, an early or missing end of the
 //! subject; a task left behind after the end; a harness that was dropped without [`Harness::finish`]. A job that panics
 //! takes nobody down and is the subject's to report. Each failure names the message or task, and the seed.
 //!
@@ -157,7 +157,8 @@
 //! # harness.finish();
 //! ```
 //!
-//! A node of your own, of no parachain at all, names its other slots: `slots.mock::<MyRole>()`.
+//! A node of your own, of no parachain at all, names its other slots (`slots.mock::<MyRole>()`), and says what its messages
+//! are about and which signal announces that: [`Slots::about`].
 
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test kit reports by panicking")]

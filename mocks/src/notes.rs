@@ -1,9 +1,9 @@
 //! What is said of messages in transcripts, and which relay parent they are about.
 
-use std::any::Any;
-
-use messages::LeavesUpdate;
+use messages::{LeavesUpdate, RelayParents};
 use primitives::Hash;
+
+use crate::desk::Desk;
 
 /// The first two bytes of a hash: enough to tell the blocks of a test apart.
 pub(crate) fn short(hash: &Hash) -> String {
@@ -21,36 +21,38 @@ pub(crate) fn heartbeat(update: &LeavesUpdate) -> String {
 }
 
 macro_rules! relay_parents {
-    ($inbox:ident: $( $module:ident { $($message:ident),* } )*) => { $(
-        {
-            use messages::$module::Inbox;
-            if let Some(inbox) = $inbox.downcast_ref::<Inbox>() {
-                #[allow(unreachable_patterns, reason = "in some inboxes every message names a relay parent")]
-                return match inbox {
-                    $( Inbox::$message(message, ..) => Some(message.relay_parent), )*
-                    _ => None,
-                };
-            }
-        }
+    ($desk:ident: $( $module:ident::$role:ident { $($message:ident),* } )*) => { $(
+        $desk.set_about::<messages::$module::$role, Hash>(
+            #[allow(unreachable_patterns, reason = "in some inboxes every message names a relay parent")]
+            |inbox| match inbox {
+                $( messages::$module::Inbox::$message(message, ..) => Some(message.relay_parent), )*
+                _ => None,
+            },
+            short,
+        );
     )* };
 }
 
-/// The relay parent that a message of this repository is about, where it says so in a field.
-pub(crate) fn relay_parent(inbox: &dyn Any) -> Option<Hash> {
-    relay_parents! { inbox:
-        availability_recovery { RecoverAvailableData }
-        availability_store { StoreAvailableData }
-        bitfield_distribution { DistributeBitfield }
-        candidate_backing { Second, Statement, RegisterBackingWatcher }
-        candidate_selection { NewCandidate, Invalid, Seconded }
-        candidate_validation { ValidateFromChainState }
-        collation_distribution { DistributeCollation, FetchCollation }
-        misbehavior_arbitration { CandidateValidityDisagreement, SelfContradiction, DoubleVote }
-        pov_distribution { FetchPoV, DistributePoV }
-        provisioner { Bitfield, BackableCandidate }
-        statement_distribution { Share }
+/// What the messages of the parachain host are about: the relay parent, where it says so in a field; and which entries of
+/// the heartbeat announce one, with the ancestors named then.
+pub(crate) fn of_the_host(desk: &mut Desk) {
+    relay_parents! { desk:
+        availability_recovery::AvailabilityRecovery { RecoverAvailableData }
+        availability_store::AvailabilityStore { StoreAvailableData }
+        bitfield_distribution::BitfieldDistribution { DistributeBitfield }
+        candidate_backing::CandidateBacking { Second, Statement, RegisterBackingWatcher }
+        candidate_selection::CandidateSelection { NewCandidate, Invalid, Seconded }
+        candidate_validation::CandidateValidation { ValidateFromChainState }
+        collation_distribution::CollationDistribution { DistributeCollation, FetchCollation }
+        misbehavior_arbitration::MisbehaviorArbitration { CandidateValidityDisagreement, SelfContradiction, DoubleVote }
+        pov_distribution::PoVDistribution { FetchPoV, DistributePoV }
+        provisioner::Provisioner { Bitfield, BackableCandidate }
+        statement_distribution::StatementDistribution { Share }
     }
-    None
+    desk.set_announces::<RelayParents, Hash>(|update| {
+        let started = update.started.iter().flat_map(|leaf| leaf.ancestors.iter().chain([&leaf.hash]));
+        started.chain(update.finalized.iter().map(|block| &block.hash)).copied().collect()
+    });
 }
 
 #[cfg(test)]
@@ -69,7 +71,7 @@ mod tests {
             }) {
                 let name = part.split_whitespace().next().expect("a name");
                 let listed = list.split(|c: char| !c.is_alphanumeric()).any(|word| word == name);
-                assert!(listed, "{name} has a relay parent and is missing in `relay_parent`");
+                assert!(listed, "{name} has a relay parent and is missing in `of_the_host`");
                 found += 1;
             }
         }

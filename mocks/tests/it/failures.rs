@@ -180,7 +180,7 @@ fn a_message_before_its_signal() {
     fails(
         || drop(wrong(Wrong::SpeaksTooEarly)),
         &expect![
-            "seed 1: Second was sent to candidate-backing before the signal of its relay parent 0x0303…: nobody can know that block yet"
+            "seed 1: Second was sent to candidate-backing before the signal that announces 0x0303…: nobody can know of it yet"
         ],
     );
 }
@@ -308,6 +308,75 @@ fn each_at(update: &LeavesUpdate) -> String {
     told
 }
 
+/// A heartbeat, a message and two roles of no parachain: rounds and votes.
+enum Rounds {}
+impl overseer::View for Rounds {
+    type Update = u32;
+    type State = u32;
+    fn apply(round: &mut u32, begins: &u32) {
+        *round = *begins;
+    }
+    fn catch_up(_: &u32, now: &u32) -> u32 {
+        *now
+    }
+}
+struct Vote {
+    round: Option<u32>,
+}
+overseer::inbox! {
+    /// Votes.
+    enum BallotInbox for BallotBox as "ballot-box" { tell { Vote } }
+}
+
+/// Votes for the round that began, and for one more.
+struct Votes(Option<u32>);
+impl Subsystem for Votes {
+    type Role = Speaker;
+    type View = Rounds;
+    type Sends = (Wait<Vote>,);
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Signal(round) => {
+                    context.send(Vote { round: Some(round) }).await?;
+                    context.send(Vote { round: self.0 }).await?;
+                }
+                Event::Message(never) => match never {},
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_of_ones_own_before_its_signal() {
+    let voter = |also| {
+        let harness = mocks::node_with(1, move |slots| {
+            slots.fill(Votes(also));
+            slots.mock::<BallotBox>();
+            slots.announces::<Rounds, u32>(|begins| vec![*begins]);
+            slots.about::<BallotBox, u32>(|BallotInbox::Vote(vote)| vote.round);
+        });
+        harness.publish::<Rounds>(3);
+        harness
+    };
+    fails(
+        || drop(voter(Some(4))),
+        &expect!["seed 1: Vote was sent to ballot-box before the signal that announces 4: nobody can know of it yet"],
+    );
+    // What was announced may be spoken of for ever, and what is about nothing at any time.
+    for also in [None, Some(3)] {
+        let harness = voter(also);
+        harness.publish::<Rounds>(4);
+        for round in [Some(3), also, Some(4), also] {
+            let BallotInbox::Vote(vote) = harness.expect::<BallotBox>();
+            assert_eq!(vote.round, round);
+        }
+        harness.finish();
+    }
+}
+
 /// Takes the one message that was sent, whoever it is for.
 fn take_any(harness: &Harness) {
     use messages::*;
@@ -333,24 +402,24 @@ fn take_any(harness: &Harness) {
 fn each_message_about_a_block_comes_after_that_blocks_signal() {
     let (chain, genesis) = TestChain::new(hash(1), 1);
     expect![[r#"
-        seed 1: DistributeBitfield was sent to bitfield-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Second was sent to candidate-backing before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Statement was sent to candidate-backing before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: NewCandidate was sent to candidate-selection before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Invalid was sent to candidate-selection before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Seconded was sent to candidate-selection before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: DistributeCollation was sent to collation-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: CandidateValidityDisagreement was sent to misbehavior-arbitration before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: DistributePoV was sent to pov-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Bitfield was sent to provisioner before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: BackableCandidate was sent to provisioner before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: Share was sent to statement-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: RecoverAvailableData was sent to availability-recovery before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: StoreAvailableData was sent to availability-store before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: RegisterBackingWatcher was sent to candidate-backing before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: ValidateFromChainState was sent to candidate-validation before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: FetchCollation was sent to collation-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
-        seed 1: FetchPoV was sent to pov-distribution before the signal of its relay parent 0x0303…: nobody can know that block yet
+        seed 1: DistributeBitfield was sent to bitfield-distribution before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Second was sent to candidate-backing before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Statement was sent to candidate-backing before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: NewCandidate was sent to candidate-selection before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Invalid was sent to candidate-selection before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Seconded was sent to candidate-selection before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: DistributeCollation was sent to collation-distribution before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: CandidateValidityDisagreement was sent to misbehavior-arbitration before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: DistributePoV was sent to pov-distribution before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Bitfield was sent to provisioner before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: BackableCandidate was sent to provisioner before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: Share was sent to statement-distribution before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: RecoverAvailableData was sent to availability-recovery before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: StoreAvailableData was sent to availability-store before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: RegisterBackingWatcher was sent to candidate-backing before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: ValidateFromChainState was sent to candidate-validation before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: FetchCollation was sent to collation-distribution before the signal that announces 0x0303…: nobody can know of it yet
+        seed 1: FetchPoV was sent to pov-distribution before the signal that announces 0x0303…: nobody can know of it yet
     "#]].assert_eq(&each_at(&genesis));
     let leaf = chain.import(hash(3), hash(1), 1, 1);
     assert_eq!(each_at(&leaf), "", "as a leaf it is known");
@@ -368,7 +437,7 @@ fn a_message_before_its_signal_while_concluding() {
     fails(
         || wrong(Wrong::SpeaksAtTheEnd).finish(),
         &expect![
-            "seed 1: Second was sent to candidate-backing before the signal of its relay parent 0x0303…: nobody can know that block yet"
+            "seed 1: Second was sent to candidate-backing before the signal that announces 0x0303…: nobody can know of it yet"
         ],
     );
 }

@@ -92,7 +92,7 @@ fn by_the_test_kit() {
     is_told(
         || scene(false).tell(offer(1, &candidate)),
         &expect![
-            "seed 1: Second was sent to candidate-backing before the signal of its relay parent 0x0505…: nobody can know that block yet"
+            "seed 1: Second was sent to candidate-backing before the signal that announces 0x0505…: nobody can know of it yet"
         ],
     );
     is_told(

@@ -118,8 +118,8 @@ pub enum Ending {
     WhileInView(u32),
     /// When a block of at least this height is final.
     UntilFinal(u32),
-    /// With its last task, whatever the view says. Tasks have this much time from the opening of their scope; one that
-    /// has not ended by then is dropped, as [`Outcome::TimedOut`].
+    /// With its last task, whatever the view says: when the loop takes that one's end, no scope is left. Tasks have this
+    /// much time from the opening of their scope; one that has not ended by then is dropped, as [`Outcome::TimedOut`].
     Detached(Duration),
 }
 

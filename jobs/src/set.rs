@@ -146,7 +146,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     }
 
     /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room: `false`
-    /// at [`SCOPES_MAX`] scopes, not counting detached ones whose last task has ended, which make room.
+    /// at [`SCOPES_MAX`] scopes, not counting detached ones in which no task was started, which make room.
     pub fn open(&mut self, scope: K, ending: Ending) -> bool {
         let until = match ending {
             Ending::Detached(limit) => Some(self.shared.environment.clock.now().saturating_add(limit)),
@@ -229,7 +229,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     }
 
     /// Ends every scope whose rule says so, as by [`end`](Self::end); returns which, in order. Call it at each signal.
-    /// Detached scopes end here once their last task has ended.
+    /// Of detached scopes only those end here in which no task was ever started.
     pub fn end_by_view(&mut self, view: &impl ScopeView<K>) -> Vec<K> {
         let over = |(scope, entry): &(&K, &Scope)| match entry.ending {
             Ending::UntilStop => !view.is_active(scope),
@@ -282,7 +282,14 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
             return Poll::Pending;
         };
         table.running -= 1;
-        table.scopes.get_mut(&end.scope).and_then(|scope| scope.tasks.remove(&id));
+        let last = table.scopes.get_mut(&end.scope).is_some_and(|scope| {
+            scope.tasks.remove(&id);
+            matches!(scope.ending, Ending::Detached(_)) && scope.tasks.is_empty()
+        });
+        drop(table);
+        if last {
+            self.end(&end.scope);
+        }
         Poll::Ready(end)
     }
 }

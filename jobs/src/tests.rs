@@ -162,8 +162,17 @@ fn detached_outlives_every_view_and_ends_with_its_last_task() {
     bench.start(7, 4, 1);
     let gone = Seen { finalized: 1000, ..Seen::default() };
     assert_eq!(bench.jobs.end_by_view(&gone), [] as [u32; 0]);
+    bench.start(7, 5, 2);
+    let nest = bench.jobs.nest(&7).unwrap();
     assert!(matches!(bench.next(), (7, Outcome::Done(1))));
-    assert_eq!(bench.jobs.end_by_view(&gone), [7]);
+    assert_eq!(bench.jobs.scopes(), [7], "one task of it runs");
+    assert!(matches!(bench.next(), (7, Outcome::Done(2))));
+    assert_eq!((bench.jobs.scopes(), bench.jobs.running()), (Vec::new(), 0), "it needs no view to be forgotten");
+    assert_eq!(nest.spawn("late", async { 3 }), Err(JobRefused::NoScope));
+
+    bench.jobs.open(8, Ending::Detached(Duration::from_secs(10)));
+    assert!(bench.jobs.is_open(&8), "its first task is still to come");
+    assert_eq!(bench.jobs.end_by_view(&gone), [8]);
     bench.finish();
 }
 
@@ -399,10 +408,10 @@ fn nested_tasks_share_the_time_of_a_detached_scope() {
     bench.jobs.spawn(&1, "parent", parent).unwrap();
     let began = bench.simulation.now();
     assert!(matches!(bench.next(), (1, Outcome::Done(1))));
-    // Its timer was set at the beginning, so three seconds are over; it is done at its first look.
-    assert!(matches!(bench.next(), (1, Outcome::Done(2))));
     let nest = bench.jobs.nest(&1).unwrap();
     nest.spawn("late", bench.after(5, 3)).unwrap();
+    // Its timer was set at the beginning, so three seconds are over; it is done at its first look.
+    assert!(matches!(bench.next(), (1, Outcome::Done(2))));
     assert!(matches!(bench.next(), (1, Outcome::TimedOut)));
     assert_eq!(bench.simulation.now() - began, Duration::from_secs(10));
     bench.finish();
@@ -440,7 +449,7 @@ fn cancelling_a_task_whose_drop_panics_takes_nobody_with_it() {
 }
 
 #[test]
-fn detached_scopes_whose_tasks_have_ended_make_room() {
+fn detached_scopes_whose_tasks_have_ended_or_never_began_make_room() {
     let mut bench = Bench::new(1);
     let detached = Ending::Detached(Duration::from_secs(10));
     bench.jobs.open(0, detached);
@@ -451,7 +460,8 @@ fn detached_scopes_whose_tasks_have_ended_make_room() {
     assert!(!bench.jobs.open(5000, detached), "the task of the detached one runs");
     assert!(matches!(bench.next(), (0, Outcome::Done(1))));
     assert!(bench.jobs.open(5000, detached), "no view was needed");
-    assert!(!bench.jobs.is_open(&0));
+    assert!(bench.jobs.open(5001, detached), "nothing was started in the one before");
+    assert_eq!((bench.jobs.is_open(&0), bench.jobs.is_open(&5000)), (false, false));
     bench.finish();
 }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use crate::{
-    Configuration, DisputePhase, DisputeVote, PendingCandidate, Revert, State, Verdict,
+    AccountId, Configuration, DisputePhase, DisputeVote, PendingCandidate, Revert, State, Verdict,
     balances::Balances,
     channels::{Channels, Ends},
     governance::Origin,
@@ -221,6 +221,7 @@ struct WholeValidity {
     reverts: Vec<Revert>,
     equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
     early_reports: BTreeMap<DisputeKey, Vec<BondedReport>>,
+    reported: BTreeSet<(DisputeKey, AccountId)>,
 }
 
 impl WholeValidity {
@@ -233,6 +234,7 @@ impl WholeValidity {
             reverts: validity.reverts.clone(),
             equivocations: validity.equivocations.clone(),
             early_reports: validity.early_reports.clone(),
+            reported: validity.reported.clone(),
         }
     }
 
@@ -246,6 +248,7 @@ impl WholeValidity {
             reverts: self.reverts,
             equivocations: self.equivocations,
             early_reports: self.early_reports,
+            reported: self.reported,
             bounties: BTreeMap::new(),
             unsealed: BTreeSet::new(),
         }

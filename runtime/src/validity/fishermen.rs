@@ -46,7 +46,8 @@ pub struct FishermanReport {
     pub signature: Signature,
 }
 
-/// What a reporter signs. No nonce: one report per reporter and candidate counts, on every fork.
+/// What a reporter signs. No nonce: one report per reporter and candidate counts, on every fork, as long as the
+/// candidate's session is known.
 pub fn fisherman_payload(session: SessionIndex, candidate: CandidateHash, kind: ReportKind, bond: Balance) -> Vec<u8> {
     (REPORT_MAGIC, session, candidate, kind, bond).encode()
 }
@@ -138,7 +139,7 @@ pub(crate) fn process(
     let included = state.validity.included(key).map(|(_, included)| &included.reports);
     let early = state.validity.early_reports.get(&key);
     let known = included.or(early).map_or(&[][..], |reports| &reports[..]);
-    if known.iter().any(|known| known.reporter == report.reporter) {
+    if state.validity.reported.contains(&(key, report.reporter)) {
         return Err(FishermanError::Known(candidate));
     }
     if known.len() >= MAX_REPORTS_PER_CANDIDATE {
@@ -157,6 +158,7 @@ pub(crate) fn process(
     Arc::make_mut(&mut state.balances).reserve(report.reporter, report.bond)?;
     signatures.push(SignatureOf::Fisherman(position), message);
     let validity = Arc::make_mut(&mut state.validity);
+    validity.reported.insert((key, report.reporter));
     match validity.included_mut(key) {
         Some(included) => included.reports.push(bonded),
         None => validity.early_reports.entry(key).or_default().push(bonded),

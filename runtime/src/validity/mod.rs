@@ -37,7 +37,7 @@ pub(crate) use disputes::Dispute;
 pub use verdict::{Revert, ValidityEvent, Verdict};
 
 use crate::{
-    Balance, PenaltyReason, PendingCandidate, State,
+    AccountId, Balance, PenaltyReason, PendingCandidate, State,
     limits::{MAX_RECORDED_BLOCKS, PAST_SESSIONS_KEPT},
     outcome::Outcome,
 };
@@ -121,6 +121,9 @@ pub(crate) struct Validity {
     pub(crate) equivocations: BTreeMap<(ValidatorId, Slot), SessionIndex>,
     /// Reports on candidates that are not included here: another fork may have included them, and be given up.
     pub(crate) early_reports: BTreeMap<DisputeKey, Vec<BondedReport>>,
+    /// Who has put a bond behind a report on which candidate, as long as its session is known: signed once, it counts
+    /// once, though what it was about is forgotten before.
+    pub(crate) reported: BTreeSet<(DisputeKey, AccountId)>,
     /// What is for who proved a candidate invalid that is not included here, until the end of the block that judged it:
     /// votes come first in a block, and reports that another fork had before them come after. None between blocks.
     #[codec(skip)]
@@ -330,11 +333,13 @@ pub(crate) fn on_session_change(state: &mut State, oldest: SessionIndex, outcome
     let is_over = |reported: &SessionIndex| reported.saturating_add(PAST_SESSIONS_KEPT) < oldest;
     let has_old = validity.settled.keys().any(is_old)
         || validity.blacklist.iter().any(is_old)
+        || validity.reported.iter().any(|(key, _)| is_old(key))
         || validity.equivocations.values().any(is_over);
     if has_old {
         let validity = Arc::make_mut(&mut state.validity);
         validity.settled.retain(|key, _| !is_old(key));
         validity.blacklist.retain(|key| !is_old(key));
+        validity.reported.retain(|(key, _)| !is_old(key));
         validity.equivocations.retain(|_, reported| !is_over(reported));
     }
 }

@@ -327,11 +327,10 @@ fn share(state: &mut State, dispute: &Dispute, verdict: Verdict, taken: Balance,
     let first = reports.iter().find(|report| report.kind == ReportKind::Invalid);
     if let Some(first) = first {
         Arc::make_mut(&mut state.balances).credit(first.reporter, bounty);
+    } else if dispute.place.is_some() {
+        pay_bounty(state, dispute.key(), bounty);
     } else {
         Arc::make_mut(&mut state.validity).bounties.insert(dispute.key(), bounty);
-        if dispute.place.is_some() {
-            pay_bounties(state);
-        }
     }
     left.saturating_sub(bounty)
 }
@@ -340,18 +339,21 @@ fn account_of(dispute: &Dispute, validator: ValidatorIndex) -> Option<AccountId>
     dispute.validators.get(validator.as_usize()).map(|public| public.0)
 }
 
-/// Bounties that no report has earned go to whoever was the first to vote against the candidate.
+/// Bounties that no report of this block has earned go to whoever was the first to vote against the candidate.
 pub(super) fn pay_bounties(state: &mut State) {
     if state.validity.bounties.is_empty() {
         return;
     }
-    let validity = Arc::make_mut(&mut state.validity);
-    for (key, bounty) in std::mem::take(&mut validity.bounties) {
-        let dispute = validity.disputes.get(&key);
-        match dispute.and_then(|dispute| account_of(dispute, dispute.disputer?)) {
-            Some(disputer) => Arc::make_mut(&mut state.balances).credit(disputer, bounty),
-            None => Arc::make_mut(&mut state.balances).deposit(bounty),
-        }
+    for (key, bounty) in std::mem::take(&mut Arc::make_mut(&mut state.validity).bounties) {
+        pay_bounty(state, key, bounty);
+    }
+}
+
+fn pay_bounty(state: &mut State, key: DisputeKey, bounty: Balance) {
+    let dispute = state.validity.disputes.get(&key);
+    match dispute.and_then(|dispute| account_of(dispute, dispute.disputer?)) {
+        Some(disputer) => Arc::make_mut(&mut state.balances).credit(disputer, bounty),
+        None => Arc::make_mut(&mut state.balances).deposit(bounty),
     }
 }
 

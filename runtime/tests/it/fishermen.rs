@@ -68,6 +68,21 @@ fn the_bond_is_lost_if_nobody_disputes_the_candidate() {
     assert!(chain.state.issuance().is_conserved());
 }
 
+/// Anybody can send once more what somebody signed once.
+#[test]
+fn a_report_holds_its_bond_once_though_the_acceptance_is_over() {
+    let (mut chain, candidate, _) = with_fisherman(7);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    chain.skip_to(24);
+    assert_eq!(chain.state.account(&fisherman().public()).reserved, 0);
+    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    // Neither in the session after it, nor when the session is forgotten.
+    chain.skip_to(45);
+    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    chain.skip_to(82);
+    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::UnknownSession(0));
+}
+
 #[test]
 fn a_true_report_earns_the_bounty() {
     let (mut chain, candidate, backers) = with_fisherman(7);
@@ -196,6 +211,24 @@ fn only_the_first_report_that_it_is_invalid_earns_the_bounty_after_the_votes() {
         let error = ExtrinsicError::Fisherman(FishermanError::Judged(candidate));
         let expected = runtime::BlockError::Extrinsic { position, error };
         assert_eq!(here.try_extrinsics(inherent.clone(), refused).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn a_verdict_on_a_candidate_of_this_fork_leaves_the_bounty_for_another_to_its_reporter() {
+    let (mut there, mut here, candidate, backers) = forks();
+    there.dispute(there.votes(0, candidate, &[], &against(&backers)));
+    let told = there.state.dispute_votes(0, candidate).unwrap();
+    let own_backers = here.members(CORE_1);
+    let own = here.include(TWO, CORE_1);
+    let judged = here.votes(0, own, &[], &against(&own_backers));
+    // Both are judged in one inherent, in either order; the report on the first comes after that.
+    for votes in [vec![told.clone(), judged.clone()], vec![judged, told]] {
+        let report = Extrinsic::FishermanReport(report(candidate, 2_000));
+        let (_, executed) = here.try_extrinsics(here.disputing(votes), vec![report]).unwrap();
+        let earned = executed.state.account(&fisherman().public()).free;
+        assert_eq!(earned, 10_000 + 100_000 * backers.len() as u128);
+        assert!(executed.state.issuance().is_conserved());
     }
 }
 

@@ -201,9 +201,9 @@ impl State {
         self.validation_code_by_hash(hash)
     }
 
-    /// A code that is current, to come, or past and not yet pruned.
+    /// A code that is current, to come, past and not yet pruned, or of a candidate that is disputed.
     pub fn validation_code_by_hash(&self, hash: ValidationCodeHash) -> Option<&ValidationCode> {
-        self.paras.codes.get(&hash)
+        self.paras.codes.get(&hash).or_else(|| self.validity.disputed_code(hash))
     }
 
     /// Hash of the code for a block of `para` with relay parent `at`, perhaps as if a block with relay parent

@@ -42,7 +42,7 @@ pub enum SnapshotError {
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// A code is named and not there.
-    #[error("validation code {0} is named by a para and is not in the snapshot")]
+    #[error("validation code {0} is named by a para or a dispute and is not in the snapshot")]
     MissingCode(ValidationCodeHash),
     /// It is the state of another block, or was changed.
     #[error("state root is {found}, expected {expected}")]
@@ -54,6 +54,7 @@ pub enum SnapshotError {
     },
 }
 
+type Codes = BTreeMap<ValidationCodeHash, ValidationCode>;
 type Validators = Arc<Vec<ValidatorId>>;
 
 #[derive(Encode, Decode)]
@@ -238,11 +239,12 @@ impl WholeValidity {
         }
     }
 
-    fn restore(self) -> Validity {
-        let disputes = self.disputes.into_iter().map(WholeDispute::restore);
-        Validity {
+    fn restore(self, codes: &Codes) -> Result<Validity, SnapshotError> {
+        let disputes = self.disputes.into_iter().map(|dispute| dispute.restore(codes));
+        let disputes = disputes.map(|dispute| dispute.map(|dispute| (dispute.key(), Arc::new(dispute))));
+        Ok(Validity {
             blocks: self.blocks.into_iter().map(|(number, block)| (number, Arc::new(block.restore()))).collect(),
-            disputes: disputes.map(|dispute| (dispute.key(), Arc::new(dispute))).collect(),
+            disputes: disputes.collect::<Result<_, _>>()?,
             settled: self.settled,
             blacklist: self.blacklist,
             reverts: self.reverts,
@@ -251,7 +253,7 @@ impl WholeValidity {
             reported: self.reported,
             bounties: BTreeMap::new(),
             unsealed: BTreeSet::new(),
-        }
+        })
     }
 }
 
@@ -348,13 +350,13 @@ struct WholeDispute {
     receipt: Option<Arc<CommittedCandidateReceipt>>,
     votes: Vec<DisputeVote>,
     slashed: Bits,
-    remote: Option<(Option<ValidationCode>, Bits)>,
+    /// Who holds the data of a remote one.
+    remote: Option<Bits>,
     reports: Vec<BondedReport>,
 }
 
 impl WholeDispute {
     fn of(dispute: &Dispute) -> Self {
-        let remote = dispute.remote.as_ref();
         Self {
             session: dispute.session,
             candidate: dispute.candidate,
@@ -365,22 +367,25 @@ impl WholeDispute {
             receipt: dispute.receipt.clone(),
             votes: dispute.votes.clone(),
             slashed: dispute.slashed.clone(),
-            remote: remote.map(|remote| (remote.validation_code.clone(), remote.available.clone())),
+            remote: dispute.remote.as_ref().map(|remote| remote.available.clone()),
             reports: dispute.reports.clone(),
         }
     }
 
-    fn restore(self) -> Dispute {
+    fn restore(self, codes: &Codes) -> Result<Dispute, SnapshotError> {
         let mut dispute = Dispute::new((self.session, self.candidate), self.validators, self.phase, self.started_in);
         for vote in &self.votes {
             dispute.add(vote);
         }
         dispute.place = self.place;
         dispute.receipt = self.receipt;
+        if let Some(hash) = dispute.code_hash() {
+            dispute.validation_code = Some(codes.get(&hash).cloned().ok_or(SnapshotError::MissingCode(hash))?);
+        }
         dispute.slashed = self.slashed;
         dispute.reports = self.reports;
-        dispute.remote = self.remote.map(|(validation_code, available)| Remote { validation_code, available });
-        dispute
+        dispute.remote = self.remote.map(|available| Remote { available });
+        Ok(dispute)
     }
 }
 
@@ -395,7 +400,7 @@ impl State {
             session: WholeSession::of(&self.session),
             paras: Arc::clone(&self.paras),
             heads: self.paras.heads.clone(),
-            codes: self.paras.codes.values().cloned().collect(),
+            codes: self.all_codes().into_values().cloned().collect(),
             scheduler: Arc::clone(&self.scheduler),
             pending: pending.iter().map(|(core, pending)| (*core, WholePending::of(pending))).collect(),
             messages: WholeMessages::of(&self.messages),
@@ -408,20 +413,27 @@ impl State {
         whole.encode()
     }
 
+    /// Those of paras and those of disputed candidates, each once.
+    fn all_codes(&self) -> BTreeMap<ValidationCodeHash, &ValidationCode> {
+        let disputed = self.validity.disputes.values();
+        let disputed = disputed.filter_map(|dispute| Some((dispute.code_hash()?, dispute.validation_code.as_ref()?)));
+        self.paras.codes.iter().map(|(hash, code)| (*hash, code)).chain(disputed).collect()
+    }
+
     /// Reads [`State::to_snapshot`] back. What is decoded is bounded by the length of `bytes`.
     ///
     /// # Errors
     /// [`SnapshotError`]: no snapshot, or not that of a state with this `root`.
     pub fn from_snapshot(bytes: &[u8], root: Hash) -> Result<Self, SnapshotError> {
         let whole: Whole = decode_limited(bytes, bytes.len())?;
+        let codes: Codes = whole.codes.into_iter().map(|code| (code.hash(), code)).collect();
         let mut paras = Arc::unwrap_or_clone(whole.paras);
         paras.heads = whole.heads;
-        paras.codes = whole.codes.into_iter().map(|code| (code.hash(), code)).collect();
         let future = paras.future_code.values().map(|(_, hash)| hash);
-        let mut named = paras.current_code.values().chain(paras.past_code.values()).chain(future);
-        if let Some(missing) = named.find(|hash| !paras.codes.contains_key(hash)) {
-            return Err(SnapshotError::MissingCode(*missing));
-        }
+        let named = paras.current_code.values().chain(paras.past_code.values()).chain(future);
+        let code = |hash: &ValidationCodeHash| Some((*hash, codes.get(hash)?.clone()));
+        let there = named.map(|hash| code(hash).ok_or(SnapshotError::MissingCode(*hash)));
+        paras.codes = there.collect::<Result<_, _>>()?;
         let pending = whole.pending.into_iter();
         let pending = pending.map(|(core, pending)| (core, Arc::new(pending.restore()))).collect();
         let (configuration, slashing) =
@@ -432,7 +444,7 @@ impl State {
         state.scheduler = whole.scheduler;
         state.inclusion = Arc::new(Inclusion { pending });
         state.messages = Arc::new(whole.messages.restore());
-        state.validity = Arc::new(whole.validity.restore());
+        state.validity = Arc::new(whole.validity.restore(&codes)?);
         state.balances = whole.balances;
         state.registrar = whole.registrar;
         state.origin = whole.origin;

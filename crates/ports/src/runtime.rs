@@ -144,7 +144,7 @@ pub trait RuntimeClient: Send + Sync {
         para: ParaId,
         assumption: OccupiedCoreAssumption,
     ) -> Result<Option<ValidationCode>, RuntimeError>;
-    /// Code by hash, current or past within the acceptance period.
+    /// Code by hash: current, past within the acceptance period, or of a candidate under dispute.
     async fn validation_code_by_hash(
         &self,
         at: Hash,

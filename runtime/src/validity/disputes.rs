@@ -3,7 +3,7 @@
 use codec::{Decode, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatementSet, Hash, SessionIndex,
-    SignedMessage, ValidatorId, ValidatorIndex, supermajority_threshold,
+    SignedMessage, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, supermajority_threshold,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -67,7 +67,7 @@ pub enum DisputeError {
     NoBacking,
     /// The code is not the candidate's, or is not known here.
     #[error("validation code {0} is needed, it is neither here nor in the transaction")]
-    Code(primitives::ValidationCodeHash),
+    Code(ValidationCodeHash),
     /// Too many of them are open.
     #[error("{max} remote disputes are open already")]
     TooManyRemote {
@@ -128,6 +128,9 @@ pub(crate) struct Dispute {
     /// The candidate, if it was ever seen here: a dispute may outlive its acceptance period. The name covers it.
     #[codec(skip)]
     pub(crate) receipt: Option<Arc<CommittedCandidateReceipt>>,
+    /// The candidate's, whenever its receipt is here: who votes needs it until the end, though the chain has pruned it.
+    #[codec(skip)]
+    pub(crate) validation_code: Option<ValidationCode>,
     pub(crate) votes_for: Bits,
     pub(crate) votes_against: Bits,
     /// Who was the first to vote against.
@@ -159,6 +162,7 @@ impl Dispute {
             started_in,
             place: None,
             receipt: None,
+            validation_code: None,
             votes_for: nobody.clone(),
             votes_against: nobody.clone(),
             disputer: None,
@@ -205,6 +209,11 @@ impl Dispute {
 
     pub(crate) const fn key(&self) -> DisputeKey {
         (self.session, self.candidate)
+    }
+
+    /// Of its candidate's code, if it was ever seen here.
+    pub(crate) fn code_hash(&self) -> Option<ValidationCodeHash> {
+        self.receipt.as_ref().map(|receipt| receipt.descriptor.validation_code_hash())
     }
 
     pub(crate) const fn concluded(&self) -> Option<Verdict> {
@@ -313,16 +322,23 @@ pub(crate) fn join_record(state: &State, dispute: &mut Dispute) {
     let key = dispute.key();
     if let Some((_, candidate)) = state.validity.included(key) {
         dispute.place = inclusion_place(state, key);
-        dispute.receipt = Some(Arc::clone(&candidate.receipt));
+        set_subject(state, dispute, &candidate.receipt);
         for vote in &candidate.votes {
             dispute.add(vote);
         }
     } else if let Some(pending) = state.pending_core(key).and_then(|core| state.inclusion.pending.get(&core)) {
-        dispute.receipt = Some(Arc::clone(&pending.receipt));
+        set_subject(state, dispute, &pending.receipt);
         for vote in pending.backers.iter() {
             dispute.add(vote);
         }
     }
+}
+
+/// What the dispute is about. A candidate that is pending or in its acceptance period has its code here.
+fn set_subject(state: &State, dispute: &mut Dispute, receipt: &Arc<CommittedCandidateReceipt>) {
+    let code = state.validation_code_by_hash(receipt.descriptor.validation_code_hash());
+    dispute.receipt = Some(Arc::clone(receipt));
+    dispute.validation_code = code.cloned();
 }
 
 /// A candidate that is disputed elsewhere has been included here: it is available, so all can vote.

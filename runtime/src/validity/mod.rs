@@ -26,7 +26,8 @@ mod verdict;
 use codec::{Encode, Output};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeStatement, GroupIndex, Hash,
-    SessionIndex, Slot, ValidatorId, ValidatorIndex, ValidatorSignature, encode_bits,
+    SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, ValidatorSignature,
+    encode_bits,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -155,6 +156,12 @@ impl Validity {
         let (number, position) = self.find(key)?;
         self.unsealed.insert(number);
         Arc::make_mut(self.blocks.get_mut(&number)?).candidates.get_mut(position)
+    }
+
+    /// The code of a candidate that is disputed.
+    pub(crate) fn disputed_code(&self, hash: ValidationCodeHash) -> Option<&ValidationCode> {
+        let dispute = self.disputes.values().find(|dispute| dispute.code_hash() == Some(hash))?;
+        dispute.validation_code.as_ref()
     }
 
     /// A dispute can be open for longer than its session is known.

@@ -3,7 +3,6 @@
 
 use primitives::{
     BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeState, DisputeStatementSet, SessionIndex,
-    ValidationCode,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -106,14 +105,6 @@ impl State {
         self.validity.disputes.get(&key)?.receipt.as_deref()
     }
 
-    /// The code of a remote dispute's candidate: that of this chain, or what the dispute brought along.
-    pub fn remote_dispute_code(&self, session: SessionIndex, candidate: CandidateHash) -> Option<&ValidationCode> {
-        let dispute = self.validity.disputes.get(&(session, candidate))?;
-        let remote = dispute.remote.as_ref()?;
-        let hash = dispute.receipt.as_ref()?.descriptor.validation_code_hash();
-        remote.validation_code.as_ref().or_else(|| self.validation_code_by_hash(hash))
-    }
-
     /// The disputes that take votes.
     pub fn disputes(&self) -> Vec<DisputeStatus> {
         self.validity.disputes.values().map(|dispute| status(dispute)).collect()
@@ -160,8 +151,7 @@ impl State {
             }
             let receipt = self.contested_candidate(session, candidate)?.clone();
             let code = receipt.descriptor.validation_code_hash();
-            let brought = dispute.remote.as_ref().and_then(|remote| remote.validation_code.as_ref());
-            let known = brought.or_else(|| self.validation_code_by_hash(code));
+            let known = self.validation_code_by_hash(code);
             let validation_code = known.filter(|_| other.validation_code_by_hash(code).is_none()).cloned();
             Some(Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: receipt, validation_code, votes })))
         };

@@ -54,9 +54,6 @@ pub fn remote_availability_payload(candidate: CandidateHash, session: SessionInd
 /// What a remote dispute has beside its votes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub(crate) struct Remote {
-    /// The receipt's code hash covers it.
-    #[codec(skip)]
-    pub(crate) validation_code: Option<ValidationCode>,
     pub(crate) available: Bits,
 }
 
@@ -93,7 +90,7 @@ pub(crate) fn open(
     if !says(|said| matches!(said, DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(_)))) {
         return Err(DisputeError::NoBacking);
     }
-    check_code(state, remote)?;
+    let code = code(state, remote)?;
     let now = state.number();
     let until = now.saturating_add(availability_period(state));
     let available = Bits::repeat(false, validators.len());
@@ -104,20 +101,23 @@ pub(crate) fn open(
         signatures.push(SignatureOf::DisputeVote(key.1, vote.1), message);
     }
     dispute.receipt.get_or_insert_with(|| Arc::new(remote.candidate.clone()));
-    dispute.remote = Some(Remote { validation_code: remote.validation_code.clone(), available });
+    dispute.validation_code = Some(code);
+    dispute.remote = Some(Remote { available });
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
     outcome.validity.push(ValidityEvent::RemoteOpened { session: key.0, candidate: key.1 });
     verdict::evaluate(state, key, outcome);
     Ok(())
 }
 
-fn check_code(state: &State, remote: &RemoteDispute) -> Result<(), DisputeError> {
+/// The candidate's code: brought along, or known here.
+fn code(state: &State, remote: &RemoteDispute) -> Result<ValidationCode, DisputeError> {
     let needed = remote.candidate.descriptor.validation_code_hash();
-    let is_there = match &remote.validation_code {
-        None => state.validation_code_by_hash(needed).is_some(),
-        Some(code) => code.0.len() <= state.configuration().max_code_size as usize && code.hash() == needed,
+    let max_size = state.configuration().max_code_size as usize;
+    let code = match &remote.validation_code {
+        None => state.validation_code_by_hash(needed),
+        Some(code) => Some(code).filter(|code| code.0.len() <= max_size && code.hash() == needed),
     };
-    if is_there { Ok(()) } else { Err(DisputeError::Code(needed)) }
+    code.cloned().ok_or(DisputeError::Code(needed))
 }
 
 /// Blocks in which a remote dispute's candidate must become available.

@@ -9,7 +9,7 @@ use runtime::{
 
 /// A chain on which nothing was included, and a dispute from another fork: a candidate of a para of which the chain
 /// knows nothing, seconded by validator 0, disputed by validator 1.
-fn from_elsewhere() -> (Chain, RemoteDispute, CandidateHash) {
+pub(crate) fn from_elsewhere() -> (Chain, RemoteDispute, CandidateHash) {
     let there = Chain::with(7, |genesis| {
         genesis.paras[1].validation_code = vec![99; 40].into();
         genesis.paras[1].head_data = primitives::HeadData(vec![77]);
@@ -59,7 +59,8 @@ fn the_vote_opens_when_the_data_is_available_here() {
     assert_eq!(status.included_in, None);
     assert_eq!(chain.state.first_disputed_block(), None);
     assert_eq!(chain.state.contested_candidate(0, candidate), Some(&remote.candidate));
-    assert_eq!(chain.state.remote_dispute_code(0, candidate), remote.validation_code.as_ref());
+    let code = remote.candidate.descriptor.validation_code_hash();
+    assert_eq!(chain.state.validation_code_by_hash(code), remote.validation_code.as_ref());
     chain.push_extrinsics(vec![available(&chain, candidate, &[0, 1, 2, 3])]);
     assert!(matches!(chain.state.dispute(0, candidate).unwrap().phase, DisputePhase::AwaitingAvailability { .. }));
     let executed = chain.push_extrinsics(vec![available(&chain, candidate, &[3, 4])]);

@@ -1,10 +1,10 @@
 //! States as bytes. That every state of every other test survives the way to disk and back, [`stored`] sees to.
 
-use crate::support::*;
+use crate::{remote_disputes::from_elsewhere, support::*};
 use codec::Encode;
 use primitives::Hash;
 use proptest::prelude::*;
-use runtime::{Governance, SnapshotError, State};
+use runtime::{Extrinsic, Governance, SnapshotError, State};
 use std::sync::LazyLock;
 
 /// A state that has something of most things: a dispute, a pending candidate, coming validators and a coming para.
@@ -56,6 +56,15 @@ fn a_snapshot_that_was_cut_short_or_goes_on_is_refused() {
 fn a_snapshot_without_a_code_is_refused() {
     let chain = busy();
     let code = chain.state.validation_code(ONE, primitives::OccupiedCoreAssumption::Free).unwrap();
+    let (found, mut bytes) = (code.encode(), chain.state.to_snapshot());
+    let position = bytes.windows(found.len()).position(|window| window == found).unwrap();
+    bytes[position + 5] ^= 1;
+    let error = State::from_snapshot(&bytes, chain.state.root()).unwrap_err();
+    assert_eq!(error, SnapshotError::MissingCode(code.hash()));
+    // Nor one that only a dispute needs.
+    let (mut chain, remote, _) = from_elsewhere();
+    chain.push_extrinsics(vec![Extrinsic::RemoteDispute(Box::new(remote.clone()))]);
+    let code = remote.validation_code.unwrap();
     let (found, mut bytes) = (code.encode(), chain.state.to_snapshot());
     let position = bytes.windows(found.len()).position(|window| window == found).unwrap();
     bytes[position + 5] ^= 1;

@@ -100,6 +100,39 @@ fn no_upgrade_while_one_is_pending_nor_soon_after() {
     assert_eq!(refusal(&chain), CandidateError::UpgradePending(32));
 }
 
+/// A local dispute on the last block of the old code, and one of another fork on a block that nobody backed here.
+#[test]
+fn code_stays_while_a_dispute_that_needs_it_is_open() {
+    let mut chain = chain();
+    let old = current(&chain);
+    let remote = crate::transactions::remote(&chain, 0);
+    include(&mut chain, Some(new_code()));
+    chain.skip_to(5);
+    let draft = chain.draft(ONE, CORE_0);
+    include(&mut chain, None);
+    assert_ne!(current(&chain), old);
+    // Acceptance lasts until block 27, the vote until block 46; two thirds vote, and it closes ten blocks later.
+    chain.skip_to(25);
+    let candidate = draft.receipt().hash();
+    let mut here = chain.clone();
+    here.dispute(here.votes(0, candidate, &[], &[3]));
+    here.skip_to(28);
+    assert!(here.state.approval_status(0, candidate).is_none(), "its acceptance is over");
+    assert!(here.state.validation_code_by_hash(old).is_some());
+    here.skip_to(46);
+    here.dispute(here.votes(0, candidate, &[0, 1, 2, 3, 4, 5], &[]));
+    here.skip_to(57);
+    assert!(here.state.validation_code_by_hash(old).is_some(), "late votes are taken");
+    here.skip_to(58);
+    assert_eq!((here.state.disputes().len(), here.state.validation_code_by_hash(old)), (0, None));
+    // The code need not be brought along while it is here; 24 blocks for the data, until block 50.
+    chain.push_extrinsics(vec![remote]);
+    chain.skip_to(50);
+    assert!(chain.state.validation_code_by_hash(old).is_some());
+    chain.skip_to(51);
+    assert_eq!((chain.state.disputes().len(), chain.state.validation_code_by_hash(old)), (0, None));
+}
+
 #[test]
 fn past_code_is_kept_for_the_acceptance_period_and_then_pruned() {
     let mut chain = chain();

@@ -22,10 +22,14 @@ pub const MAX_VOTES_PER_SET: usize = 2 * primitives::limits::MAX_VALIDATORS;
 pub const MAX_DISPUTE_SETS_PER_BLOCK: usize = 256;
 /// Most remote disputes that are open at once: each may bring along a code of several megabytes.
 pub const MAX_REMOTE_DISPUTES: usize = 16;
+/// Of these, those that count for one validator that disputes: whoever makes them up leaves room for others.
+pub const MAX_REMOTE_DISPUTES_PER_VALIDATOR: usize = 2;
 /// Most reports with a bond on one candidate.
 pub const MAX_REPORTS_PER_CANDIDATE: usize = 32;
 /// Most reports with a bond that wait for a candidate which is not included, all candidates together.
 pub const MAX_EARLY_REPORTS: usize = 256;
+/// Of these, those of one reporter.
+pub const MAX_EARLY_REPORTS_PER_REPORTER: usize = 16;
 /// Most blocks whose included candidates are kept for secondary checks, whatever the acceptance period.
 pub const MAX_RECORDED_BLOCKS: usize = 600;
 /// Most revert signals that the state remembers: the fork of each is dead, or its block was final and people must help.

@@ -350,8 +350,8 @@ struct WholeDispute {
     receipt: Option<Arc<CommittedCandidateReceipt>>,
     votes: Vec<DisputeVote>,
     slashed: Bits,
-    /// Who holds the data of a remote one.
-    remote: Option<Bits>,
+    /// Of a remote one, who holds the data, and for whom it counts.
+    remote: Option<(Bits, ValidatorId)>,
     reports: Vec<BondedReport>,
 }
 
@@ -367,7 +367,7 @@ impl WholeDispute {
             receipt: dispute.receipt.clone(),
             votes: dispute.votes.clone(),
             slashed: dispute.slashed.clone(),
-            remote: dispute.remote.as_ref().map(|remote| remote.available.clone()),
+            remote: dispute.remote.as_ref().map(|remote| (remote.available.clone(), remote.opened_by)),
             reports: dispute.reports.clone(),
         }
     }
@@ -384,7 +384,7 @@ impl WholeDispute {
         }
         dispute.slashed = self.slashed;
         dispute.reports = self.reports;
-        dispute.remote = self.remote.map(|available| Remote { available });
+        dispute.remote = self.remote.map(|(available, opened_by)| Remote { available, opened_by });
         Ok(dispute)
     }
 }

@@ -74,6 +74,12 @@ pub enum DisputeError {
         /// How many there may be.
         max: usize,
     },
+    /// Too many of them are of the validators that dispute.
+    #[error("each validator that disputes has {max} remote disputes open already")]
+    TooManyRemoteOfDisputers {
+        /// How many each may have.
+        max: usize,
+    },
     /// There is no such dispute that waits for availability.
     #[error("no such dispute waits for availability")]
     NotAwaiting,

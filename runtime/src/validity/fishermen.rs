@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::{DisputeKey, ValidityEvent};
 use crate::{
     AccountId, Balance, BalanceError, SignatureOf, State,
-    limits::{MAX_EARLY_REPORTS, MAX_REPORTS_PER_CANDIDATE},
+    limits::{MAX_EARLY_REPORTS, MAX_EARLY_REPORTS_PER_REPORTER, MAX_REPORTS_PER_CANDIDATE},
     outcome::Outcome,
     verifier::Signatures,
 };
@@ -70,6 +70,11 @@ pub enum FishermanError {
     /// Too many wait for candidates that are not included.
     #[error("{MAX_EARLY_REPORTS} reports on candidates that are not included wait already")]
     TooManyEarly,
+    /// Too many of them are the reporter's.
+    #[error(
+        "{MAX_EARLY_REPORTS_PER_REPORTER} reports of the reporter on candidates that are not included wait already"
+    )]
+    TooManyEarlyOfReporter,
     /// The bond is too small.
     #[error("bond is {found}, expected at least {needed}")]
     BondSize {
@@ -147,9 +152,7 @@ pub(crate) fn process(
     }
     if included.is_none() {
         state.session.validators_of(key.0).ok_or(FishermanError::UnknownSession(key.0))?;
-        if state.validity.early_reports.values().map(Vec::len).fold(0, usize::saturating_add) >= MAX_EARLY_REPORTS {
-            return Err(FishermanError::TooManyEarly);
-        }
+        check_room(state, report.reporter)?;
     }
     let (found, needed) = (report.bond, state.slashing.bond_unit());
     if found < needed {
@@ -165,6 +168,18 @@ pub(crate) fn process(
     }
     if let Some(status) = state.approval_status(key.0, candidate) {
         outcome.validity.push(ValidityEvent::MoreChecks { candidate, needed: status.needed });
+    }
+    Ok(())
+}
+
+/// Whether one more report of this reporter may wait for a candidate that is not included.
+fn check_room(state: &State, reporter: AccountId) -> Result<(), FishermanError> {
+    let waiting = || state.validity.early_reports.values().flatten();
+    if waiting().count() >= MAX_EARLY_REPORTS {
+        return Err(FishermanError::TooManyEarly);
+    }
+    if waiting().filter(|report| report.reporter == reporter).count() >= MAX_EARLY_REPORTS_PER_REPORTER {
+        return Err(FishermanError::TooManyEarlyOfReporter);
     }
     Ok(())
 }

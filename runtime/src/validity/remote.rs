@@ -6,7 +6,7 @@
 use codec::{Decode, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatement, DisputeStatementSet, SessionIndex,
-    SignedMessage, ValidDisputeStatementKind, ValidationCode, ValidatorIndex, ValidatorSignature,
+    SignedMessage, ValidDisputeStatementKind, ValidationCode, ValidatorId, ValidatorIndex, ValidatorSignature,
     supermajority_threshold,
 };
 use std::sync::Arc;
@@ -16,7 +16,12 @@ use super::{
     disputes::{DisputeError, DisputePhase, check_votes, join_record},
     mark, verdict,
 };
-use crate::{SignatureOf, State, ValidityEvent, limits::MAX_REMOTE_DISPUTES, outcome::Outcome, verifier::Signatures};
+use crate::{
+    SignatureOf, State, ValidityEvent,
+    limits::{MAX_REMOTE_DISPUTES, MAX_REMOTE_DISPUTES_PER_VALIDATOR},
+    outcome::Outcome,
+    verifier::Signatures,
+};
 
 /// Stands before what validators sign when they hold a chunk of a remote dispute's candidate.
 const AVAILABLE_MAGIC: [u8; 4] = *b"RAVL";
@@ -55,6 +60,8 @@ pub fn remote_availability_payload(candidate: CandidateHash, session: SessionInd
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub(crate) struct Remote {
     pub(crate) available: Bits,
+    /// The validator, of those that dispute, for which it counts.
+    pub(crate) opened_by: ValidatorId,
 }
 
 /// Begins a remote dispute. Signatures are collected, not verified.
@@ -76,10 +83,6 @@ pub(crate) fn open(
     if state.validity.disputes.contains_key(&key) || state.validity.find(key).is_some() {
         return Err(DisputeError::NotRemote);
     }
-    let open = state.validity.disputes.values().filter(|dispute| dispute.remote.is_some()).count();
-    if open >= MAX_REMOTE_DISPUTES {
-        return Err(DisputeError::TooManyRemote { max: MAX_REMOTE_DISPUTES });
-    }
     let validators = state.session.validators_of(key.0).ok_or(DisputeError::UnknownSession(key.0))?;
     let validators = Arc::clone(validators);
     let checked = check_votes(votes, &validators)?;
@@ -90,6 +93,7 @@ pub(crate) fn open(
     if !says(|said| matches!(said, DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(_)))) {
         return Err(DisputeError::NoBacking);
     }
+    let opened_by = check_room(state, votes, &validators)?;
     let code = code(state, remote)?;
     let now = state.number();
     let until = now.saturating_add(availability_period(state));
@@ -102,11 +106,29 @@ pub(crate) fn open(
     }
     dispute.receipt.get_or_insert_with(|| Arc::new(remote.candidate.clone()));
     dispute.validation_code = Some(code);
-    dispute.remote = Some(Remote { available });
+    dispute.remote = Some(Remote { available, opened_by });
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
     outcome.validity.push(ValidityEvent::RemoteOpened { session: key.0, candidate: key.1 });
     verdict::evaluate(state, key, outcome);
     Ok(())
+}
+
+/// For which validator one more dispute counts: the first of those that dispute and have not used up their share, so
+/// that nobody can keep others from disputing by voting with them.
+fn check_room(
+    state: &State,
+    votes: &DisputeStatementSet,
+    validators: &[ValidatorId],
+) -> Result<ValidatorId, DisputeError> {
+    let open = || state.validity.disputes.values().filter_map(|dispute| dispute.remote.as_ref());
+    if open().count() >= MAX_REMOTE_DISPUTES {
+        return Err(DisputeError::TooManyRemote { max: MAX_REMOTE_DISPUTES });
+    }
+    let disputing = votes.statements.iter().filter(|(statement, ..)| !statement.indicates_validity());
+    let mut disputing = disputing.filter_map(|(_, validator, _)| validators.get(validator.as_usize()));
+    let max = MAX_REMOTE_DISPUTES_PER_VALIDATOR;
+    let has_room = |it: &&ValidatorId| open().filter(|remote| remote.opened_by == **it).count() < max;
+    disputing.find(has_room).copied().ok_or(DisputeError::TooManyRemoteOfDisputers { max })
 }
 
 /// The candidate's code: brought along, or known here.

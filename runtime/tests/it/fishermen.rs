@@ -268,3 +268,18 @@ fn the_number_of_reports_that_wait_is_limited() {
     chain.push_extrinsics((0..max).map(|index| Extrinsic::FishermanReport(report(index))).collect());
     assert_eq!(refusal(&chain, report(max)), FishermanError::TooManyEarly);
 }
+
+#[test]
+fn a_reporter_of_much_leaves_room_for_others() {
+    let mut chain = Chain::new(4);
+    let max = runtime::limits::MAX_EARLY_REPORTS_PER_REPORTER;
+    let other = Pair::from_name("other");
+    for owner in [fisherman().public(), other.public()] {
+        chain.govern(Governance::Endow(owner, 1_000_000));
+    }
+    let about = |index: usize| CandidateHash(primitives::Hash::repeat(index as u8));
+    let by = |pair: &Pair, index: usize| report_by(pair, about(index), ReportKind::Invalid, 1_000);
+    chain.push_extrinsics((0..max).map(|index| Extrinsic::FishermanReport(by(&fisherman(), index))).collect());
+    assert_eq!(refusal(&chain, by(&fisherman(), max)), FishermanError::TooManyEarlyOfReporter);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(by(&other, max))]);
+}

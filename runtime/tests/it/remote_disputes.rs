@@ -166,26 +166,51 @@ fn what_is_included_here_is_no_remote_dispute() {
     assert_eq!(refusal(&chain, transaction(&remote)), DisputeError::NotRemote);
 }
 
+/// A dispute on the candidate of another fork that stands on this core, seconded by validator 0.
+fn about(chain: &Chain, core: usize, disputing: &[u32]) -> Extrinsic {
+    let mut draft = chain.draft(ONE, CORE_0);
+    draft.core = CoreIndex(core as u32);
+    let candidate = draft.receipt();
+    let hash = candidate.hash();
+    let mut votes = chain.votes(0, hash, &[], disputing);
+    let kind = ValidDisputeStatementKind::BackingSeconded(draft.relay_parent);
+    let seconded = DisputeStatement::Valid(kind);
+    let signature = sign(chain.pair_in(0, 0), &seconded.payload(hash, 0).unwrap());
+    votes.statements.push((seconded, ValidatorIndex(0), signature));
+    transaction(&RemoteDispute { candidate, validation_code: None, votes })
+}
+
 #[test]
 fn the_number_of_remote_disputes_is_limited() {
     let max = runtime::limits::MAX_REMOTE_DISPUTES;
-    let (mut chain, remote, _) = from_elsewhere();
-    let with = |core: usize| {
-        let mut draft = chain.draft(ONE, CORE_0);
-        draft.core = CoreIndex(core as u32);
-        let candidate = draft.receipt();
-        let hash = candidate.hash();
-        let mut votes = chain.votes(0, hash, &[], &[1]);
-        let kind = ValidDisputeStatementKind::BackingSeconded(draft.relay_parent);
-        let seconded = DisputeStatement::Valid(kind);
-        let signature = sign(chain.pair_in(0, 0), &seconded.payload(hash, 0).unwrap());
-        votes.statements.push((seconded, ValidatorIndex(0), signature));
-        transaction(&RemoteDispute { candidate, validation_code: None, votes })
-    };
-    let all: Vec<_> = (0..max).map(with).collect();
+    let mut chain = Chain::new(9);
+    // Two by each of the others.
+    let all: Vec<_> = (0..max).map(|core| about(&chain, core, &[1 + core as u32 / 2])).collect();
+    let next = about(&chain, max, &[8]);
     chain.push_extrinsics(all);
     assert_eq!(chain.state.disputes().len(), max);
-    assert_eq!(refusal(&chain, transaction(&remote)), DisputeError::TooManyRemote { max });
+    assert_eq!(refusal(&chain, next), DisputeError::TooManyRemote { max });
+}
+
+#[test]
+fn a_validator_that_disputes_much_leaves_room_for_others() {
+    let max = runtime::limits::MAX_REMOTE_DISPUTES_PER_VALIDATOR;
+    let mut chain = Chain::new(7);
+    let all: Vec<_> = (0..max).map(|core| about(&chain, core, &[1])).collect();
+    let [by_it, by_both, by_both_again] = [1, 2, 3].map(|more| {
+        let disputing: &[u32] = if more == 1 { &[1] } else { &[1, 2] };
+        about(&chain, max + more, disputing)
+    });
+    let last = about(&chain, max + 4, &[2, 1]);
+    chain.push_extrinsics(all);
+    assert_eq!(refusal(&chain, by_it.clone()), DisputeError::TooManyRemoteOfDisputers { max });
+    // Voting with somebody else does not take its share as well.
+    chain.push_extrinsics(vec![by_both, by_both_again]);
+    assert_eq!(refusal(&chain, last), DisputeError::TooManyRemoteOfDisputers { max });
+    // The data of none turns up: there is room again.
+    chain.skip_to(27);
+    assert!(chain.state.disputes().is_empty());
+    chain.push_extrinsics(vec![by_it]);
 }
 
 #[test]

@@ -236,6 +236,8 @@ impl RuntimeClient for TestRuntimeClient {
     }
 
     fn subscribe(&self) -> Feed<ChainEvent> {
-        Feed::bounded(1).1
+        let (sender, feed) = Feed::bounded("subscribe", "mocks", 1);
+        sender.end();
+        feed
     }
 }

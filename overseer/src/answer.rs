@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -13,6 +14,7 @@ use overseer_core::sync::lock;
 use tokio::sync::{oneshot, watch};
 
 use crate::deadline::Deadline;
+use crate::edge::EdgeRecord;
 use crate::replay::{Reel, Shown, Text, Words};
 
 /// Why a question has no answer. Every variant names the question and whose answer it was.
@@ -345,67 +347,125 @@ impl<T> WatchSender<T> {
     }
 }
 
-/// A reader of a [`Feed`] was too slow: this many values are missing and the feed has ended. Ask anew.
+/// Why a [`Feed`] gives no more values. Ask anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("reader lagged behind its feed by {0} values")]
-pub struct Lagged(pub u64);
+pub enum FeedError {
+    /// Its reader was too slow: this many values are missing.
+    #[error("reader lagged behind its feed by {0} values")]
+    Lagged(u64),
+    /// Its sender was dropped before it had [ended](FeedSender::end) the feed, as by a crash.
+    #[error("{by} dropped the feed of {message} before its end")]
+    Dropped {
+        /// What it is the answer to.
+        message: &'static str,
+        /// Who dropped it.
+        by: &'static str,
+    },
+}
 
 struct FeedState<T> {
     values: VecDeque<T>,
     missed: u64,
-    sender_gone: bool,
+    /// What is said after the last value, once the sender is gone.
+    end: Option<Result<(), FeedError>>,
     reader_gone: bool,
     waker: Option<Waker>,
 }
 
-/// A bounded stream of answers with one reader. When that is too slow it gets what the feed holds, then [`Lagged`]: a
-/// feed never slows its sender, and a gap is never silent.
+/// A bounded stream of answers with one reader. When that is too slow it gets what the feed holds, then
+/// [`Lagged`](FeedError::Lagged): a feed never slows its sender, and neither a gap nor a sender that fell over is silent.
+///
+/// The edge of the question counts the feed until its end was read or its reader is gone
+/// ([`EdgeSnapshot::open_feeds`](crate::port::EdgeSnapshot)), if the feed itself is the answer and not a part of it.
 ///
 /// # Examples
 /// ```
-/// # use overseer::{Feed, answer::Lagged};
+/// # use overseer::{Feed, answer::FeedError};
 /// # futures::executor::block_on(async {
-/// let (sender, mut feed) = Feed::bounded(2);
+/// let (sender, mut feed) = Feed::bounded("Prices", "market", 2);
 /// for number in 0..5 {
 ///     sender.push(number);
 /// }
 /// assert_eq!((feed.next().await, feed.next().await), (Ok(Some(0)), Ok(Some(1))));
-/// assert_eq!(feed.next().await, Err(Lagged(3)));
+/// assert_eq!(feed.next().await, Err(FeedError::Lagged(3)));
+///
+/// let (sender, mut feed) = Feed::<u64>::bounded("Prices", "market", 2);
+/// sender.end();
+/// assert_eq!(feed.next().await, Ok(None));
+///
+/// let (sender, mut feed) = Feed::<u64>::bounded("Prices", "market", 2);
+/// drop(sender);
+/// assert_eq!(feed.next().await, Err(FeedError::Dropped { message: "Prices", by: "market" }));
 /// # });
 /// ```
 pub struct Feed<T> {
     state: Arc<Mutex<FeedState<T>>>,
+    open: Option<OpenFeed>,
 }
 
-/// The sending side of a [`Feed`]. Dropping it ends the feed in order, after what it holds.
+/// The sending side of a [`Feed`]. Dropping it without [`end`](Self::end) is an error at the reader.
+#[must_use = "a feed dropped before its end is an error at its reader"]
 pub struct FeedSender<T> {
     state: Arc<Mutex<FeedState<T>>>,
     capacity: usize,
+    dropped: FeedError,
 }
 
+/// Counted on the edge of its question.
+struct OpenFeed(Arc<EdgeRecord>);
+
+impl Drop for OpenFeed {
+    fn drop(&mut self) {
+        self.0.open_feeds.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer that has come to its asker over this edge: a feed is counted there.
+#[doc(hidden)]
+pub struct Arrived<'a, T>(pub &'a mut T, pub &'a Arc<EdgeRecord>);
+
+impl<T> Arrived<'_, Feed<T>> {
+    /// Of the two functions of this name the compiler takes this one for a feed, because it is no trait's.
+    pub fn count(self) {
+        self.1.open_feeds.fetch_add(1, Ordering::Relaxed);
+        self.0.open = Some(OpenFeed(self.1.clone()));
+    }
+}
+
+/// Every other answer.
+#[doc(hidden)]
+pub trait Uncounted: Sized {
+    fn count(self) {}
+}
+
+impl<T> Uncounted for Arrived<'_, T> {}
+
 impl<T> Feed<T> {
-    /// A feed that holds at most `capacity` values that were not read yet; 0 counts as 1.
-    pub fn bounded(capacity: usize) -> (FeedSender<T>, Self) {
+    /// A feed that holds at most `capacity` values that were not read yet; 0 counts as 1. Its errors name what it is the
+    /// answer to, and who sends.
+    pub fn bounded(message: &'static str, by: &'static str, capacity: usize) -> (FeedSender<T>, Self) {
         let state = Arc::new(Mutex::new(FeedState {
             values: VecDeque::new(),
             missed: 0,
-            sender_gone: false,
+            end: None,
             reader_gone: false,
             waker: None,
         }));
-        (FeedSender { state: state.clone(), capacity: capacity.max(1) }, Self { state })
+        let dropped = FeedError::Dropped { message, by };
+        (FeedSender { state: state.clone(), capacity: capacity.max(1), dropped }, Self { state, open: None })
     }
 
-    /// Waits for the next value; `Ok(None)` once the sender is gone and all was read.
+    /// Waits for the next value; `Ok(None)` once the sender has ended the feed and all was read.
     ///
     /// # Errors
-    /// [`Lagged`] after the last value before the gap, with the number of values missed so far; and at each call after
-    /// that. Ask for a new feed.
+    /// [`Lagged`](FeedError::Lagged) after the last value before the gap, with the number of values missed so far;
+    /// [`Dropped`](FeedError::Dropped) after the last value, if the sender was dropped without having ended the feed; and
+    /// at each call after that. Ask for a new feed.
     ///
     /// # Cancel safety
     /// Nothing is lost: a value is taken only when it is returned.
-    pub async fn next(&mut self) -> Result<Option<T>, Lagged> {
-        std::future::poll_fn(|cx| {
+    pub async fn next(&mut self) -> Result<Option<T>, FeedError> {
+        let next = std::future::poll_fn(|cx| {
             // Dropped after the lock: it may be the last handle of a task that has the other end.
             let _replaced;
             let mut state = lock(&self.state);
@@ -413,15 +473,19 @@ impl<T> Feed<T> {
                 return Poll::Ready(Ok(Some(value)));
             }
             if state.missed > 0 {
-                return Poll::Ready(Err(Lagged(state.missed)));
+                return Poll::Ready(Err(FeedError::Lagged(state.missed)));
             }
-            if state.sender_gone {
-                return Poll::Ready(Ok(None));
+            if let Some(end) = state.end {
+                return Poll::Ready(end.map(|()| None));
             }
             _replaced = state.waker.replace(cx.waker().clone());
             Poll::Pending
         })
-        .await
+        .await;
+        if !matches!(next, Ok(Some(_))) {
+            self.open = None;
+        }
+        next
     }
 }
 
@@ -458,13 +522,18 @@ impl<T> FeedSender<T> {
         }
         true
     }
+
+    /// Ends the feed in order: after what it holds its reader gets `Ok(None)`.
+    pub fn end(self) {
+        lock(&self.state).end = Some(Ok(()));
+    }
 }
 
 impl<T> Drop for FeedSender<T> {
     fn drop(&mut self) {
         let waker = {
             let mut state = lock(&self.state);
-            state.sender_gone = true;
+            state.end.get_or_insert(Err(self.dropped));
             state.waker.take()
         };
         if let Some(waker) = waker {

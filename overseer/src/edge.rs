@@ -36,6 +36,8 @@ pub struct EdgeSnapshot {
     pub waiting: u64,
     /// Questions without an answer yet.
     pub in_flight: u64,
+    /// Answers that are feeds and still open.
+    pub open_feeds: u64,
     /// How long its messages were queued and handled, one in
     /// [`SAMPLE_EVERY`](overseer_core::mailbox::SAMPLE_EVERY) of the consumer's; `None` while none was timed.
     pub times: Option<EdgeTimes>,
@@ -80,13 +82,14 @@ impl<T: Inbox> Gauge for Mailbox<T> {
 }
 
 /// One edge: who sends what to whom, and its counters.
-pub(crate) struct EdgeRecord {
+pub struct EdgeRecord {
     pub(crate) from: &'static str,
     pub(crate) origin: Origin,
     pub(crate) declared: DeclaredSend,
     pub(crate) id: EdgeId,
     gauge: Arc<dyn Gauge>,
     flights: Flights,
+    pub(crate) open_feeds: AtomicU32,
 }
 
 impl EdgeRecord {
@@ -97,7 +100,7 @@ impl EdgeRecord {
         mailbox: Arc<Mailbox<T>>,
     ) -> Self {
         let id = mailbox.register_edge();
-        Self { from, origin, declared, id, gauge: mailbox, flights: Flights::default() }
+        Self { from, origin, declared, id, gauge: mailbox, flights: Flights::default(), open_feeds: AtomicU32::new(0) }
     }
 
     pub(crate) fn snapshot(&self) -> EdgeSnapshot {
@@ -114,6 +117,7 @@ impl EdgeRecord {
             waited: counts.waited,
             waiting: counts.waiting,
             in_flight: self.flights.count(),
+            open_feeds: self.open_feeds.load(Ordering::Relaxed).into(),
             times: self.gauge.meter().edge(self.id),
         }
     }

@@ -53,6 +53,7 @@ fn edge_line(page: &mut String, edge: &EdgeSnapshot) {
         (edge.waited, "had to wait"),
         (edge.waiting, "wait now"),
         (edge.in_flight, "without an answer yet"),
+        (edge.open_feeds, "feeds open"),
     ] {
         if count > 0 {
             let _ = write!(page, ", {count} {what}");

@@ -2,10 +2,13 @@
 //!
 //! All of it is declared with [`inbox!`](crate::inbox!); the traits here are what that writes for you.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer::Responder;
 
+#[doc(hidden)]
+pub use crate::edge::EdgeRecord;
 pub use overseer_core::mailbox::{Lane, WhenFull};
 
 /// A place in the program that consumes messages: the interface of a subsystem, apart from any implementation.
@@ -113,6 +116,11 @@ pub trait Request: Message {
     type Answer: Send + 'static;
     /// Puts the message and the way back into its consumer's inbox type.
     fn into_inbox(self, responder: Responder<Self::Answer>) -> <Self::To as Role>::Inbox;
+    /// Counts an answer that is a feed.
+    #[doc(hidden)]
+    fn arrived(answer: Self::Answer, _edge: &Arc<EdgeRecord>) -> Self::Answer {
+        answer
+    }
 }
 
 /// The last segment of a type's path, without generic arguments.
@@ -269,6 +277,12 @@ macro_rules! inbox {
                 type Answer = $answer;
                 fn into_inbox(self, responder: $crate::Responder<$answer>) -> $inbox {
                     $inbox::$ask(self, responder)
+                }
+                fn arrived(mut answer: $answer, edge: &::std::sync::Arc<$crate::message::EdgeRecord>) -> $answer {
+                    #[allow(unused_imports, reason = "a feed has the function itself")]
+                    use $crate::answer::Uncounted as _;
+                    $crate::answer::Arrived(&mut answer, edge).count();
+                    answer
                 }
             }
         )*)?

@@ -582,7 +582,7 @@ impl<M: Request> Port<M> {
             Err((_, reason)) => Err(reason),
         };
         match sent {
-            Ok(()) => reply.await,
+            Ok(()) => reply.await.map(|answer| M::arrived(answer, &self.edge)),
             Err(RefusedReason::TooLarge) => Err(AskError::TooLarge { message: name, to, bytes }),
             Err(_) => Err(AskError::Closed { message: name, to }),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leaves::{Block, Leaves, LeavesState, LeavesUpdate, RelayParents};
+use overseer::answer::FeedError;
 use overseer::{Feed, Handle, View as _};
 use ports::{ChainEvent, ImportedBlock, RuntimeClient, RuntimeError};
 
@@ -33,7 +34,11 @@ async fn follow_feed(feed: &mut Feed<ChainEvent>, tree: &mut Leaves, handle: &Ha
             Ok(Some(ChainEvent::Finalized { hash, number, .. })) => tree.finalize(hash, number),
             Ok(Some(ChainEvent::Reverted { abandoned })) => tree.revert(&abandoned),
             Ok(None) => return true,
-            Err(_) => return false,
+            Err(error @ FeedError::Dropped { .. }) => {
+                tracing::error!(%error, "the heartbeat hears no more of the chain");
+                return true;
+            }
+            Err(FeedError::Lagged(_)) => return false,
         };
         publish(handle, heard, update);
     }

@@ -226,6 +226,6 @@ pub trait RuntimeClient: Send + Sync {
     async fn state_proof(&self, _at: Hash, _keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RuntimeError> {
         Err(RuntimeError::NotSupported("state_proof"))
     }
-    /// Imports and finalizations from now on. On `Lagged`, ask [`leaves`](Self::leaves) anew.
+    /// Imports and finalizations from now on; it ends when the chain stops. On `Lagged`, ask [`leaves`](Self::leaves) anew.
     fn subscribe(&self) -> Feed<ChainEvent>;
 }

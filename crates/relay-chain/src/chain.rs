@@ -33,7 +33,7 @@ use crate::{
 
 /// Events that a reader of the chain may leave unread before it has lagged.
 pub const FEED_CAPACITY: usize = 1024;
-/// Readers of events at once; older ones are not dropped, later ones see an ended feed.
+/// Readers of events at once; older ones are not dropped, later ones are at once.
 pub const FEEDS_MAX: usize = 64;
 /// Wrong things that a peer may send before it is refused.
 pub const MAX_OFFENCES: u32 = 3;
@@ -279,7 +279,7 @@ impl Chain {
     }
 
     pub(crate) fn subscribe(&self) -> Feed<ChainEvent> {
-        let (sender, feed) = Feed::bounded(FEED_CAPACITY);
+        let (sender, feed) = Feed::bounded("subscribe", "relay-chain", FEED_CAPACITY);
         let mut feeds = lock(&self.feeds);
         if feeds.len() < FEEDS_MAX {
             feeds.push(sender);
@@ -441,7 +441,7 @@ impl Chain {
 
     pub(crate) fn stop(&self) {
         self.stopped.send_replace(true);
-        lock(&self.feeds).clear();
+        lock(&self.feeds).drain(..).for_each(FeedSender::end);
     }
 
     /// Returns once the chain is to stop. Cancel-safe.

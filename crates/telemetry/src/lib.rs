@@ -113,6 +113,7 @@ struct OverseerCollector {
     waited: IntCounterVec,
     merged: IntCounterVec,
     in_flight: IntGaugeVec,
+    open_feeds: IntGaugeVec,
     edge_queued: IntGaugeVec,
     edge_fill: GaugeVec,
     waiting: IntGaugeVec,
@@ -138,6 +139,7 @@ impl OverseerCollector {
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
             merged: counter("messages_merged_total", "Casts folded into a queued message")?,
             in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,
+            open_feeds: IntGaugeVec::new(Opts::new("feeds_open", "Answers that are feeds and still open"), &edge)?,
             edge_queued: IntGaugeVec::new(
                 Opts::new("messages_queued", "Messages of one kind and sender waiting in their consumer's queue"),
                 &edge,
@@ -176,6 +178,7 @@ impl OverseerCollector {
             &self.waited,
             &self.merged,
             &self.in_flight,
+            &self.open_feeds,
             &self.edge_queued,
             &self.edge_fill,
             &self.waiting,
@@ -200,7 +203,7 @@ impl Collector for OverseerCollector {
             counter.reset();
         }
         self.edge_fill.reset();
-        for gauge in [&self.in_flight, &self.edge_queued, &self.long_waits, &self.long_wait_chains] {
+        for gauge in [&self.in_flight, &self.open_feeds, &self.edge_queued, &self.long_waits, &self.long_wait_chains] {
             gauge.reset();
         }
         let (mut queued, mut handled) = (BTreeMap::new(), BTreeMap::new());
@@ -212,6 +215,7 @@ impl Collector for OverseerCollector {
             self.waited.with_label_values(&labels).inc_by(edge.waited);
             self.merged.with_label_values(&labels).inc_by(edge.merged);
             self.in_flight.with_label_values(&labels).add(edge.in_flight as i64);
+            self.open_feeds.with_label_values(&labels).add(edge.open_feeds as i64);
             self.edge_queued.with_label_values(&labels).add(edge.queued as i64);
             self.edge_fill.with_label_values(&labels).add(edge.fill());
             if let Some(times) = edge.times {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deterministic::Simulation;
 use futures::FutureExt as _;
-use overseer::answer::{FeedSender, Lagged};
+use overseer::answer::{FeedError, FeedSender};
 use overseer::mailbox::{MailboxLimits, RefusedReason};
 use overseer::recorder::Recorded;
 use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Responder, Subsystem, Wait, Watch};
@@ -167,15 +167,18 @@ fn goes_off(work: impl FnOnce()) -> bool {
 #[test]
 fn a_value_whose_drop_panics_leaves_the_feed_as_it_should_be() {
     let armed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let (sender, mut feed) = Feed::bounded(1);
+    let (sender, mut feed) = Feed::bounded("Prices", "market", 1);
     assert!(sender.push(Bomb(armed.clone())));
     armed.store(true, Ordering::Relaxed);
     assert!(goes_off(|| assert!(!sender.push(Bomb(armed.clone())))), "there is no room, so it is dropped");
     armed.store(false, Ordering::Relaxed);
     assert!(matches!(feed.next().now_or_never(), Some(Ok(Some(Bomb(_))))), "what it held");
-    assert!(matches!(feed.next().now_or_never(), Some(Err(Lagged(1)))), "the one that went off counts as missed");
+    assert!(
+        matches!(feed.next().now_or_never(), Some(Err(FeedError::Lagged(1)))),
+        "the one that went off counts as missed"
+    );
 
-    let (sender, feed) = Feed::bounded(2);
+    let (sender, feed) = Feed::bounded("Prices", "market", 2);
     assert!(sender.push(Bomb(armed.clone())));
     armed.store(true, Ordering::Relaxed);
     assert!(goes_off(|| drop(feed)));
@@ -194,7 +197,7 @@ impl std::task::Wake for HoldsEnd {
 
 #[test]
 fn a_reader_whose_old_waker_held_the_sender_is_not_locked_out() {
-    let (sender, mut feed) = Feed::<u32>::bounded(1);
+    let (sender, mut feed) = Feed::<u32>::bounded("Prices", "market", 1);
     let waker = std::task::Waker::from(Arc::new(HoldsEnd { _end: Mutex::new(sender) }));
     let mut next = std::pin::pin!(feed.next());
     assert!(next.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
@@ -202,7 +205,7 @@ fn a_reader_whose_old_waker_held_the_sender_is_not_locked_out() {
     // The waker that is replaced takes the sender with it.
     assert!(next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())).is_pending());
     let polled = next.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-    assert_eq!(polled, std::task::Poll::Ready(Ok(None)));
+    assert_eq!(polled, std::task::Poll::Ready(Err(FeedError::Dropped { message: "Prices", by: "market" })));
 }
 
 #[test]
@@ -274,7 +277,7 @@ fn a_question_that_finds_no_place_in_time_is_never_put() {
 
 #[test]
 fn a_feed_whose_reader_went_holds_nothing_and_one_without_capacity_holds_one() {
-    let (sender, feed) = Feed::bounded(0);
+    let (sender, feed) = Feed::bounded("Prices", "market", 0);
     let value = Arc::new(());
     assert!(sender.push(value.clone()));
     drop(feed);
@@ -284,7 +287,7 @@ fn a_feed_whose_reader_went_holds_nothing_and_one_without_capacity_holds_one() {
 
 #[test]
 fn a_feed_that_overflows_delivers_what_it_holds_and_ends_with_what_is_missing() {
-    let (sender, mut feed) = Feed::bounded(2);
+    let (sender, mut feed) = Feed::bounded("Prices", "market", 2);
     assert_eq!(feed.next().now_or_never(), None, "it waits");
     assert!(sender.push(1) && sender.push(2));
     assert_eq!(feed.next().now_or_never(), Some(Ok(Some(1))));
@@ -293,17 +296,26 @@ fn a_feed_that_overflows_delivers_what_it_holds_and_ends_with_what_is_missing() 
     assert_eq!(feed.next().now_or_never(), Some(Ok(Some(2))));
     assert!(!sender.push(6), "what comes after a gap is part of it");
     assert_eq!(feed.next().now_or_never(), Some(Ok(Some(3))));
-    assert_eq!(feed.next().now_or_never(), Some(Err(Lagged(3))));
+    assert_eq!(feed.next().now_or_never(), Some(Err(FeedError::Lagged(3))));
 }
 
 #[test]
-fn a_feed_ends_with_its_sender_and_its_sender_hears_of_a_reader_that_went() {
-    let (sender, mut feed) = Feed::bounded(2);
-    assert!(sender.push(1));
-    drop(sender);
-    assert_eq!(feed.next().now_or_never(), Some(Ok(Some(1))));
-    assert_eq!(feed.next().now_or_never(), Some(Ok(None)));
-    let (sender, feed) = Feed::bounded(2);
+fn a_feed_says_whether_it_was_ended_or_dropped_and_its_sender_hears_of_a_reader_that_went() {
+    let error = FeedError::Dropped { message: "Prices", by: "market" };
+    assert_eq!(error.to_string(), "market dropped the feed of Prices before its end");
+    for (end, says) in [(true, Ok(None)), (false, Err(error))] {
+        let (sender, mut feed) = Feed::bounded("Prices", "market", 2);
+        assert!(sender.push(1));
+        if end {
+            sender.end()
+        } else {
+            drop(sender)
+        }
+        assert_eq!(feed.next().now_or_never(), Some(Ok(Some(1))), "what it holds comes first");
+        assert_eq!(feed.next().now_or_never(), Some(says));
+        assert_eq!(feed.next().now_or_never(), Some(says), "and again");
+    }
+    let (sender, feed) = Feed::bounded("Prices", "market", 2);
     drop(feed);
     assert!(!sender.push(1));
 }
@@ -318,4 +330,80 @@ fn a_watch_shows_the_newest_value_and_ends_with_its_setter() {
     assert_eq!(watch.changed().now_or_never(), None);
     drop(setter);
     assert_eq!((watch.get(), watch.changed().now_or_never()), (3, Some(None)));
+}
+
+struct Prices;
+struct Price;
+overseer::inbox! {
+    /// What the market hears.
+    enum MarketInbox for Market as "market" { ask { Prices -> Feed<u32>, Price -> u32 } }
+}
+overseer::node! { struct Town, built by TownBuilder { market: Market } }
+
+struct Buyer;
+impl Outside for Buyer {
+    const NAME: &'static str = "buyer";
+    type Sends = (Ask<Prices>, Ask<Price>);
+}
+
+/// Sends one value into each feed, and ends them when it is asked for a single one.
+struct Sells;
+impl Subsystem for Sells {
+    type Role = Market;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut feeds: Vec<FeedSender<u32>> = Vec::new();
+        loop {
+            match context.recv().await {
+                Event::Signal(_) => panic!("the market is closed"),
+                Event::Message(MarketInbox::Prices(Prices, reply)) => {
+                    let (sender, feed) = Feed::bounded("Prices", "market", 2);
+                    assert!(sender.push(7));
+                    feeds.push(sender);
+                    let _ = reply.answer(feed);
+                }
+                Event::Message(MarketInbox::Price(Price, reply)) => {
+                    feeds.drain(..).for_each(FeedSender::end);
+                    let _ = reply.answer(7);
+                }
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn feeds_are_counted_while_they_are_open_and_a_crash_is_no_end() {
+    let simulation = Simulation::new(1);
+    let overseer = TownBuilder::new(simulation.environment("node")).market(Sells).build().expect("one slot");
+    let handle = overseer.handle();
+    simulation.environment("node").spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    let buyer = handle.outlet::<Buyer>().expect("there is a market");
+    let open = || {
+        let edges = handle.edges();
+        assert!(edges.iter().all(|edge| edge.in_flight == 0), "a feed is no question that waits");
+        edges.iter().map(|edge| (edge.declared.message, edge.open_feeds)).collect::<Vec<_>>()
+    };
+    let ask = || simulation.run_until(buyer.ask(Prices)).expect("it answers").expect("it is there");
+    let (mut first, second) = (ask(), ask());
+    assert_eq!(open(), [("Prices", 2), ("Price", 0)]);
+    assert!(handle.live_topology().contains("Prices → market (ask, outside): 2 sent, 2 feeds open"));
+    drop(second);
+    assert_eq!(open(), [("Prices", 1), ("Price", 0)], "its reader is gone");
+    assert_eq!(simulation.run_until(buyer.ask(Price)).expect("it answers"), Ok(7));
+    assert_eq!(open(), [("Prices", 1), ("Price", 0)], "its end was not read");
+    assert_eq!(first.next().now_or_never(), Some(Ok(Some(7))));
+    assert_eq!(first.next().now_or_never(), Some(Ok(None)));
+    assert_eq!(open(), [("Prices", 0), ("Price", 0)]);
+
+    let mut third = ask();
+    assert!(handle.publish::<Beats>(1));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(third.next().now_or_never(), Some(Ok(Some(7))));
+    let dropped = FeedError::Dropped { message: "Prices", by: "market" };
+    assert_eq!(third.next().now_or_never(), Some(Err(dropped)), "the market fell over");
+    assert_eq!(open(), [("Prices", 0), ("Price", 0)]);
 }

@@ -157,7 +157,7 @@ impl Loop {
         }
         for ended in self.jobs.end_by_view(&self.view) {
             self.state.close(&ended);
-            self.watchers.remove(&ended);
+            self.watchers.remove(&ended).into_iter().flatten().for_each(FeedSender::end);
         }
     }
 
@@ -178,8 +178,11 @@ impl Loop {
     }
 
     fn watch(&mut self, relay_parent: Hash) -> Feed<BackedCandidate> {
-        let (sender, feed) = Feed::bounded(BACKING_FEED_MAX);
-        let Some(known) = self.state.backable(&relay_parent) else { return feed };
+        let (sender, feed) = Feed::bounded("RegisterBackingWatcher", "candidate-backing", BACKING_FEED_MAX);
+        let Some(known) = self.state.backable(&relay_parent) else {
+            sender.end();
+            return feed;
+        };
         let watchers = self.watchers.entry(relay_parent).or_default();
         if watchers.len() < WATCHERS_MAX && known.into_iter().all(|backed| sender.push(backed)) {
             watchers.push(sender);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use deterministic::Environment;
 use network::{Libp2pConfig, Libp2pNetwork, MemoryConfig, MemoryHub};
 use overseer::Feed;
+use overseer::answer::FeedError;
 use overseer::port::EdgeSnapshot;
 use ports::{Address, ChainEvent, ImportedBlock, Network, PeerId, RuntimeClient, RuntimeError, ValidationBackend};
 use primitives::{Header, blake2_256};
@@ -221,11 +222,12 @@ impl LocalNetwork {
         let event = match deterministic::timeout(&*clock, CHECK_INTERVAL, self.feed.next()).await {
             None => return Ok(Vec::new()),
             Some(Ok(Some(event))) => event,
-            Some(Ok(None)) => {
+            Some(end @ (Ok(None) | Err(FeedError::Dropped { .. }))) => {
                 let node = self.nodes[0].name().to_owned();
-                return Err(LocalNetworkError::NodeEnded { node, cause: "its chain ended".to_owned() });
+                let cause = end.err().map_or_else(|| "its chain ended".to_owned(), |error| error.to_string());
+                return Err(LocalNetworkError::NodeEnded { node, cause });
             }
-            Some(Err(lagged)) => {
+            Some(Err(lagged @ FeedError::Lagged(_))) => {
                 tracing::warn!(%lagged, "the view of the network lost events");
                 self.feed = client.subscribe();
                 return Ok(Vec::new());

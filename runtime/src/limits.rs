@@ -30,8 +30,6 @@ pub const MAX_REPORTS_PER_CANDIDATE: usize = 32;
 pub const MAX_EARLY_REPORTS: usize = 256;
 /// Of these, those of one reporter.
 pub const MAX_EARLY_REPORTS_PER_REPORTER: usize = 16;
-/// Most blocks whose included candidates are kept for secondary checks, whatever the acceptance period.
-pub const MAX_RECORDED_BLOCKS: usize = 600;
 /// Most revert signals that the state remembers: the fork of each is dead, or its block was final and people must help.
 pub const MAX_REVERTS_KEPT: usize = 64;
 /// Smallest deposit of a parathread claim that governance does not make.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockNumber, Hash,
-    limits::{MAX_CODE_SIZE, MAX_CORES, MAX_HEAD_DATA_SIZE, MAX_POV_SIZE, MIN_CODE_SIZE},
+    limits::{MAX_ACCEPTANCE_PERIOD, MAX_CODE_SIZE, MAX_CORES, MAX_HEAD_DATA_SIZE, MAX_POV_SIZE, MIN_CODE_SIZE},
 };
 
 /// Configuration of the parachain host. Changed by governance only, at session boundaries only.
@@ -144,6 +144,7 @@ impl HostConfiguration {
             }
         }
         let ranges = [
+            ("acceptance_period", self.acceptance_period, 0, MAX_ACCEPTANCE_PERIOD),
             ("max_code_size", self.max_code_size, MIN_CODE_SIZE, MAX_CODE_SIZE),
             ("max_head_data_size", self.max_head_data_size, 1, MAX_HEAD_DATA_SIZE),
             ("max_pov_size", self.max_pov_size, 1, MAX_POV_SIZE),

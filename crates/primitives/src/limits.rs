@@ -12,6 +12,9 @@ pub const MAX_HEAD_DATA_SIZE: u32 = 1024 * 1024;
 pub const MAX_VALIDATORS: usize = 65_535;
 /// Most availability cores: a backed candidate carries its core in one byte, so core 255 is the last.
 pub const MAX_CORES: usize = 256;
+/// Longest acceptance period, in blocks: what each of so many blocks included is kept for secondary checks, and all of
+/// it ends with the session after theirs in any case.
+pub const MAX_ACCEPTANCE_PERIOD: u32 = 600;
 /// Most upward messages in the commitments of one candidate.
 pub const MAX_UPWARD_MESSAGES: usize = 16 * 1024;
 /// Most horizontal messages in the commitments of one candidate.

@@ -37,11 +37,7 @@ use std::{
 pub(crate) use disputes::Dispute;
 pub use verdict::{Revert, ValidityEvent, Verdict};
 
-use crate::{
-    AccountId, Balance, PenaltyReason, PendingCandidate, State,
-    limits::{MAX_RECORDED_BLOCKS, PAST_SESSIONS_KEPT},
-    outcome::Outcome,
-};
+use crate::{AccountId, Balance, PenaltyReason, PendingCandidate, State, limits::PAST_SESSIONS_KEPT, outcome::Outcome};
 use fishermen::BondedReport;
 
 /// A vote as it is kept and handed to other forks.
@@ -225,9 +221,7 @@ pub(crate) fn initialize(state: &mut State, outcome: &mut Outcome) {
     let period = state.configuration().acceptance_period;
     let over = |number: BlockNumber| number.checked_add(period).is_some_and(|end| end < now);
     let numbers: Vec<_> = state.validity.blocks.keys().copied().take_while(|number| over(*number)).collect();
-    let excess = state.validity.blocks.len().saturating_sub(MAX_RECORDED_BLOCKS);
-    let oldest: Vec<_> = state.validity.blocks.keys().copied().take(excess).collect();
-    forget_blocks(state, numbers.into_iter().chain(oldest), outcome);
+    forget_blocks(state, numbers.into_iter(), outcome);
 }
 
 /// The parent's hash is known now, if it included something.

@@ -202,7 +202,7 @@ fn the_state_root_covers_who_attested() {
 
 #[test]
 fn nothing_is_accepted_of_a_session_whose_validators_are_gone() {
-    let mut chain = Chain::with(7, |genesis| genesis.configuration.acceptance_period = 1_000);
+    let mut chain = Chain::with(7, |genesis| genesis.configuration.acceptance_period = 600);
     chain.skip(1);
     let candidate = chain.include(ONE, CORE_0);
     chain.skip_to(78);

@@ -1,7 +1,9 @@
 //! The governance origin and the registrar: changes that more than two thirds of the validators sign.
 
 use crate::support::*;
-use primitives::{CollatorId, ConfigurationError, HostConfiguration, Pair, ParaId, ValidatorIndex};
+use primitives::{
+    CollatorId, ConfigurationError, HostConfiguration, Pair, ParaId, ValidatorIndex, limits::MAX_ACCEPTANCE_PERIOD,
+};
 use runtime::{
     BalanceError, ClaimError, ConfigurationChange, Extrinsic, ExtrinsicError, Governance, GovernanceError,
     ParathreadClaim, RegistrarError, SignatureOf, SignedClaim, SignedGovernance, claim_payload,
@@ -103,6 +105,16 @@ fn a_field_that_would_break_an_invariant_is_refused() {
         refused(ConfigurationChange::ParachainRotationFrequency(6)),
         GovernanceError::Configuration(ConfigurationError::RotationTooFast { .. })
     ));
+    let (found, max) = (MAX_ACCEPTANCE_PERIOD + 1, MAX_ACCEPTANCE_PERIOD);
+    assert_eq!(
+        refused(ConfigurationChange::AcceptancePeriod(found)),
+        GovernanceError::Configuration(ConfigurationError::OutOfRange {
+            field: "acceptance_period",
+            found,
+            min: 0,
+            max
+        })
+    );
     assert_eq!(refused(ConfigurationChange::ParathreadCores(255)), GovernanceError::CoreCount(257));
 }
 

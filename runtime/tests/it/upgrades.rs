@@ -169,7 +169,7 @@ fn code_that_another_para_uses_is_not_dropped() {
 fn the_chain_keeps_a_bounded_number_of_past_codes() {
     let mut chain = Chain::with(6, |genesis| {
         genesis.session_length = 1_000;
-        genesis.configuration.acceptance_period = 900;
+        genesis.configuration.acceptance_period = 600;
         genesis.configuration.validation_upgrade_frequency = 0;
         genesis.configuration.validation_upgrade_delay = 1;
     });

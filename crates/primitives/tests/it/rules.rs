@@ -353,6 +353,10 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
     };
     assert_eq!(broken(|c| c.chain_availability_period = 0), ConfigurationError::Zero("chain_availability_period"));
     assert_eq!(broken(|c| c.minimum_backing_votes = Some(0)), ConfigurationError::Zero("minimum_backing_votes"));
+    assert_eq!(
+        broken(|c| c.acceptance_period = 601),
+        ConfigurationError::OutOfRange { field: "acceptance_period", found: 601, min: 0, max: 600 }
+    );
     assert!(matches!(broken(|c| c.max_pov_size += 1), ConfigurationError::OutOfRange { field: "max_pov_size", .. }));
     let error = broken(|c| c.thread_availability_period = c.parachain_rotation_frequency);
     assert!(matches!(error, ConfigurationError::RotationTooFast { field: "thread_availability_period", .. }));

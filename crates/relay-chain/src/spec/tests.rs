@@ -61,6 +61,11 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         ("\"id\": 2001", "\"id\": 2000", "para 2000 is already registered"),
         ("\"chain_availability_period_blocks\": 6", "\"chain_availability_period_blocks\": 0", "must not be 0"),
         (
+            "\"acceptance_period_blocks\": 20",
+            "\"acceptance_period_blocks\": 601",
+            "acceptance_period is 601, expected 0 to 600",
+        ),
+        (
             "\"session_length_blocks\": 20",
             "\"session_length_blocks\": 1",
             "session_length_blocks is 1, expected a number",

@@ -13,8 +13,9 @@ pub use overseer_core::mailbox::{Lane, WhenFull};
 
 /// A place in the program that consumes messages: the interface of a subsystem, apart from any implementation.
 ///
-/// Declared by [`inbox!`](crate::inbox!), one per consumer. A node has exactly one slot per role, so that two consumers
-/// of one message cannot be written down.
+/// Declared by [`inbox!`](crate::inbox!), one per consumer. A node has exactly one slot per role, and a message stands in
+/// one inbox, so that two consumers of one message cannot be written down: the compiler names the role that has two slots,
+/// or the message that stands in two inboxes, and shows these.
 pub trait Role: Sized + 'static {
     /// Everything that can arrive here, as one enum.
     type Inbox: Inbox;

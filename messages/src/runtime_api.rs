@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ports::{OpenDispute, RuntimeError};
+use ports::{CandidateOfSession, OpenDispute, RuntimeError};
 use primitives::{
-    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, InboundDownwardMessage,
-    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
-    ValidationCode, ValidationCodeHash, ValidatorId,
+    Account, AccountId, ApprovalStatus, BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState,
+    DisputeStatementSet, Hash, HeadData, InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport,
+    OccupiedCoreAssumption, ParaId, PersistedValidationData, Revert, SessionIndex, ValidationCode, ValidationCodeHash,
+    ValidatorId,
 };
 
 pub use ports::SessionContext;
@@ -152,6 +153,56 @@ pub struct GetDisputes {
     pub at: Hash,
 }
 
+/// All votes of a dispute; `None` if none on this candidate takes votes.
+#[derive(Clone, Debug)]
+pub struct GetDisputeVotes {
+    /// The block.
+    pub at: Hash,
+    /// The candidate.
+    pub candidate: CandidateOfSession,
+}
+
+/// The receipt of a candidate in its acceptance period or of a dispute, be it of another fork; `None` for any other.
+#[derive(Clone, Debug)]
+pub struct GetContestedCandidate {
+    /// The block.
+    pub at: Hash,
+    /// The candidate.
+    pub candidate: CandidateOfSession,
+}
+
+/// How far the secondary checks of a candidate are; `None` if it is not in its acceptance period.
+#[derive(Clone, Debug)]
+pub struct GetApprovalStatus {
+    /// The block.
+    pub at: Hash,
+    /// The candidate.
+    pub candidate: CandidateOfSession,
+}
+
+/// The candidates that were judged invalid, of a block's session and the one before, ascending: never to be backed.
+#[derive(Clone, Debug)]
+pub struct GetBlacklist {
+    /// The block.
+    pub at: Hash,
+}
+
+/// The signals to give up a block's fork, the oldest first, as far as the chain keeps them.
+#[derive(Clone, Debug)]
+pub struct GetReverts {
+    /// The block.
+    pub at: Hash,
+}
+
+/// What somebody owns, and the number of their next transaction; all zero for whoever never had anything.
+#[derive(Clone, Debug)]
+pub struct GetAccount {
+    /// The block.
+    pub at: Hash,
+    /// The owner.
+    pub owner: AccountId,
+}
+
 /// Height of the first block of this chain that may not become final because of what it included.
 #[derive(Clone, Debug)]
 pub struct GetFirstDisputedBlock {
@@ -204,6 +255,12 @@ overseer::inbox! {
             GetCandidatePendingAvailability -> Result<Option<Arc<CommittedCandidateReceipt>>, RuntimeError>,
             GetHistoricalValidationCode -> Result<Option<ValidationCode>, RuntimeError>,
             GetDisputes -> Result<Arc<Vec<OpenDispute>>, RuntimeError>,
+            GetDisputeVotes -> Result<Option<Arc<DisputeStatementSet>>, RuntimeError>,
+            GetContestedCandidate -> Result<Option<Arc<CommittedCandidateReceipt>>, RuntimeError>,
+            GetApprovalStatus -> Result<Option<ApprovalStatus>, RuntimeError>,
+            GetBlacklist -> Result<Arc<Vec<CandidateOfSession>>, RuntimeError>,
+            GetReverts -> Result<Arc<Vec<Revert>>, RuntimeError>,
+            GetAccount -> Result<Account, RuntimeError>,
             GetFirstDisputedBlock -> Result<Option<BlockNumber>, RuntimeError>,
             GetStateProof -> Result<Arc<Vec<Vec<u8>>>, RuntimeError>,
             SubmitReport -> Result<(), RuntimeError>,

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use overseer::Feed;
-use ports::{ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext};
+use ports::{CandidateOfSession, ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext};
 use primitives::{
-    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, Header, InboundDownwardMessage,
-    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
-    ValidationCode, ValidationCodeHash, ValidatorId,
+    Account, AccountId, ApprovalStatus, BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState,
+    DisputeStatementSet, Hash, HeadData, Header, InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport,
+    OccupiedCoreAssumption, ParaId, PersistedValidationData, Revert, SessionIndex, ValidationCode, ValidationCodeHash,
+    ValidatorId,
 };
 use tokio::sync::watch;
 
@@ -225,6 +226,43 @@ impl RuntimeClient for TestRuntimeClient {
 
     async fn disputes(&self, at: Hash) -> Result<Vec<OpenDispute>, RuntimeError> {
         self.at("disputes", at).await.map(|_| Vec::new())
+    }
+
+    async fn dispute_votes(
+        &self,
+        at: Hash,
+        (session, candidate_hash): CandidateOfSession,
+    ) -> Result<Option<DisputeStatementSet>, RuntimeError> {
+        self.at("dispute_votes", at).await?;
+        Ok(Some(DisputeStatementSet { candidate_hash, session, statements: Vec::new() }))
+    }
+
+    async fn contested_candidate(
+        &self,
+        at: Hash,
+        _candidate: CandidateOfSession,
+    ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
+        self.at("contested_candidate", at).await.map(|_| None)
+    }
+
+    async fn approval_status(
+        &self,
+        at: Hash,
+        _candidate: CandidateOfSession,
+    ) -> Result<Option<ApprovalStatus>, RuntimeError> {
+        self.at("approval_status", at).await.map(|_| None)
+    }
+
+    async fn blacklist(&self, at: Hash) -> Result<Vec<CandidateOfSession>, RuntimeError> {
+        self.at("blacklist", at).await.map(|_| Vec::new())
+    }
+
+    async fn reverts(&self, at: Hash) -> Result<Vec<Revert>, RuntimeError> {
+        self.at("reverts", at).await.map(|_| Vec::new())
+    }
+
+    async fn account(&self, at: Hash, _owner: AccountId) -> Result<Account, RuntimeError> {
+        self.at("account", at).await.map(|_| Account::default())
     }
 
     async fn first_disputed_block(&self, at: Hash) -> Result<Option<BlockNumber>, RuntimeError> {

@@ -10,23 +10,8 @@
 //! ([`Issuance::is_conserved`]).
 
 use codec::{Decode, Encode};
+use primitives::{Account, AccountId, Balance};
 use std::collections::BTreeMap;
-
-use crate::Balance;
-
-/// Whose account it is: a public key of a collator, fisherman or validator.
-pub type AccountId = [u8; 32];
-
-/// What somebody owns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
-pub struct Account {
-    /// Free to be used.
-    pub free: Balance,
-    /// Held as a bond or deposit.
-    pub reserved: Balance,
-    /// How many transactions the owner has signed: the next one carries this number.
-    pub nonce: u32,
-}
 
 /// Why an amount cannot be moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -77,7 +77,7 @@ mod trie;
 mod validity;
 mod verifier;
 
-pub use balances::{Account, AccountId, BalanceError, Issuance};
+pub use balances::{BalanceError, Issuance};
 pub use block::{Block, Digest, Extrinsic, SLOT_ENGINE_ID, SlotClaim, extrinsics_root};
 pub use candidates::CandidateError;
 pub use channels::ChannelError;
@@ -93,22 +93,23 @@ pub use inclusion::{BitfieldError, PendingCandidate};
 pub use messages::{DownwardError, MessageError};
 pub use misbehavior::ReportError;
 pub use paras::{ParaError, ParaGenesisArgs, ParaPastCodeMeta, ReplacementTimes, UseCodeAt};
+pub use primitives::{Account, AccountId, ApprovalStatus, Balance, Revert};
 pub use proof::{ProofError, StateProof};
 pub use registrar::{RegistrarError, SignedClaim, claim_payload};
 pub use scheduler::{ClaimError, CoreAssignment, CoreKind, FreedReason, ParathreadClaim};
-pub use slashing::{Balance, Offence, Penalty, PenaltyReason};
+pub use slashing::{Offence, Penalty, PenaltyReason};
 pub use snapshot::SnapshotError;
 pub use state::{Ancestor, State};
 pub use trie::EMPTY_ROOT;
 pub use validity::{
-    DisputeVote, Revert, ValidityEvent, Verdict,
+    DisputeVote, ValidityEvent, Verdict,
     attestations::{
         Assignment, AssignmentKind, AttestationError, SecondaryAttestation, assignment_input, one_shot_position,
     },
     disputes::{DisputeError, DisputePhase},
     equivocation::{EquivocationError, EquivocationReport},
     fishermen::{Fate, FishermanError, FishermanReport, ReportKind, fisherman_payload},
-    queries::{ApprovalStatus, DisputeStatus},
+    queries::DisputeStatus,
     remote::{RemoteAvailability, RemoteDispute, remote_availability_payload},
     unavailable::{UnavailableReport, unavailable_payload},
 };

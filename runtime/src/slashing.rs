@@ -9,11 +9,10 @@
 //! Order: it learns of a session change after validity; it has nothing to do when a block begins or ends.
 
 use codec::{Decode, Encode};
-use primitives::{BlockNumber, CandidateHash, MisbehaviorKind, SessionIndex, Slot, ValidatorId, ValidatorIndex};
+use primitives::{
+    Balance, BlockNumber, CandidateHash, MisbehaviorKind, SessionIndex, Slot, ValidatorId, ValidatorIndex,
+};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// An amount at stake, in the chain's smallest unit.
-pub type Balance = u128;
 
 /// Thousandths of the stake that a second candidate at one relay parent costs.
 const DOUBLE_SECONDED_PERMILLE: Balance = 100;

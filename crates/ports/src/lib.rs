@@ -23,7 +23,9 @@ pub use network::{
     Network, NetworkError, NetworkEvent, NetworkStatistics, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES, PeerId,
     ProtocolEvents, ProtocolId, RequestError, SendRefused, SendRefusedReason,
 };
-pub use runtime::{ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext};
+pub use runtime::{
+    CandidateOfSession, ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext,
+};
 pub use storage::{BlobStore, Index, IndexBatch, IndexEntry, MAX_INDEX_VALUE_BYTES, StorageError};
 pub use validation::{
     APPROVAL_CPU_TIMEOUT, BACKING_CPU_TIMEOUT, ExecutionPurpose, ExecutionRequest, ValidationBackend, ValidationError,

@@ -3,10 +3,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use overseer::Feed;
 use primitives::{
-    BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, CoreState, DisputeState,
-    GroupIndex, GroupRotationInfo, Hash, HeadData, Header, HostConfiguration, InboundDownwardMessage,
-    InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId, PersistedValidationData, SessionIndex,
-    ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex,
+    Account, AccountId, ApprovalStatus, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt,
+    CoreIndex, CoreState, DisputeState, DisputeStatementSet, GroupIndex, GroupRotationInfo, Hash, HeadData, Header,
+    HostConfiguration, InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
+    PersistedValidationData, Revert, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex,
 };
 
 /// Why a chain question has no answer.
@@ -99,6 +99,9 @@ pub enum ChainEvent {
         abandoned: Vec<Hash>,
     },
 }
+
+/// A candidate by its session and name, as approval and disputes know it.
+pub type CandidateOfSession = (SessionIndex, CandidateHash);
 
 /// A dispute that takes votes: session and name of the candidate, votes and times.
 pub type OpenDispute = (SessionIndex, CandidateHash, DisputeState);
@@ -217,6 +220,42 @@ pub trait RuntimeClient: Send + Sync {
     /// The disputes that take votes.
     async fn disputes(&self, _at: Hash) -> Result<Vec<OpenDispute>, RuntimeError> {
         Err(RuntimeError::NotSupported("disputes"))
+    }
+    /// All votes of a dispute; `None` if none on this candidate takes votes.
+    async fn dispute_votes(
+        &self,
+        _at: Hash,
+        _candidate: CandidateOfSession,
+    ) -> Result<Option<DisputeStatementSet>, RuntimeError> {
+        Err(RuntimeError::NotSupported("dispute_votes"))
+    }
+    /// The receipt of a candidate in its acceptance period or of a dispute, be it of another fork; `None` for any other.
+    async fn contested_candidate(
+        &self,
+        _at: Hash,
+        _candidate: CandidateOfSession,
+    ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
+        Err(RuntimeError::NotSupported("contested_candidate"))
+    }
+    /// How far the secondary checks of a candidate are; `None` if it is not in its acceptance period.
+    async fn approval_status(
+        &self,
+        _at: Hash,
+        _candidate: CandidateOfSession,
+    ) -> Result<Option<ApprovalStatus>, RuntimeError> {
+        Err(RuntimeError::NotSupported("approval_status"))
+    }
+    /// The candidates that were judged invalid, of the session of `at` and the one before, ascending: never to be backed.
+    async fn blacklist(&self, _at: Hash) -> Result<Vec<CandidateOfSession>, RuntimeError> {
+        Err(RuntimeError::NotSupported("blacklist"))
+    }
+    /// The signals to give up this fork, the oldest first, as far as the chain keeps them.
+    async fn reverts(&self, _at: Hash) -> Result<Vec<Revert>, RuntimeError> {
+        Err(RuntimeError::NotSupported("reverts"))
+    }
+    /// What somebody owns, and the number of their next transaction; all zero for whoever never had anything.
+    async fn account(&self, _at: Hash, _owner: AccountId) -> Result<Account, RuntimeError> {
+        Err(RuntimeError::NotSupported("account"))
     }
     /// Height of the first block of this chain that may not become final because of what it included.
     async fn first_disputed_block(&self, _at: Hash) -> Result<Option<BlockNumber>, RuntimeError> {

@@ -3,8 +3,8 @@
 use codec::{Decode, Encode};
 
 use crate::{
-    Bits, BlockNumber, BoundedVec, CandidateHash, CompactStatement, Hash, SessionIndex, SigningContext, ValidatorId,
-    ValidatorIndex, ValidatorSignature, limits::MAX_COALESCED_APPROVALS,
+    Bits, BlockNumber, BoundedVec, CandidateHash, CompactStatement, CoreIndex, Hash, SessionIndex, SigningContext,
+    ValidatorId, ValidatorIndex, ValidatorSignature, limits::MAX_COALESCED_APPROVALS,
 };
 
 const DISPUTE_MAGIC: [u8; 4] = *b"DISP";
@@ -135,4 +135,44 @@ pub struct DisputeState {
     pub start: BlockNumber,
     /// When it was decided on chain.
     pub concluded_at: Option<BlockNumber>,
+}
+
+/// How far a candidate's approval is, as the chain knows it. Not on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalStatus {
+    /// The block that included it.
+    pub included_in: BlockNumber,
+    /// Its core then.
+    pub core: CoreIndex,
+    /// Distinct checks it takes: the group's size, two more, and what reports have added; never more than there
+    /// are validators.
+    pub needed: usize,
+    /// Distinct checks there are, backers included.
+    pub checks: usize,
+    /// Whether a dispute on it is open and has not been decided for it, or nobody could get hold of it.
+    pub disputed: bool,
+    /// Whether a dispute on it was decided for it: then validators have checked it who never drew it.
+    pub judged_valid: bool,
+}
+
+impl ApprovalStatus {
+    /// Enough checks, or a verdict for it, and no dispute.
+    pub const fn is_approved(&self) -> bool {
+        (self.checks >= self.needed || self.judged_valid) && !self.disputed
+    }
+}
+
+/// A signal of the chain: the fork that it stands on is to be abandoned.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Revert {
+    /// Session of the invalid candidate.
+    pub session: SessionIndex,
+    /// The invalid candidate: never backed again.
+    pub candidate: CandidateHash,
+    /// Height of the last good ancestor.
+    pub last_good_number: BlockNumber,
+    /// The last good ancestor: parent of the block that included the candidate.
+    pub last_good_hash: Hash,
+    /// The block that concluded it.
+    pub signalled_in: BlockNumber,
 }

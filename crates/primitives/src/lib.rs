@@ -11,6 +11,7 @@
 //!
 //! Limits: [`limits`].
 
+pub mod account;
 pub mod availability;
 pub mod backing;
 pub mod batch;
@@ -35,6 +36,7 @@ pub mod thresholds;
 pub mod validation;
 pub mod well_known_keys;
 
+pub use account::{Account, AccountId, Balance};
 pub use availability::{
     AvailabilityBitfield, AvailableData, SignedAvailabilityBitfield, UncheckedSignedAvailabilityBitfield, encode_bits,
 };
@@ -55,8 +57,8 @@ pub use crypto::{
 };
 pub use descriptor::{CandidateDescriptor, DescriptorError, DescriptorVersion};
 pub use dispute::{
-    DisputeState, DisputeStatement, DisputeStatementSet, InvalidDisputeStatementKind, MultiDisputeStatementSet,
-    ValidDisputeStatementKind, explicit_payload,
+    ApprovalStatus, DisputeState, DisputeStatement, DisputeStatementSet, InvalidDisputeStatementKind,
+    MultiDisputeStatementSet, Revert, ValidDisputeStatementKind, explicit_payload,
 };
 pub use group_rotation::GroupRotationInfo;
 pub use hash::{CandidateHash, Hash, ValidationCodeHash, blake2_256, twox_64, twox_128};

@@ -7,11 +7,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use overseer::Feed;
-use ports::{ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext, StorageError};
+use ports::{
+    CandidateOfSession, ChainEvent, ImportedBlock, OpenDispute, RuntimeClient, RuntimeError, SessionContext,
+    StorageError,
+};
 use primitives::{
-    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreIndex, CoreState, Hash, HeadData, Header,
-    InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport, OccupiedCoreAssumption, ParaId,
-    PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId, decode_limited,
+    Account, AccountId, ApprovalStatus, BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreIndex, CoreState,
+    DisputeStatementSet, Hash, HeadData, Header, InboundDownwardMessage, InboundHrmpMessage, MisbehaviorReport,
+    OccupiedCoreAssumption, ParaId, PersistedValidationData, Revert, SessionIndex, ValidationCode, ValidationCodeHash,
+    ValidatorId, decode_limited,
 };
 use runtime::Extrinsic;
 
@@ -23,7 +27,7 @@ use crate::{
 };
 
 /// Version of the questions that can be asked.
-pub const API_VERSION: u32 = 2;
+pub const API_VERSION: u32 = 3;
 
 /// A door to one node's chain.
 pub(crate) struct Client(pub(crate) Arc<Chain>);
@@ -202,6 +206,42 @@ impl RuntimeClient for Client {
     async fn disputes(&self, at: Hash) -> Result<Vec<OpenDispute>, RuntimeError> {
         let disputes = self.at(at).await?.data.state.disputes();
         Ok(disputes.into_iter().map(|dispute| (dispute.session, dispute.candidate, dispute.votes)).collect())
+    }
+
+    async fn dispute_votes(
+        &self,
+        at: Hash,
+        (session, candidate): CandidateOfSession,
+    ) -> Result<Option<DisputeStatementSet>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.dispute_votes(session, candidate))
+    }
+
+    async fn contested_candidate(
+        &self,
+        at: Hash,
+        (session, candidate): CandidateOfSession,
+    ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.contested_candidate(session, candidate).cloned())
+    }
+
+    async fn approval_status(
+        &self,
+        at: Hash,
+        (session, candidate): CandidateOfSession,
+    ) -> Result<Option<ApprovalStatus>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.approval_status(session, candidate))
+    }
+
+    async fn blacklist(&self, at: Hash) -> Result<Vec<CandidateOfSession>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.blacklist().collect())
+    }
+
+    async fn reverts(&self, at: Hash) -> Result<Vec<Revert>, RuntimeError> {
+        Ok(self.at(at).await?.data.state.reverts().to_vec())
+    }
+
+    async fn account(&self, at: Hash, owner: AccountId) -> Result<Account, RuntimeError> {
+        Ok(self.at(at).await?.data.state.account(&owner))
     }
 
     async fn first_disputed_block(&self, at: Hash) -> Result<Option<BlockNumber>, RuntimeError> {

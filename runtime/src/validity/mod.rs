@@ -25,7 +25,7 @@ mod verdict;
 
 use codec::{Encode, Output};
 use primitives::{
-    Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeStatement, GroupIndex, Hash,
+    Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeStatement, GroupIndex, Hash, Revert,
     SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, ValidatorSignature,
     encode_bits,
 };
@@ -35,7 +35,7 @@ use std::{
 };
 
 pub(crate) use disputes::Dispute;
-pub use verdict::{Revert, ValidityEvent, Verdict};
+pub use verdict::{ValidityEvent, Verdict};
 
 use crate::{AccountId, Balance, PenaltyReason, PendingCandidate, State, limits::PAST_SESSIONS_KEPT, outcome::Outcome};
 use fishermen::BondedReport;

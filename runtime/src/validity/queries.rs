@@ -2,7 +2,8 @@
 //! only (AV-7); block authors prefer forks without disputes.
 
 use primitives::{
-    BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DisputeState, DisputeStatementSet, SessionIndex,
+    ApprovalStatus, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeState, DisputeStatementSet, Revert,
+    SessionIndex,
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,32 +13,7 @@ use super::{
     disputes::{Dispute, DisputePhase},
     fishermen::reported_units,
 };
-use crate::{Account, AccountId, Extrinsic, Issuance, Penalty, RemoteDispute, Revert, State, UnavailableReport};
-
-/// How far a candidate's approval is, as the chain knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApprovalStatus {
-    /// The block that included it.
-    pub included_in: BlockNumber,
-    /// Its core then.
-    pub core: CoreIndex,
-    /// Distinct checks it takes: the group's size, two more, and what reports have added; never more than there
-    /// are validators.
-    pub needed: usize,
-    /// Distinct checks there are, backers included.
-    pub checks: usize,
-    /// Whether a dispute on it is open and has not been decided for it, or nobody could get hold of it.
-    pub disputed: bool,
-    /// Whether a dispute on it was decided for it: then validators have checked it who never drew it.
-    pub judged_valid: bool,
-}
-
-impl ApprovalStatus {
-    /// Enough checks, or a verdict for it, and no dispute.
-    pub const fn is_approved(&self) -> bool {
-        (self.checks >= self.needed || self.judged_valid) && !self.disputed
-    }
-}
+use crate::{Account, AccountId, Extrinsic, Issuance, Penalty, RemoteDispute, State, UnavailableReport};
 
 /// A dispute as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

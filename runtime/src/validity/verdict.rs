@@ -1,7 +1,7 @@
 //! Verdicts: who wins, when, what it costs, and what becomes of the chain.
 
 use codec::{Decode, Encode};
-use primitives::{BlockNumber, CandidateHash, CoreIndex, Hash, SessionIndex, ValidatorIndex};
+use primitives::{BlockNumber, CandidateHash, CoreIndex, Revert, SessionIndex, ValidatorIndex};
 use std::sync::Arc;
 
 use super::{
@@ -28,21 +28,6 @@ pub enum Verdict {
     Unavailable,
     /// A dispute of another fork in which too few voted: whoever brings the missing votes can have it decided.
     Undecided,
-}
-
-/// This fork is to be abandoned.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Revert {
-    /// Session of the invalid candidate.
-    pub session: SessionIndex,
-    /// The invalid candidate: never backed again.
-    pub candidate: CandidateHash,
-    /// Height of the last good ancestor.
-    pub last_good_number: BlockNumber,
-    /// The last good ancestor: parent of the block that included the candidate.
-    pub last_good_hash: Hash,
-    /// The block that concluded it.
-    pub signalled_in: BlockNumber,
 }
 
 /// What happened in a block between a candidate's inclusion and its end.
@@ -445,7 +430,7 @@ mod tests {
     fn the_oldest_signals_are_forgotten() {
         let (mut state, _) = crate::genesis(&small_genesis()).unwrap();
         for number in 1..=MAX_REVERTS_KEPT as u32 + 2 {
-            let place = InclusionPlace { number, parent_hash: Hash::ZERO };
+            let place = InclusionPlace { number, parent_hash: primitives::Hash::ZERO };
             signal_revert(&mut state, (0, CandidateHash::default()), place, &mut Outcome::default());
         }
         let kept: Vec<_> = state.reverts().iter().map(|revert| revert.last_good_number).collect();

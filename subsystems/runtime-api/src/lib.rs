@@ -13,7 +13,7 @@
 //! block asked at; errors and submissions are never remembered.
 //!
 //! **Limits**: [`IN_FLIGHT_MAX`] calls, each for at most [`CALL_LIMIT`]; beyond that the queue fills and askers wait.
-//! [`WAITING_MAX`] askers per answer. Caches: [`CACHED_BLOCKS`], [`CACHED_VALIDATION_DATA`], [`CACHED_CODES`],
+//! [`WAITING_MAX`] askers per answer. Caches: [`CACHED_BLOCKS`], [`CACHED_SMALL`], [`CACHED_CODES`],
 //! [`CACHED_LARGE`].
 //!
 //! **Conclude**: returns at once; calls in flight are dropped, their askers told so.
@@ -37,7 +37,7 @@ use overseer::{Context, Event, Failure, Nothing, Responder, Subsystem};
 use ports::{RuntimeClient, RuntimeError};
 
 use state::{Asked, Table, Tables};
-pub use state::{CACHED_BLOCKS, CACHED_CODES, CACHED_LARGE, CACHED_VALIDATION_DATA, WAITING_MAX};
+pub use state::{CACHED_BLOCKS, CACHED_CODES, CACHED_LARGE, CACHED_SMALL, WAITING_MAX};
 
 /// Calls of the chain at once.
 pub const IN_FLIGHT_MAX: usize = 256;
@@ -186,6 +186,34 @@ impl Calls {
             Inbox::GetDisputes(q, reply) => {
                 let call = move |c: Client| async move { c.disputes(q.at).await.map(Arc::new) };
                 self.ask(|t| &mut t.disputes, q.at, reply, call);
+            }
+            Inbox::GetDisputeVotes(q, reply) => {
+                let call = move |c: Client| async move {
+                    c.dispute_votes(q.at, q.candidate).await.map(|votes| votes.map(Arc::new))
+                };
+                self.ask(|t| &mut t.dispute_votes, (q.at, q.candidate), reply, call);
+            }
+            Inbox::GetContestedCandidate(q, reply) => {
+                let call = move |c: Client| async move {
+                    c.contested_candidate(q.at, q.candidate).await.map(|receipt| receipt.map(Arc::new))
+                };
+                self.ask(|t| &mut t.contested, (q.at, q.candidate), reply, call);
+            }
+            Inbox::GetApprovalStatus(q, reply) => {
+                let call = move |c: Client| async move { c.approval_status(q.at, q.candidate).await };
+                self.ask(|t| &mut t.approvals, (q.at, q.candidate), reply, call);
+            }
+            Inbox::GetBlacklist(q, reply) => {
+                let call = move |c: Client| async move { c.blacklist(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.blacklists, q.at, reply, call);
+            }
+            Inbox::GetReverts(q, reply) => {
+                let call = move |c: Client| async move { c.reverts(q.at).await.map(Arc::new) };
+                self.ask(|t| &mut t.reverts, q.at, reply, call);
+            }
+            Inbox::GetAccount(q, reply) => {
+                let call = move |c: Client| async move { c.account(q.at, q.owner).await };
+                self.ask(|t| &mut t.accounts, (q.at, q.owner), reply, call);
             }
             Inbox::GetFirstDisputedBlock(q, reply) => {
                 let call = move |c: Client| async move { c.first_disputed_block(q.at).await };

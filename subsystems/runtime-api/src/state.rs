@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use overseer::Responder;
-use ports::{OpenDispute, RuntimeError, SessionContext};
+use ports::{CandidateOfSession, OpenDispute, RuntimeError, SessionContext};
 use primitives::{
-    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, HeadData, InboundDownwardMessage,
-    InboundHrmpMessage, ParaId, PersistedValidationData, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId,
+    Account, AccountId, ApprovalStatus, BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState,
+    DisputeStatementSet, Hash, HeadData, InboundDownwardMessage, InboundHrmpMessage, ParaId, PersistedValidationData,
+    Revert, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId,
 };
 
 /// Answers kept per kind of question at one block: leaves, their ancestors and forks.
 pub const CACHED_BLOCKS: usize = 64;
-/// Validation data kept: some paras at some blocks.
-pub const CACHED_VALIDATION_DATA: usize = 512;
+/// Answers kept per kind of question that have some hundred bytes: validation data, approvals and accounts, some of each
+/// at some blocks.
+pub const CACHED_SMALL: usize = 512;
 /// Codes kept per kind of question; one may have 3 MiB.
 pub const CACHED_CODES: usize = 16;
 /// Answers kept per kind of question that may have 1 MiB and more: queues, candidates, heads, proofs.
@@ -26,6 +28,8 @@ pub(crate) type ParaKey = (Hash, ParaId, u8);
 
 /// What waits for a para in the channels that lead to it, by sender.
 type Horizontal = Arc<BTreeMap<ParaId, Vec<InboundHrmpMessage>>>;
+/// A candidate's question at a block.
+type CandidateKey = (Hash, CandidateOfSession);
 /// Keys or trie nodes of a proof.
 type Bytes = Vec<Vec<u8>>;
 
@@ -47,6 +51,12 @@ pub(crate) struct Tables {
     pub(crate) pending: Table<(Hash, ParaId), Option<Arc<CommittedCandidateReceipt>>>,
     pub(crate) historical_codes: Table<(Hash, ParaId, BlockNumber), Option<ValidationCode>>,
     pub(crate) disputes: Table<Hash, Arc<Vec<OpenDispute>>>,
+    pub(crate) dispute_votes: Table<CandidateKey, Option<Arc<DisputeStatementSet>>>,
+    pub(crate) contested: Table<CandidateKey, Option<Arc<CommittedCandidateReceipt>>>,
+    pub(crate) approvals: Table<CandidateKey, Option<ApprovalStatus>>,
+    pub(crate) blacklists: Table<Hash, Arc<Vec<CandidateOfSession>>>,
+    pub(crate) reverts: Table<Hash, Arc<Vec<Revert>>>,
+    pub(crate) accounts: Table<(Hash, AccountId), Account>,
     pub(crate) first_disputed: Table<Hash, Option<BlockNumber>>,
     pub(crate) proofs: Table<(Hash, Bytes), Arc<Bytes>>,
 }
@@ -56,7 +66,7 @@ impl Tables {
         Self {
             sessions: Table::new(CACHED_BLOCKS),
             cores: Table::new(CACHED_BLOCKS),
-            validation_data: Table::new(CACHED_VALIDATION_DATA),
+            validation_data: Table::new(CACHED_SMALL),
             codes: Table::new(CACHED_CODES),
             codes_by_hash: Table::new(CACHED_CODES),
             events: Table::new(CACHED_BLOCKS),
@@ -70,6 +80,12 @@ impl Tables {
             pending: Table::new(CACHED_LARGE),
             historical_codes: Table::new(CACHED_CODES),
             disputes: Table::new(CACHED_BLOCKS),
+            dispute_votes: Table::new(CACHED_LARGE),
+            contested: Table::new(CACHED_LARGE),
+            approvals: Table::new(CACHED_SMALL),
+            blacklists: Table::new(CACHED_BLOCKS),
+            reverts: Table::new(CACHED_BLOCKS),
+            accounts: Table::new(CACHED_SMALL),
             first_disputed: Table::new(CACHED_BLOCKS),
             proofs: Table::new(CACHED_LARGE),
         }

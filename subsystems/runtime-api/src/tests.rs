@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use messages::runtime_api::*;
@@ -5,9 +6,13 @@ use mocks::Harness;
 use mocks::chain::AtBlock;
 use mocks::fixtures::{CandidateBuilder, Validators, hash, rng};
 use mocks::runtime_client::TestRuntimeClient;
+use overseer::message::Inbox as _;
 use ports::RuntimeError;
 use primitives::misbehavior::SignedVote;
-use primitives::{CompactVote, MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningPayload as _, ValidatorIndex};
+use primitives::{
+    Account, CandidateHash, CompactVote, MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningPayload as _,
+    ValidatorIndex,
+};
 
 use super::*;
 
@@ -170,7 +175,7 @@ fn the_rarer_questions_reach_the_chain_once_each() {
     for seed in SEEDS {
         let (harness, client, validators) = start(seed);
         let (at, para_id, session) = (hash(1), ParaId(5), validators.context.session_index);
-        let keys = vec![vec![1], vec![2, 3]];
+        let (keys, candidate) = (vec![vec![1], vec![2, 3]], (session, CandidateHash::from(hash(7))));
         let (mut version, mut known, mut next, mut head, mut code, mut proof) = (None, None, None, None, None, None);
         for _ in 0..2 {
             version = harness.ask(GetApiVersion { at }).take();
@@ -183,6 +188,13 @@ fn the_rarer_questions_reach_the_chain_once_each() {
             assert!(harness.ask(GetCandidatePendingAvailability { at, para_id }).take().unwrap().unwrap().is_ok());
             code = harness.ask(GetHistoricalValidationCode { at, para_id, relay_parent_number: 3 }).take();
             assert!(harness.ask(GetDisputes { at }).take().unwrap().unwrap().is_ok());
+            let votes = harness.ask(GetDisputeVotes { at, candidate }).take().unwrap().unwrap().unwrap().unwrap();
+            assert_eq!((votes.session, votes.candidate_hash), candidate);
+            assert_eq!(harness.ask(GetContestedCandidate { at, candidate }).take(), Some(Ok(Ok(None))));
+            assert_eq!(harness.ask(GetApprovalStatus { at, candidate }).take(), Some(Ok(Ok(None))));
+            assert!(harness.ask(GetBlacklist { at }).take().unwrap().unwrap().unwrap().is_empty());
+            assert!(harness.ask(GetReverts { at }).take().unwrap().unwrap().unwrap().is_empty());
+            assert_eq!(harness.ask(GetAccount { at, owner: [1; 32] }).take(), Some(Ok(Ok(Account::default()))));
             assert_eq!(harness.ask(GetFirstDisputedBlock { at }).take(), Some(Ok(Ok(None))));
             proof = harness.ask(GetStateProof { at, keys: keys.clone() }).take();
         }
@@ -202,6 +214,12 @@ fn the_rarer_questions_reach_the_chain_once_each() {
             "candidate_pending_availability",
             "historical_validation_code",
             "disputes",
+            "dispute_votes",
+            "contested_candidate",
+            "approval_status",
+            "blacklist",
+            "reverts",
+            "account",
             "first_disputed_block",
             "state_proof",
         ];
@@ -212,9 +230,31 @@ fn the_rarer_questions_reach_the_chain_once_each() {
         harness.ask(GetHistoricalValidationCode { at, para_id, relay_parent_number: 4 });
         harness.ask(GetStateProof { at, keys: keys[..1].to_vec() });
         harness.ask(GetDownwardMessages { at, para_id: ParaId(6) });
-        assert_eq!(client.take_calls().len(), 4);
+        harness.ask(GetAccount { at, owner: [2; 32] });
+        harness.ask(GetDisputeVotes { at, candidate: (session + 1, candidate.1) });
+        assert_eq!(client.take_calls().len(), 6);
         harness.finish();
     }
+}
+
+/// What the client answers that is no message: leaves and what comes after them are told by the heartbeat.
+const NOT_ASKED: [&str; 1] = ["leaves"];
+
+#[test]
+fn each_question_of_the_client_is_a_message_of_this_subsystem_or_of_chain_api() {
+    let port = include_str!("../../../crates/ports/src/runtime.rs");
+    let methods = port.lines().filter_map(|line| line.trim_start().strip_prefix("async fn "));
+    let methods: BTreeSet<String> = methods.filter_map(|rest| rest.split('(').next()).map(str::to_owned).collect();
+    assert!(methods.contains("session_context") && methods.contains("state_proof"), "the port was read: {methods:?}");
+    let snake = |message: &&str| {
+        let words = message.strip_prefix("Get").unwrap_or(message).chars();
+        let word =
+            |letter: char| [if letter.is_uppercase() { "_" } else { "" }, &letter.to_lowercase().to_string()].concat();
+        words.map(word).collect::<String>().trim_start_matches('_').to_owned()
+    };
+    let of_chain_api = messages::chain_api::Inbox::messages().iter().filter(|message| **message != "GetAncestors");
+    let messages = Inbox::messages().iter().chain(of_chain_api).map(snake);
+    assert_eq!(messages.chain(NOT_ASKED.map(str::to_owned)).collect::<BTreeSet<_>>(), methods);
 }
 
 #[test]

@@ -6,9 +6,9 @@ use finality_grandpa::Commit;
 use network::MemoryHub;
 use ports::{Network, RuntimeError};
 use primitives::{
-    CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind, MisbehaviorReport,
-    OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng,
-    messages::HrmpChannelId, misbehavior::SignedVote,
+    CandidateDescriptor, CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind,
+    MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng,
+    descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
 };
 use relay_chain::{
     import::{add_seal, split_seal},
@@ -18,7 +18,9 @@ use relay_chain::{
         TRANSACTION_PROTOCOL,
     },
 };
-use runtime::{Extrinsic, GenesisPara, Governance, PenaltyReason, SignedGovernance, SlotClaim, build_block};
+use runtime::{
+    Extrinsic, GenesisPara, Governance, PenaltyReason, RemoteDispute, SignedGovernance, SlotClaim, build_block,
+};
 use std::collections::BTreeMap;
 
 use crate::{
@@ -284,10 +286,67 @@ fn every_question_is_answered_at_the_best_block() {
             disputes.iter().map(|(session, hash, _)| (*session, *hash)).collect::<Vec<_>>(),
             [(0, first.hash())]
         );
+        let (contested, nobody) = ((0, first.hash()), (1, first.hash()));
+        let votes = client.dispute_votes(at, contested).await.unwrap().unwrap();
+        assert_eq!((votes.session, votes.candidate_hash, votes.statements.len()), (0, first.hash(), 4));
+        assert_eq!(client.dispute_votes(at, nobody).await.unwrap(), None);
+        assert_eq!(client.contested_candidate(at, contested).await.unwrap(), Some(first.clone()));
+        assert_eq!(client.contested_candidate(at, nobody).await.unwrap(), None);
+        let approval = client.approval_status(at, contested).await.unwrap().unwrap();
+        assert_eq!((approval.included_in, approval.core, approval.needed, approval.checks), (3, CORE, 5, 3));
+        assert!(approval.disputed && !approval.is_approved());
+        assert_eq!(client.approval_status(at, nobody).await.unwrap(), None);
+        assert_eq!((client.blacklist(at).await.unwrap(), client.reverts(at).await.unwrap()), (vec![], vec![]));
         assert_eq!(client.first_disputed_block(at).await.unwrap(), Some(3));
         let (key, value) = state.storage().into_iter().next().unwrap();
         let proof = runtime::StateProof(client.state_proof(at, vec![key.clone()]).await.unwrap());
         assert_eq!(proof.read(state.root(), &key), Ok(Some(value)));
+    };
+    forge.world.simulation.run_until(answers).unwrap();
+}
+
+#[test]
+fn a_verdict_can_be_asked_for_on_the_fork_that_it_ends_and_on_the_one_that_is_told() {
+    let forge = Forge::new(51);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let bad = forge.candidate(common, 66);
+    let backed_in = forge.backing(common, forge.backed(&bad, 3)).hash;
+    let included_in = forge.including(backed_in).hash;
+    let group = forge.group(common);
+    let against = [&forge.others(&group)[..], &group[..1]].concat();
+    let verdict = forge.votes(bad.hash(), &[], &against);
+    let judged = forge.with(included_in, vec![Extrinsic::DisputeVotes(verdict)]).hash;
+    // The other fork hears of the judged one and of one that is open, whose code it has never seen.
+    let (sibling, other_code) = (forge.empty(common, 2).hash, primitives::ValidationCode::from(vec![9; 40]));
+    let mut invented = forge.candidate(common, 99);
+    let fields = DescriptorFields { validation_code_hash: other_code.hash(), ..invented.descriptor.fields() };
+    invented.descriptor = CandidateDescriptor::new_v2(fields, CORE, 0).unwrap();
+    let mut votes = forge.votes(invented.hash(), &[], &group[..1]);
+    votes.statements.push(forge.seconded(&invented, group[1]));
+    let validation_code = Some(other_code.clone());
+    let remote =
+        Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: invented.clone(), validation_code, votes }));
+    let transactions = [vec![remote], forge.state(judged).disputes_to_tell(&forge.state(sibling))].concat();
+    let told = forge.with(sibling, transactions).hash;
+    let (client, winner) = (forge.world.client(0), forge.state(judged).validators()[against[0] as usize]);
+    let answers = async {
+        for at in [judged, told] {
+            assert_eq!(client.blacklist(at).await.unwrap(), [(0, bad.hash())]);
+            let account = client.account(at, winner.0).await.unwrap();
+            assert!(account.free > 0 && account.nonce == 0, "who was right earns: {account:?}");
+        }
+        assert_eq!(client.account(judged, [8; 32]).await.unwrap(), primitives::Account::default());
+        let reverts = client.reverts(judged).await.unwrap();
+        assert_eq!(reverts.len(), 1);
+        assert_eq!((reverts[0].candidate, reverts[0].last_good_hash), (bad.hash(), backed_in));
+        assert_eq!(client.reverts(told).await.unwrap(), []);
+        let elsewhere = (0, invented.hash());
+        assert_eq!(client.validation_code_by_hash(judged, other_code.hash()).await.unwrap(), None);
+        assert_eq!(client.validation_code_by_hash(told, other_code.hash()).await.unwrap(), Some(other_code));
+        assert_eq!(client.contested_candidate(told, elsewhere).await.unwrap(), Some(invented));
+        assert_eq!(client.approval_status(told, elsewhere).await.unwrap(), None);
+        let unknown = primitives::Hash::from([77; 32]);
+        assert_eq!(client.reverts(unknown).await, Err(RuntimeError::UnknownBlock(unknown)));
     };
     forge.world.simulation.run_until(answers).unwrap();
 }

@@ -31,7 +31,7 @@ use crate::{
     slashing::Slashing,
     validity::{
         Dispute, DisputeKey, IncludedBlock, IncludedCandidate, Validity, disputes::InclusionPlace,
-        fishermen::BondedReport, remote::Remote,
+        fishermen::BondedReport, index::Index, remote::Remote,
     },
 };
 
@@ -242,8 +242,11 @@ impl WholeValidity {
     fn restore(self, codes: &Codes) -> Result<Validity, SnapshotError> {
         let disputes = self.disputes.into_iter().map(|dispute| dispute.restore(codes));
         let disputes = disputes.map(|dispute| dispute.map(|dispute| (dispute.key(), Arc::new(dispute))));
+        let blocks = self.blocks.into_iter().map(|(number, block)| (number, Arc::new(block.restore())));
+        let blocks: BTreeMap<_, _> = blocks.collect();
         Ok(Validity {
-            blocks: self.blocks.into_iter().map(|(number, block)| (number, Arc::new(block.restore()))).collect(),
+            index: Index::of(blocks.iter().map(|(number, block)| (*number, &**block))),
+            blocks,
             disputes: disputes.collect::<Result<_, _>>()?,
             settled: self.settled,
             blacklist: self.blacklist,

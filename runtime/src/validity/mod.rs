@@ -18,6 +18,7 @@ pub(crate) mod attestations;
 pub(crate) mod disputes;
 pub(crate) mod equivocation;
 pub(crate) mod fishermen;
+pub(crate) mod index;
 pub(crate) mod queries;
 pub(crate) mod remote;
 pub(crate) mod unavailable;
@@ -39,6 +40,7 @@ pub use verdict::{ValidityEvent, Verdict};
 
 use crate::{AccountId, Balance, PenaltyReason, PendingCandidate, State, limits::PAST_SESSIONS_KEPT, outcome::Outcome};
 use fishermen::BondedReport;
+use index::Index;
 
 /// A vote as it is kept and handed to other forks.
 pub type DisputeVote = (DisputeStatement, ValidatorIndex, ValidatorSignature);
@@ -107,6 +109,9 @@ impl Encode for IncludedBlock {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub(crate) struct Validity {
     pub(crate) blocks: BTreeMap<BlockNumber, Arc<IncludedBlock>>,
+    /// Their candidates by name: follows from them.
+    #[codec(skip)]
+    pub(crate) index: Index,
     pub(crate) disputes: BTreeMap<DisputeKey, Arc<Dispute>>,
     /// Disputes that are over, as long as their session is known: what is valid or invalid stays so.
     pub(crate) settled: BTreeMap<DisputeKey, Verdict>,
@@ -134,12 +139,13 @@ impl Validity {
     /// Where an included candidate is recorded. One whose head is that of its parent can be included again; its
     /// first block counts, because a verdict takes the chain back before that.
     pub(crate) fn find(&self, key: DisputeKey) -> Option<(BlockNumber, usize)> {
-        let of_session = self.blocks.iter().filter(|(_, block)| block.session == key.0);
-        let mut found = of_session.filter_map(|(number, block)| {
-            let position = block.candidates.iter().position(|candidate| candidate.hash == key.1)?;
-            Some((*number, position))
-        });
-        found.next()
+        self.index.places(key).find(|(number, _)| self.blocks.contains_key(number))
+    }
+
+    fn record(&mut self, number: BlockNumber, block: IncludedBlock) {
+        self.index.add(number, &block);
+        self.blocks.insert(number, Arc::new(block));
+        self.unsealed.insert(number);
     }
 
     pub(crate) fn included(&self, key: DisputeKey) -> Option<(&IncludedBlock, &IncludedCandidate)> {
@@ -250,6 +256,8 @@ fn forget_blocks(state: &mut State, numbers: impl Iterator<Item = BlockNumber>, 
             let fate = if is_open { fishermen::Fate::Returned } else { fishermen::Fate::Lost };
             fishermen::settle(state, key, &candidate.reports, fate, outcome);
         }
+        let oldest = state.validity.blocks.keys().next().copied().unwrap_or(state.number());
+        Arc::make_mut(&mut state.validity).index.forget_before(oldest);
     }
 }
 
@@ -295,9 +303,7 @@ pub(crate) fn record_included(
         digest: Hash::ZERO,
     };
     let keys: Vec<_> = block.candidates.iter().map(|candidate| (session, candidate.hash)).collect();
-    let validity = Arc::make_mut(&mut state.validity);
-    validity.blocks.insert(number, Arc::new(block));
-    validity.unsealed.insert(number);
+    Arc::make_mut(&mut state.validity).record(number, block);
     for key in keys {
         disputes::became_local(state, key, outcome);
     }

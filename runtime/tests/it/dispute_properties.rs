@@ -178,6 +178,14 @@ fn check(before: &Chain, after: &Chain, executed: &Executed) {
     let taken: u128 = executed.penalties.iter().map(|penalty| penalty.amount).sum();
     assert_eq!(issuance.slashed, before.state.issuance().slashed + taken, "every slash is told");
     assert!(state.slashes().values().all(|lost| *lost <= STAKE), "nobody loses what is not his");
+    let mut first_in = BTreeMap::new();
+    for (number, session, candidate) in state.accepting() {
+        first_in.entry((session, candidate)).or_insert(number);
+    }
+    for ((session, candidate), number) in first_in {
+        let found = state.approval_status(session, candidate).map(|status| status.included_in);
+        assert_eq!(found, Some(number), "a candidate is found where it was included first");
+    }
     for core in 0..state.groups().len() as u32 {
         if let Some(pending) = state.pending_candidate(CoreIndex(core)) {
             assert!(!state.is_blacklisted(state.session_index(), pending.hash), "judged invalid, yet on a core");

@@ -93,6 +93,15 @@ fn a_candidate_that_is_included_twice_takes_the_chain_back_before_the_first_time
         let events = chain.push(chain.attesting(7, &[0])).events;
         assert!(matches!(events[..], [CandidateEvent::Included(..)]));
     }
+    // Once the acceptance of the first is over, the second is all that there is.
+    let mut later = chain.clone();
+    let found = |chain: &Chain| chain.state.approval_status(0, candidate).map(|status| status.included_in);
+    let mut places = Vec::new();
+    for number in [23, 24, 25, 26] {
+        later.skip_to(number);
+        places.push(found(&later));
+    }
+    assert_eq!(places, [Some(3), Some(5), Some(5), None]);
     let mut opponents = others(&backers);
     opponents.push(backers[0]);
     chain.dispute(chain.votes(0, candidate, &[], &opponents));

@@ -19,7 +19,7 @@ use runtime::{
 
 use crate::{
     chain::{Chain, Snapshot},
-    import::{ImportError, add_seal},
+    import::{ImportError, Source, add_seal},
     messages::MAX_BLOCK_BYTES,
     reports::ReportPool,
     transactions::TRANSACTIONS_BYTES_PER_BLOCK,
@@ -100,7 +100,7 @@ async fn author_in(chain: &Chain, keystore: &dyn Keystore, slot: Slot) -> Result
     let (mut block, executed) = build(chain, &parent, &claim, inherent).await?;
     let seal = Claim::BlockSeal { slot, pre_seal_hash: block.header.hash() };
     add_seal(&mut block.header, keystore.sign(&key, &seal).await?);
-    let hash = chain.import(block.clone(), Some(executed)).await?.hash;
+    let hash = chain.import(block.clone(), Source::Built(Box::new(executed))).await?.hash;
     chain.counters().authored += 1;
     chain.announce(&block, None);
     Ok(Some(hash))

@@ -164,6 +164,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn check_set(justification: &Justification, expected: u64) -> Result<(), FinalizeError> {
+    let found = justification.set_id;
+    if found == expected { Ok(()) } else { Err(FinalizeError::VoterSet { expected, found }) }
+}
+
 impl Chain {
     pub(crate) fn new(
         settings: Settings,
@@ -244,12 +249,6 @@ impl Chain {
         Snapshot::new(hash, entry)
     }
 
-    /// How many blocks of one claim are in the tree: more than one is an equivocation of their author.
-    pub(crate) fn blocks_of_claim(&self, slot: Slot, author: ValidatorIndex) -> usize {
-        let tree = self.tree();
-        tree.entries().filter(|entry| entry.slot == slot && entry.data.author == author).count()
-    }
-
     pub(crate) fn handshake(&self) -> Bytes {
         let Settings { genesis, slot_ms, forks_per_million, .. } = self.settings;
         Handshake { version: PROTOCOL_VERSION, genesis, slot_ms, forks_per_million }.encode().into()
@@ -312,9 +311,7 @@ impl Chain {
             return Ok(false);
         }
         let expected = finalized.data.set_id;
-        if justification.set_id != expected {
-            return Err(FinalizeError::VoterSet { expected, found: justification.set_id });
-        }
+        check_set(justification, expected)?;
         match self.snapshot(&hash) {
             Some(known) if known.header.number == number => {}
             _ => return Err(TreeError::Unknown(hash).into()),
@@ -322,20 +319,7 @@ impl Chain {
         if let Some(change) = self.change_between(&finalized.hash, &hash, expected) {
             return Err(FinalizeError::PassesChange { target: hash, change });
         }
-        let validators = finalized.data.state.validators().to_vec();
-        let proof = justification.clone();
-        let verify = move || match voters(&validators) {
-            Some(voters) => proof.verify(&voters),
-            None => Err(JustificationError::NotEnough(proof.commit.target_hash)),
-        };
-        let bytes = justification.encoded_size();
-        let verdict = deterministic::compute(
-            &*self.environment.compute,
-            deterministic::ComputeKind::VerifySignatures,
-            bytes,
-            verify,
-        );
-        verdict.await??;
+        self.check_proof(justification, &finalized).await?;
         self.storage.put_finalized(justification).await?;
         let removed = {
             let mut tree = self.tree();
@@ -356,6 +340,29 @@ impl Chain {
             }
         }
         Ok(true)
+    }
+
+    /// Checks a proof against those who vote on top of the finalized block; its block may not be here.
+    pub(crate) async fn check_proof(
+        &self,
+        justification: &Justification,
+        finalized: &Snapshot,
+    ) -> Result<(), FinalizeError> {
+        check_set(justification, finalized.data.set_id)?;
+        let validators = finalized.data.state.validators().to_vec();
+        let proof = justification.clone();
+        let verify = move || match voters(&validators) {
+            Some(voters) => proof.verify(&voters),
+            None => Err(JustificationError::NotEnough(proof.commit.target_hash)),
+        };
+        let bytes = justification.encoded_size();
+        let verdict = deterministic::compute(
+            &*self.environment.compute,
+            deterministic::ComputeKind::VerifySignatures,
+            bytes,
+            verify,
+        );
+        Ok(verdict.await??)
     }
 
     /// The lowest block between two that ends the work of a set of voters.

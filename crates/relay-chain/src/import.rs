@@ -25,6 +25,19 @@ use crate::{
 
 /// How many slots a block may be ahead of our clock.
 pub const FUTURE_SLOTS_TOLERATED: u64 = 1;
+/// Blocks of one author and slot in the tree. The second shows the equivocation, more would only fill the tree: a further
+/// one is taken only if it is needed ([`Source::Needed`]).
+pub const BLOCKS_PER_CLAIM_MAX: usize = 2;
+
+/// Where a block comes from.
+pub(crate) enum Source {
+    /// It was built, and with that executed, here.
+    Built(Box<Executed>),
+    /// Somebody brought it.
+    Peer,
+    /// It is an ancestor of somebody else's block, or proven final: it is taken however many others its author made.
+    Needed,
+}
 
 /// Why a block was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +67,14 @@ pub enum ImportError {
         /// The slot by our clock.
         now: Slot,
     },
+    /// Its author has made others in its slot.
+    #[error("block {block:?}: {BLOCKS_PER_CLAIM_MAX} other blocks of slot {slot} by the same author are here")]
+    Surplus {
+        /// The block.
+        block: Hash,
+        /// Its slot.
+        slot: Slot,
+    },
     /// It does not fit the tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
@@ -77,7 +98,7 @@ impl ImportError {
         match self {
             Self::TooLarge { .. } | Self::NotSealed(_) | Self::Seal { .. } | Self::Slot(_) | Self::Block(_) => true,
             Self::Tree(error) => matches!(error, TreeError::Number { .. } | TreeError::Slot { .. }),
-            Self::Future { .. } | Self::Compute(_) | Self::Storage(_) => false,
+            Self::Future { .. } | Self::Surplus { .. } | Self::Compute(_) | Self::Storage(_) => false,
         }
     }
 }
@@ -138,8 +159,8 @@ pub(crate) fn next_set_id(parent: &BlockData, state: &State) -> u64 {
 }
 
 impl Chain {
-    /// Checks a block and takes it into the tree; `executed` if it was built here.
-    pub(crate) async fn import(&self, block: Block, executed: Option<Executed>) -> Result<Imported, ImportError> {
+    /// Checks a block and takes it into the tree.
+    pub(crate) async fn import(&self, block: Block, source: Source) -> Result<Imported, ImportError> {
         let found = block.encoded_size();
         if found > MAX_BLOCK_BYTES {
             return Err(ImportError::TooLarge { found });
@@ -149,9 +170,16 @@ impl Chain {
         let _one_at_a_time = self.importing.lock().await;
         self.tree().check(hash, &block.header, claim.slot)?;
         let now = self.slot_now();
-        if claim.slot > now.saturating_add(FUTURE_SLOTS_TOLERATED) {
+        if self.is_future(claim.slot) {
             return Err(ImportError::Future { slot: claim.slot, now });
         }
+        if !matches!(source, Source::Needed) && self.is_used_up(&claim) {
+            return Err(ImportError::Surplus { block: hash, slot: claim.slot });
+        }
+        let executed = match source {
+            Source::Built(executed) => Some(*executed),
+            Source::Peer | Source::Needed => None,
+        };
         let parent_hash = block.header.parent_hash;
         let Some(parent) = self.snapshot(&parent_hash) else {
             return Err(TreeError::UnknownParent { block: hash, parent: parent_hash }.into());
@@ -174,6 +202,18 @@ impl Chain {
             tell_of_disputes(self, &given_up).await;
         }
         Ok(imported)
+    }
+
+    /// Whether a slot has not come.
+    pub(crate) fn is_future(&self, slot: Slot) -> bool {
+        slot > self.slot_now().saturating_add(FUTURE_SLOTS_TOLERATED)
+    }
+
+    /// Whether [`BLOCKS_PER_CLAIM_MAX`] blocks of one claim are in the tree: more than one is an equivocation.
+    pub(crate) fn is_used_up(&self, claim: &SlotClaim) -> bool {
+        let tree = self.tree();
+        let of_claim = |entry: &&Entry<BlockData>| entry.slot == claim.slot && entry.data.author == claim.author;
+        tree.entries().filter(of_claim).count() >= BLOCKS_PER_CLAIM_MAX
     }
 
     /// Author and execution, off the loop; the latter not again of what was built here.

@@ -63,6 +63,7 @@ pub use verifier::BatchVerifier;
 
 use chain::{Chain, Settings};
 use finality::{Finality, NoVoters};
+use import::Source;
 use messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL};
 use slots::PARTS_PER_MILLION;
 use storage::Storage;
@@ -306,7 +307,7 @@ impl RelayChain {
     /// # Cancel safety
     /// If the future is dropped the block may have been stored without being in the tree; a later start finds it.
     pub async fn import(&self, block: Block) -> Result<Imported, ImportError> {
-        self.chain.import(block, None).await
+        self.chain.import(block, Source::Peer).await
     }
 
     /// Checks a transaction on top of the best block, keeps it for the next blocks and tells the peers. Returns its hash.

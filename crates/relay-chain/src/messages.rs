@@ -25,8 +25,8 @@ pub const PROTOCOL_VERSION: u32 = 2;
 pub const MAX_BLOCK_BYTES: usize = 16 * 1024 * 1024;
 /// Most blocks of one answer.
 pub const MAX_BLOCKS_PER_RESPONSE: usize = 64;
-/// Encoded blocks of one answer, in bytes, unless the first alone is larger.
-pub const RESPONSE_BLOCKS_BYTES: usize = MAX_BLOCK_BYTES;
+/// Encoded blocks of one answer, in bytes: the largest, and one on top of it that shows that somebody wants it.
+pub const RESPONSE_BLOCKS_BYTES: usize = MAX_BLOCK_BYTES + 4 * 1024 * 1024;
 /// Most justifications of one answer: the last one, and one per change of voters in the range.
 pub const MAX_JUSTIFICATIONS_PER_RESPONSE: usize = 4;
 /// Largest encoded misbehavior report, in bytes: two votes with context and signature.

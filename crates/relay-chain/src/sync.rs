@@ -3,7 +3,7 @@
 //! A block whose parent is not known waits as an orphan while the stretch from the finalized block to its parent is asked
 //! of whoever sent it. Answers carry proofs of finality, so that a node that was away for long finalizes on its way.
 //!
-//! **Limits**: [`ORPHANS_MAX`], [`ORPHANS_PER_PEER_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`BLOCKS_PER_CLAIM_MAX`], and those of
+//! **Limits**: [`ORPHANS_MAX`], [`ORPHANS_PER_PEER_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`crate::import::BLOCKS_PER_CLAIM_MAX`], and those of
 //! [`crate::messages`].
 
 use std::{
@@ -20,7 +20,7 @@ use runtime::{Block, SlotClaim};
 
 use crate::{
     chain::{Chain, lock},
-    import::ImportError,
+    import::{ImportError, Source},
     justification::Justification,
     messages::{
         BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, Handshake, MAX_BLOCKS_PER_RESPONSE,
@@ -38,9 +38,6 @@ pub const ORPHANS_PER_PEER_MAX: usize = 16;
 pub const SYNC_JOBS_MAX: usize = 4;
 /// Requests of one catching-up; further blocks come with the next announcement.
 pub const SYNC_REQUESTS_MAX: usize = 4096;
-/// Announced blocks of one author and slot that are looked at; further ones only as ancestors of others' blocks. The
-/// second shows the equivocation, more would only fill the tree.
-pub const BLOCKS_PER_CLAIM_MAX: usize = 2;
 /// A gap that is assumed first, in blocks, before everything above the finalized block is asked for.
 pub const SMALL_GAP: BlockNumber = 4;
 
@@ -102,12 +99,18 @@ impl Syncer {
 
     /// Fetches the chain that ends at `head` from a peer, unless that peer is being asked already.
     pub(crate) fn start(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
-        self.start_until(peer, Goal { head, number, is_final: false });
+        self.start_until(peer, Goal { head, number, child: None, is_final: false });
+    }
+
+    /// Fetches the chain that ends at a block's parent; the block shows that somebody wants it.
+    fn start_for_child(self: &Arc<Self>, peer: PeerId, block: &Block) {
+        let (head, number) = (block.header.parent_hash, block.header.number.saturating_sub(1));
+        self.start_until(peer, Goal { head, number, child: Some(block.hash()), is_final: false });
     }
 
     /// The same, with the proofs that make `head` final, even if all the blocks are here.
     pub(crate) fn start_for_finality(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
-        self.start_until(peer, Goal { head, number, is_final: true });
+        self.start_until(peer, Goal { head, number, child: None, is_final: true });
     }
 
     fn start_until(self: &Arc<Self>, peer: PeerId, goal: Goal) {
@@ -140,6 +143,8 @@ impl Syncer {
 struct Goal {
     head: Hash,
     number: BlockNumber,
+    /// What waits for the head.
+    child: Option<Hash>,
     /// Whether the head must be final.
     is_final: bool,
 }
@@ -156,7 +161,7 @@ impl Goal {
 
 /// Asks for stretch after stretch until the goal is reached or nothing more comes.
 async fn catch_up(chain: &Chain, peer: &PeerId, goal: &Goal) {
-    let head = goal.head;
+    let head = goal.child.unwrap_or(goal.head);
     let lowest = chain.finalized().header.number + 1;
     let mut first = if goal.is_final { lowest } else { goal.number.saturating_sub(SMALL_GAP).max(lowest) };
     for _ in 0..SYNC_REQUESTS_MAX {
@@ -176,7 +181,7 @@ async fn catch_up(chain: &Chain, peer: &PeerId, goal: &Goal) {
             Ok(response) => response,
             Err(error) => return chain.offence(peer, &error),
         };
-        match take_stretch(chain, peer, first, response).await {
+        match take_stretch(chain, peer, goal, first, response).await {
             Stretch::Last(last) => first = last.saturating_add(1),
             Stretch::Gap if first > chain.finalized().header.number + 1 => {
                 first = chain.finalized().header.number + 1;
@@ -196,25 +201,54 @@ enum Stretch {
     End,
 }
 
-async fn take_stretch(chain: &Chain, peer: &PeerId, first: BlockNumber, response: BlockResponse) -> Stretch {
-    let mut proofs = response.justifications.into_inner().into_iter().peekable();
-    let mut last = Stretch::End;
-    for (block, number) in response.blocks.into_iter().zip(first..) {
-        if block.header.number != number {
+async fn take_stretch(
+    chain: &Chain,
+    peer: &PeerId,
+    goal: &Goal,
+    first: BlockNumber,
+    response: BlockResponse,
+) -> Stretch {
+    let (blocks, proofs) = (response.blocks.into_inner(), response.justifications.into_inner());
+    let named: Vec<(Hash, BlockNumber)> = blocks.iter().map(Block::hash).zip(first..).collect();
+    let parents = blocks.iter().skip(1).map(|block| block.header.parent_hash);
+    if !parents.eq(named.iter().map(|(hash, _)| *hash).take(blocks.len().saturating_sub(1))) {
+        chain.offence(peer, &"blocks that do not follow each other");
+        return Stretch::End;
+    }
+    let mut unused = proofs.iter().peekable();
+    let (mut last, mut most, mut proven) = (Stretch::End, goal.number, 0);
+    for (index, (block, (_, number))) in blocks.iter().zip(&named).enumerate() {
+        if block.header.number != *number {
             chain.offence(peer, &"block of another height than asked for");
             return Stretch::End;
         }
-        match chain.import(block, None).await {
+        if *number > most {
+            break;
+        }
+        let mut taken = chain.import(block.clone(), Source::Peer).await;
+        if let Err(ImportError::Surplus { .. }) = taken {
+            if *number > proven {
+                proven = proven_up_to(chain, &named[index..], &proofs).await.unwrap_or(proven);
+            }
+            if *number > proven {
+                // The next answer may say more: it begins with this block.
+                let Some(distance) = wanted_by(chain, &blocks[index..]) else { return last };
+                // If who wants it does not exist, that shows, and whoever brought it is to blame.
+                most = most.max(number.saturating_add(distance));
+            }
+            taken = chain.import(block.clone(), Source::Needed).await;
+        }
+        match taken {
             // What is already final here is known as well, whether or not it is still in the tree.
-            Ok(_) | Err(ImportError::Tree(TreeError::Known(_) | TreeError::Stale(_))) => last = Stretch::Last(number),
-            Err(ImportError::Tree(TreeError::UnknownParent { .. })) if number == first => return Stretch::Gap,
+            Ok(_) | Err(ImportError::Tree(TreeError::Known(_) | TreeError::Stale(_))) => last = Stretch::Last(*number),
+            Err(ImportError::Tree(TreeError::UnknownParent { .. })) if index == 0 => return Stretch::Gap,
             Err(error) => {
                 refused(chain, peer, &error);
                 return Stretch::End;
             }
         }
-        while let Some(proof) = proofs.next_if(|proof| proof.target().1 <= number) {
-            if let Err(error) = chain.finalize(&proof).await
+        while let Some(proof) = unused.next_if(|proof| proof.target().1 <= *number) {
+            if let Err(error) = chain.finalize(proof).await
                 && error.is_offence()
             {
                 chain.offence(peer, &error);
@@ -223,6 +257,28 @@ async fn take_stretch(chain: &Chain, peer: &PeerId, first: BlockNumber, response
         }
     }
     last
+}
+
+/// How far above the first of some blocks one is whose author is another and has not used up his slot: he wants the first,
+/// whatever else its author made.
+fn wanted_by(chain: &Chain, blocks: &[Block]) -> Option<BlockNumber> {
+    let claim = |block: &Block| SlotClaim::from_digest(&block.header.digest).ok();
+    let first = claim(blocks.first()?)?;
+    let wants =
+        |claim: SlotClaim| claim.author != first.author && !chain.is_future(claim.slot) && !chain.is_used_up(&claim);
+    let distance = blocks.iter().skip(1).position(|block| claim(block).is_some_and(wants))?;
+    BlockNumber::try_from(distance + 1).ok()
+}
+
+/// Up to which height blocks, each of which is the parent of the next, are proven final.
+async fn proven_up_to(chain: &Chain, named: &[(Hash, BlockNumber)], proofs: &[Justification]) -> Option<BlockNumber> {
+    let finalized = chain.finalized();
+    for proof in proofs.iter().filter(|proof| named.contains(&proof.target())) {
+        if chain.check_proof(proof, &finalized).await.is_ok() {
+            return Some(proof.target().1);
+        }
+    }
+    None
 }
 
 /// A block was refused: logged, counted, and held against whoever sent it if that is to blame.
@@ -303,13 +359,8 @@ fn connected(chain: &Chain, peer: PeerId, handshake: &Bytes) {
 
 /// A peer has announced a whole block.
 async fn announced(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, peer: PeerId, block: Block) {
-    let (hash, number, parent) = (block.hash(), block.header.number, block.header.parent_hash);
-    if let Ok(claim) = SlotClaim::from_digest(&block.header.digest)
-        && chain.blocks_of_claim(claim.slot, claim.author) >= BLOCKS_PER_CLAIM_MAX
-    {
-        return;
-    }
-    match chain.import(block.clone(), None).await {
+    let hash = block.hash();
+    match chain.import(block.clone(), Source::Peer).await {
         Ok(imported) => {
             if !imported.is_late {
                 chain.announce(&block, Some(&peer));
@@ -317,8 +368,8 @@ async fn announced(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, p
             adopt(chain, syncer, orphans, hash).await;
         }
         Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {
-            orphans.add(peer.clone(), block);
-            syncer.start(peer, parent, number.saturating_sub(1));
+            syncer.start_for_child(peer.clone(), &block);
+            orphans.add(peer, block);
         }
         Err(ImportError::Tree(TreeError::Known(_) | TreeError::Stale(_))) => {}
         Err(error) => refused(chain, &peer, &error),
@@ -331,16 +382,15 @@ async fn adopt(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, paren
     while let Some(parent) = open.pop() {
         for (peer, block) in orphans.take(&parent) {
             let hash = block.hash();
-            match chain.import(block.clone(), None).await {
+            match chain.import(block.clone(), Source::Peer).await {
                 Ok(imported) => {
                     if !imported.is_late {
                         chain.announce(&block, Some(&peer));
                     }
                     open.push(hash);
                 }
-                Err(ImportError::Tree(TreeError::UnknownParent { .. })) => {
-                    syncer.start(peer, parent, block.header.number.saturating_sub(1));
-                }
+                Err(ImportError::Tree(TreeError::Known(_))) => open.push(hash),
+                Err(ImportError::Tree(TreeError::UnknownParent { .. })) => syncer.start_for_child(peer, &block),
                 Err(error) => refused(chain, &peer, &error),
             }
         }
@@ -359,9 +409,8 @@ async fn caught_up(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, h
             adopt(chain, syncer, orphans, parent).await;
         }
     }
-    let left = orphans.by_parent.iter().next().and_then(|(parent, waiting)| Some((*parent, waiting.first()?)));
-    if let Some((parent, (peer, block))) = left {
-        syncer.start(peer.clone(), parent, block.header.number.saturating_sub(1));
+    if let Some((peer, block)) = orphans.by_parent.values().next().and_then(|waiting| waiting.first()) {
+        syncer.start_for_child(peer.clone(), block);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use codec::Encode;
 use deterministic::Clock;
+use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
 use primitives::{
     AvailabilityBitfield, BackedCandidate, Bits, CandidateCommitments, CandidateDescriptor, CandidateHash,
     CommittedCandidateReceipt, CompactStatement, CompactVote, CoreIndex, DisputeStatement, DisputeStatementSet, Hash,
@@ -15,10 +16,11 @@ use primitives::{
 };
 use relay_chain::{
     import::add_seal,
+    justification::{Justification, vote_payload},
     slots::{SlotContext, secondary_author, slot_at},
 };
 use runtime::{
-    BlockError, Executed, Extrinsic, Genesis, GenesisPara, RemoteAvailability, SlotClaim, State, build_block,
+    Block, BlockError, Executed, Extrinsic, Genesis, GenesisPara, RemoteAvailability, SlotClaim, State, build_block,
     remote_availability_payload,
 };
 use std::sync::Arc;
@@ -94,14 +96,14 @@ impl Forge {
         self.world.chain(0).block(&block).expect("the block is in the tree").1
     }
 
-    fn header(&self, block: Hash) -> Header {
+    pub(crate) fn header(&self, block: Hash) -> Header {
         self.world.chain(0).block(&block).expect("the block is in the tree").0.header.clone()
     }
 
     /// The claim of whose turn the next slot is, on top of `parent`.
     fn claim(&self, parent: &State) -> SlotClaim {
         self.world.run_slots(1);
-        self.claim_of(slot_at(self.clock.now().as_millis() as u64, SLOT_MS), parent)
+        self.claim_of(self.slot_now(), parent)
     }
 
     fn claim_of(&self, slot: u64, parent: &State) -> SlotClaim {
@@ -129,6 +131,47 @@ impl Forge {
         let slot = SlotClaim::from_digest(&self.header(other).digest).unwrap().slot;
         let claim = self.claim_of(slot, &self.state(parent));
         self.claimed(parent, claim, InherentData::empty(self.header(parent)), Vec::new())
+    }
+
+    /// An empty block that the node does not get, in a slot of whose turn it is, `seals` times: each time it has another seal
+    /// and so another name.
+    pub(crate) fn kept_back(&self, parent: &Header, state: &State, slot: u64, seals: u8) -> (Vec<Block>, Executed) {
+        let claim = self.claim_of(slot, state);
+        let author = &self.pairs[claim.author.as_usize()];
+        let inherent = Extrinsic::Inclusion(InherentData::empty(parent.clone()));
+        let (unsealed, executed) = build_block(state, parent, vec![claim.to_digest_item()], vec![inherent]).unwrap();
+        let sealed = |seed| {
+            let mut block = unsealed.clone();
+            let seal = author.sign(&block.header.hash().encode(), &mut SeedRng::new([seed; 32]));
+            add_seal(&mut block.header, seal);
+            block
+        };
+        ((0..seals).map(sealed).collect(), executed)
+    }
+
+    /// The proof that a block is final.
+    pub(crate) fn proof(&self, header: &Header) -> Justification {
+        let (target_hash, target_number) = (header.hash(), header.number);
+        let precommit = Precommit { target_hash, target_number };
+        let payload = vote_payload(0, 1, &Message::Precommit(precommit.clone()));
+        let signed = |pair: &Pair| SignedPrecommit {
+            precommit: precommit.clone(),
+            signature: sign(pair, &payload),
+            id: ValidatorId(pair.public()),
+        };
+        let precommits = self.pairs.iter().map(signed).collect();
+        let commit = Commit { target_hash, target_number, precommits };
+        Justification { set_id: 0, round: 1, commit, ancestries: Vec::new() }
+    }
+
+    /// The slot of a block that the node need not have.
+    pub(crate) fn slot_of(&self, header: &Header) -> u64 {
+        SlotClaim::from_digest(&header.digest).unwrap().slot
+    }
+
+    /// The slot by the node's clock.
+    pub(crate) fn slot_now(&self) -> u64 {
+        slot_at(self.clock.now().as_millis() as u64, SLOT_MS)
     }
 
     fn claimed(&self, parent: Hash, claim: SlotClaim, inherent: InherentData, transactions: Vec<Extrinsic>) -> Forged {

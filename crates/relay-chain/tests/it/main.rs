@@ -6,6 +6,7 @@ mod album;
 mod bad_blocks;
 mod disk;
 mod equivocations;
+mod floods;
 mod forge;
 mod judgement;
 mod large;

@@ -1,0 +1,161 @@
+//! A peer with the blocks of one author who made many of them in one slot.
+
+use std::sync::{Arc, Mutex};
+
+use codec::Encode;
+use network::{MemoryHub, MemoryNetwork};
+use ports::{Network, NetworkEvent, PeerId};
+use primitives::{Hash, Header};
+use relay_chain::{
+    MAX_OFFENCES,
+    import::BLOCKS_PER_CLAIM_MAX,
+    justification::Justification,
+    messages::{
+        BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake,
+        PROTOCOL_VERSION,
+    },
+};
+use runtime::{Block, Executed};
+
+use crate::{
+    forge::Forge,
+    support::{SLOT_MS, World},
+};
+
+/// What a peer has to give, whatever it is asked for.
+type Shelf = Arc<Mutex<BlockResponse>>;
+
+/// A peer that answers each request with what is on its shelf, from the height on that is asked for.
+fn peer(world: &World, name: &str) -> (Arc<MemoryNetwork>, Shelf) {
+    let network = world.hub.join(MemoryHub::peer(name));
+    let genesis = world.chain(0).genesis_hash();
+    let handshake = Handshake { version: PROTOCOL_VERSION, genesis, slot_ms: SLOT_MS, forks_per_million: 0 }.encode();
+    let mut events = network.open(BLOCK_PROTOCOL, handshake.clone().into()).unwrap();
+    let mut votes = network.open(FINALITY_PROTOCOL, handshake.into()).unwrap();
+    let shelf = Shelf::default();
+    let (environment, given) = (world.simulation.environment(name), shelf.clone());
+    let answers = async move {
+        while let Some(event) = events.next().await {
+            let NetworkEvent::Request { payload, respond, .. } = event else { continue };
+            let request: BlockRequest = primitives::decode_limited(&payload, 64).unwrap();
+            let BlockResponse { blocks, justifications } = given.lock().unwrap().clone();
+            let wanted = blocks.into_iter().filter(|block| block.header.number >= request.first);
+            let blocks = wanted.collect::<Vec<_>>().try_into().unwrap();
+            let _asker_gone = respond.answer(BlockResponse { blocks, justifications }.encode().into());
+        }
+    };
+    environment.spawner.spawn("answers", Box::pin(answers));
+    environment.spawner.spawn("votes", Box::pin(async move { while votes.next().await.is_some() {} }));
+    network.connect(&world.nodes[0].peer(), &[]);
+    (network, shelf)
+}
+
+struct Flood {
+    forge: Forge,
+    victim: PeerId,
+    /// Blocks of one slot by one author, and what they lead to.
+    flood: Vec<Block>,
+    executed: Executed,
+}
+
+impl Flood {
+    /// The first two blocks of the flood are in the node's tree.
+    fn new(seed: u64) -> Self {
+        let forge = Forge::new(seed);
+        forge.world.run_slots(10);
+        let genesis = forge.genesis();
+        let slot = forge.slot_now() - 6;
+        let (flood, executed) = forge.kept_back(&forge.header(genesis), &forge.state(genesis), slot, 40);
+        let victim = forge.world.nodes[0].peer();
+        let this = Self { forge, victim, flood, executed };
+        let (network, _) = peer(&this.forge.world, "announcer");
+        this.forge.world.run_slots(1);
+        for block in &this.flood {
+            this.say(&network, &BlockMessage::Block(block.clone()));
+        }
+        assert_eq!(this.taken(), BLOCKS_PER_CLAIM_MAX);
+        this
+    }
+
+    fn say(&self, network: &MemoryNetwork, message: &BlockMessage) {
+        network.send(&self.victim, BLOCK_PROTOCOL, message.encode().into()).unwrap();
+        self.forge.world.run_slots(1);
+    }
+
+    /// Blocks of the flood in the node's tree.
+    fn taken(&self) -> usize {
+        self.flood.iter().filter(|block| self.has(&block.hash())).count()
+    }
+
+    fn has(&self, hash: &Hash) -> bool {
+        self.forge.world.chain(0).block(hash).is_some()
+    }
+
+    /// A block on top of one of the flood, so many slots after it.
+    fn on_top(&self, parent: &Header, slots: u64) -> Block {
+        let slot = self.forge.slot_of(parent) + slots;
+        self.forge.kept_back(parent, &self.executed.state, slot, 1).0.remove(0)
+    }
+}
+
+fn shelve(shelf: &Shelf, blocks: Vec<Block>, proof: Option<Justification>) {
+    let justifications = proof.into_iter().collect::<Vec<_>>().try_into().unwrap();
+    *shelf.lock().unwrap() = BlockResponse { blocks: blocks.try_into().unwrap(), justifications };
+}
+
+#[test]
+fn whoever_brings_more_than_two_blocks_of_one_author_and_slot_fills_no_tree() {
+    let flood = Flood::new(81);
+    let (network, shelf) = peer(&flood.forge.world, "flooder");
+    flood.forge.world.run_slots(1);
+    for block in &flood.flood[10..20] {
+        shelve(&shelf, vec![block.clone()], None);
+        flood.say(&network, &BlockMessage::Have { hash: block.hash(), number: 1 });
+    }
+    assert_eq!(flood.taken(), BLOCKS_PER_CLAIM_MAX, "asked for by name");
+    assert_eq!(flood.forge.world.chain(0).held().offenders, 0, "honest peers may have others than we");
+    // On top of each something that nobody made, as if somebody wanted it.
+    for block in &flood.flood[20..30] {
+        let mut on_top = flood.on_top(&block.header, 1);
+        on_top.header.state_root = Hash::repeat(1);
+        shelve(&shelf, vec![block.clone(), on_top.clone()], None);
+        if network.send(&flood.victim, BLOCK_PROTOCOL, BlockMessage::Block(on_top).encode().into()).is_err() {
+            break;
+        }
+        flood.forge.world.run_slots(1);
+    }
+    assert!(flood.taken() <= BLOCKS_PER_CLAIM_MAX + MAX_OFFENCES as usize, "{}", flood.taken());
+    assert_eq!(flood.forge.world.chain(0).status().peers, 0, "the flooder is refused");
+}
+
+#[test]
+fn what_another_author_has_built_on_is_taken_whatever_else_its_author_made() {
+    let flood = Flood::new(82);
+    let (network, shelf) = peer(&flood.forge.world, "honest");
+    flood.forge.world.run_slots(1);
+    let (wanted, child) = (&flood.flood[7], flood.on_top(&flood.flood[7].header, 1));
+    shelve(&shelf, vec![wanted.clone(), child.clone()], None);
+    flood.say(&network, &BlockMessage::Block(child.clone()));
+    assert!(flood.has(&wanted.hash()) && flood.has(&child.hash()));
+    assert_eq!(flood.forge.best(), child.hash());
+    // Seven slots later it is the same author's turn: what he builds on his own says nothing.
+    let (own, child) = (&flood.flood[8], flood.on_top(&flood.flood[8].header, 7));
+    shelve(&shelf, vec![own.clone(), child.clone()], None);
+    flood.say(&network, &BlockMessage::Block(child));
+    assert!(!flood.has(&own.hash()));
+    assert_eq!(flood.forge.world.chain(0).held().offenders, 0);
+}
+
+#[test]
+fn what_is_proven_final_is_taken_whatever_else_its_author_made() {
+    let flood = Flood::new(83);
+    let (network, shelf) = peer(&flood.forge.world, "honest");
+    flood.forge.world.run_slots(1);
+    let (last, proof) = (&flood.flood[9], flood.forge.proof(&flood.flood[9].header));
+    shelve(&shelf, vec![last.clone()], Some(proof.clone()));
+    let message = FinalityMessage::Justification(Box::new(proof));
+    network.send(&flood.victim, FINALITY_PROTOCOL, message.encode().into()).unwrap();
+    flood.forge.world.run_slots(2);
+    assert_eq!(flood.forge.world.chain(0).status().finalized, (last.hash(), 1));
+    assert_eq!(flood.forge.world.chain(0).held().offenders, 0);
+}

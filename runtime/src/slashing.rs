@@ -104,7 +104,7 @@ pub(crate) struct Slashing {
     pub(crate) slashes: BTreeMap<ValidatorId, Balance>,
     /// What has been proven in sessions whose validators are kept.
     pub(crate) offences: Vec<Offence>,
-    /// What verdicts and equivocations have cost in those sessions.
+    /// What verdicts and equivocations have cost in those sessions and those of open disputes.
     pub(crate) penalties: Vec<Penalty>,
     known: BTreeSet<(SessionIndex, ValidatorIndex, MisbehaviorKind)>,
     /// Who has paid for what, in those sessions and those of open disputes: a dispute may be opened anew.
@@ -175,7 +175,31 @@ impl Slashing {
         Some(penalty)
     }
 
-    /// All that was ever taken.
+    /// Gives back what was taken in a session for `reason` from those that `may`, the oldest first, as long as all of it
+    /// is no more than `limit`. Nobody pays for it again.
+    pub(crate) fn give_back(
+        &mut self,
+        session: SessionIndex,
+        reason: PenaltyReason,
+        limit: Balance,
+        may: impl Fn(&Penalty) -> bool,
+    ) -> Vec<Penalty> {
+        let mut left = limit;
+        let mut is_returned = |penalty: &mut Penalty| {
+            let is_meant = penalty.session == session && penalty.reason == reason && may(penalty);
+            let rest = left.checked_sub(penalty.amount).filter(|_| is_meant);
+            left = rest.unwrap_or(left);
+            rest.is_some()
+        };
+        let returned: Vec<_> = self.penalties.extract_if(.., &mut is_returned).collect();
+        for penalty in &returned {
+            let lost = self.slashes.entry(penalty.validator).or_default();
+            *lost = lost.saturating_sub(penalty.amount);
+        }
+        returned
+    }
+
+    /// All that was taken and not given back.
     pub(crate) fn total(&self) -> Balance {
         self.slashes.values().copied().fold(0, Balance::saturating_add)
     }
@@ -185,11 +209,11 @@ impl Slashing {
         (self.stake / 1000).max(1)
     }
 
-    /// Forgets offences that can no longer be reported again, and who has paid in sessions before `oldest_disputed`;
-    /// what was taken stays taken.
+    /// Forgets offences that can no longer be reported again, and what was paid in sessions before `oldest_disputed`,
+    /// whose verdicts can no longer turn; what was taken stays taken.
     pub(crate) fn on_session_change(&mut self, oldest_session: SessionIndex, oldest_disputed: SessionIndex) {
         self.offences.retain(|offence| offence.session >= oldest_session);
-        self.penalties.retain(|penalty| penalty.session >= oldest_session);
+        self.penalties.retain(|penalty| penalty.session >= oldest_disputed);
         self.known.retain(|(session, ..)| *session >= oldest_session);
         self.paid.retain(|(session, ..)| *session >= oldest_disputed);
     }
@@ -239,10 +263,34 @@ mod tests {
         let (validator, index) = (ValidatorId([1; 32]), ValidatorIndex(0));
         let kind = MisbehaviorKind::SelfContradiction;
         slashing.slash(3, index, validator, kind, 1);
+        slashing.penalize(3, index, validator, PenaltyReason::Equivocation(7), 1);
         slashing.on_session_change(3, 3);
         assert!(slashing.is_known(3, index, kind));
-        slashing.on_session_change(4, 4);
+        slashing.on_session_change(4, 3);
         assert!(!slashing.is_known(3, index, kind) && slashing.offences.is_empty());
-        assert_eq!(slashing.slashes[&validator], 1_000);
+        assert_eq!(slashing.penalties.len(), 1, "a dispute of that session is open");
+        slashing.on_session_change(4, 4);
+        assert!(slashing.penalties.is_empty());
+        assert_eq!(slashing.slashes[&validator], 2_000);
+    }
+
+    #[test]
+    fn what_is_given_back_is_what_was_taken_for_that_and_no_more_than_the_limit() {
+        let mut slashing = Slashing::genesis(10_000);
+        let reason = PenaltyReason::AgainstValid(CandidateHash::default());
+        let validator = |index: u32| ValidatorId([index as u8; 32]);
+        for index in 0..4 {
+            slashing.penalize(3, ValidatorIndex(index), validator(index), reason, 1);
+        }
+        slashing.penalize(4, ValidatorIndex(0), validator(0), reason, 2);
+        slashing.penalize(3, ValidatorIndex(0), validator(0), PenaltyReason::Equivocation(7), 2);
+        let returned = slashing.give_back(3, reason, 2_500, |penalty| penalty.validator_index.0 != 1);
+        let who: Vec<_> = returned.iter().map(|penalty| penalty.validator_index.0).collect();
+        assert_eq!(who, [0, 2], "the fourth would be too much");
+        assert_eq!(slashing.total(), 4_000);
+        let left: Vec<_> = [0, 1, 2, 3].map(|index| slashing.stake_of(&validator(index))).to_vec();
+        assert_eq!(left, [8_000, 9_000, 10_000, 9_000]);
+        assert_eq!(slashing.penalties.len(), 4);
+        assert_eq!(slashing.penalize(3, ValidatorIndex(0), validator(0), reason, 3), None, "nobody pays for it again");
     }
 }

@@ -172,7 +172,8 @@ impl State {
         self.disputed_blocks().range(finalized.checked_add(1)?..).next().copied()
     }
 
-    /// Slashes and fines of verdicts and equivocations in this session and the one before, oldest first.
+    /// Slashes and fines of verdicts and equivocations in this session, the one before and those of open disputes, oldest
+    /// first, without what was given back.
     pub fn penalties(&self) -> &[Penalty] {
         &self.slashing.penalties
     }

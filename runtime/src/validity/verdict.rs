@@ -9,7 +9,9 @@ use super::{
     disputes::{self, DisputePhase, InclusionPlace},
     fishermen::{self, BondedReport, Fate, ReportKind},
 };
-use crate::{AccountId, Balance, FreedReason, PenaltyReason, State, limits::MAX_REVERTS_KEPT, outcome::Outcome};
+use crate::{
+    AccountId, Balance, FreedReason, Penalty, PenaltyReason, State, limits::MAX_REVERTS_KEPT, outcome::Outcome,
+};
 
 /// Of what the losers pay, the winners share one part in this many.
 const REWARD_SHARE: Balance = 2;
@@ -90,6 +92,8 @@ pub enum ValidityEvent {
     },
     /// This fork is to be abandoned, or, if the block is finalized already, an alarm is to be raised.
     Reverted(Revert),
+    /// A verdict has turned: what it had cost somebody who was right is given back.
+    PenaltyReturned(Penalty),
     /// A report has raised the number of checks.
     MoreChecks {
         /// The candidate.
@@ -253,7 +257,11 @@ fn conclude(state: &mut State, key: DisputeKey, verdict: Verdict, by_supermajori
     if by_supermajority {
         taken = slash_losers(state, &dispute, verdict, outcome);
     }
-    let left = share(state, &dispute, verdict, taken, &reports);
+    if dispute.concluded() == Some(Verdict::Valid) {
+        taken = taken.saturating_sub(pay_back(state, &dispute, taken, outcome));
+    }
+    let all_reports = [&dispute.reports[..], &reports].concat();
+    let left = share(state, &dispute, verdict, taken, &all_reports);
     state.deposit(left);
     if let Some(dispute) = Arc::make_mut(&mut state.validity).disputes.get_mut(&key) {
         Arc::make_mut(dispute).reports.extend(reports.iter().cloned());
@@ -285,6 +293,25 @@ fn slash_losers(state: &mut State, dispute: &Dispute, verdict: Verdict, outcome:
         }
     }
     taken
+}
+
+/// The dispute was decided the other way round before: who was right all along gets back what that has cost. Slashes
+/// come back out of what the losers of this verdict pay, as far as that goes, and bonds out of the pot, where they went.
+/// Returns what is used up of `taken`.
+fn pay_back(state: &mut State, dispute: &Dispute, taken: Balance, outcome: &mut Outcome) -> Balance {
+    let is_right = |penalty: &Penalty| {
+        dispute.votes_for.get(penalty.validator_index.as_usize()).is_some_and(|both_sides| !*both_sides)
+    };
+    let reason = PenaltyReason::AgainstValid(dispute.candidate);
+    let returned = Arc::make_mut(&mut state.slashing).give_back(dispute.session, reason, taken, is_right);
+    let used = returned.iter().map(|penalty| penalty.amount).fold(0, Balance::saturating_add);
+    outcome.validity.extend(returned.into_iter().map(ValidityEvent::PenaltyReturned));
+    let (candidate, fate) = (dispute.candidate, Fate::Returned);
+    for BondedReport { reporter, bond, .. } in &dispute.reports {
+        Arc::make_mut(&mut state.balances).pay_from_pot(*reporter, *bond);
+        outcome.validity.push(ValidityEvent::ReportSettled { reporter: *reporter, candidate, fate });
+    }
+    used
 }
 
 /// Gives the winners their reward and who proved an invalid candidate the bounty. Returns what is left.

@@ -171,12 +171,17 @@ fn governed(chain: &Chain, change: Change) -> Governance {
     }
 }
 
+fn given_back(event: &ValidityEvent) -> u128 {
+    if let ValidityEvent::PenaltyReturned(penalty) = event { penalty.amount } else { 0 }
+}
+
 fn check(before: &Chain, after: &Chain, executed: &Executed) {
     let state = &after.state;
     let issuance = state.issuance();
     assert!(issuance.is_conserved(), "{issuance:?}");
     let taken: u128 = executed.penalties.iter().map(|penalty| penalty.amount).sum();
-    assert_eq!(issuance.slashed, before.state.issuance().slashed + taken, "every slash is told");
+    let given_back: u128 = executed.validity_events.iter().map(given_back).sum();
+    assert_eq!(issuance.slashed + given_back, before.state.issuance().slashed + taken, "every slash is told");
     assert!(state.slashes().values().all(|lost| *lost <= STAKE), "nobody loses what is not his");
     let mut first_in = BTreeMap::new();
     for (number, session, candidate) in state.accepting() {

@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,8 +27,8 @@ pub(crate) type Describe<R> = Box<dyn Fn(&<R as Role>::Inbox) -> String + Send>;
 
 /// What a message is about, in words, and whether a signal has announced it.
 pub(crate) type About<R> = Box<dyn Fn(&<R as Role>::Inbox, &Announced) -> Option<(String, bool)> + Send>;
-/// What an entry of a view announces.
-pub(crate) type Announces<V> = Box<dyn Fn(&<V as View>::Update, &mut Announced) + Send>;
+/// Adds what an entry of a view announces, and says it in words.
+pub(crate) type Announces<V> = Box<dyn Fn(&<V as View>::Update, &mut Announced) -> String + Send>;
 
 /// Everything that signals have announced: a set for each type of thing.
 #[derive(Default)]
@@ -81,6 +82,8 @@ pub(crate) struct Desk {
     pub(crate) sent: Vec<Sent>,
     /// Finished or failed: nothing is left to check.
     pub(crate) over: bool,
+    /// Of each real subsystem, by message: what the test has told it and it has not received.
+    pub(crate) told: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     /// By role.
     abouts: BTreeMap<TypeId, Box<dyn Any + Send>>,
     /// By view.
@@ -136,20 +139,23 @@ impl Desk {
         self.abouts.insert(TypeId::of::<R>(), Box::new(about));
     }
 
-    pub(crate) fn set_announces<V: View, K: Ord + Send + 'static>(
+    pub(crate) fn set_announces<V: View, K: Ord + Debug + Send + 'static>(
         &mut self,
         announces: impl Fn(&V::Update) -> Vec<K> + Send + 'static,
     ) {
-        let announces: Announces<V> = Box::new(move |update, announced| announced.extend(announces(update)));
+        let announces: Announces<V> = Box::new(move |update, announced| {
+            let things = announces(update);
+            let words = things.iter().map(|thing| format!("{thing:?}")).collect::<Vec<_>>().join(", ");
+            announced.extend(things);
+            words
+        });
         self.announces.insert(TypeId::of::<V>(), Box::new(announces));
     }
 
-    /// From now on what this entry announces may be spoken of.
-    pub(crate) fn announce<V: View>(&mut self, update: &V::Update) {
+    /// From now on what this entry announces may be spoken of. Returns it in words.
+    pub(crate) fn announce<V: View>(&mut self, update: &V::Update) -> String {
         let announces = self.announces.get(&TypeId::of::<V>()).and_then(|it| it.downcast_ref::<Announces<V>>());
-        if let Some(announces) = announces {
-            announces(update, &mut self.announced);
-        }
+        announces.map(|announces| announces(update, &mut self.announced)).unwrap_or_default()
     }
 
     fn about<R: Role>(&self, inbox: &R::Inbox) -> Option<(String, bool)> {
@@ -169,18 +175,35 @@ impl Desk {
         if detail.is_empty() { name.to_owned() } else { format!("{name}({detail})") }
     }
 
-    /// Takes in what the subject sent to role `R`: to the stub first, what that leaves is kept for the test.
-    fn receive<R: Role>(&mut self, now: Duration, inbox: R::Inbox) {
-        let message = inbox.message_name();
-        let line = format!("→ {} {}", R::NAME, self.describe::<R>(&inbox));
-        if let Some((thing, false)) = self.about::<R>(&inbox) {
-            let role = R::NAME;
+    /// The transcript's line on what a real subsystem has sent to role `R`; notes whether that came too early.
+    fn arrival<R: Role>(&mut self, inbox: &R::Inbox) -> String {
+        if let Some((thing, false)) = self.about::<R>(inbox) {
+            let (message, role) = (inbox.message_name(), R::NAME);
             self.too_early.get_or_insert_with(|| {
                 format!(
                     "{message} was sent to {role} before the signal that announces {thing}: nobody can know of it yet"
                 )
             });
         }
+        format!("→ {} {}", R::NAME, self.describe::<R>(inbox))
+    }
+
+    /// Looks at what a real subsystem receives: from the test, which is told already, or from another one.
+    pub(crate) fn pass<R: Role>(&mut self, now: Duration, inbox: &R::Inbox) {
+        let told = self.told.get_mut(R::NAME).and_then(|told| told.get_mut(inbox.message_name()));
+        match told {
+            Some(count) if *count > 0 => *count -= 1,
+            _ => {
+                let line = self.arrival::<R>(inbox);
+                self.tell(now, line + " [real]");
+            }
+        }
+    }
+
+    /// Takes in what the subject sent to role `R`: to the stub first, what that leaves is kept for the test.
+    fn receive<R: Role>(&mut self, now: Duration, inbox: R::Inbox) {
+        let message = inbox.message_name();
+        let line = self.arrival::<R>(&inbox);
         let stub = self.stubs.get_mut(&TypeId::of::<R>()).and_then(|stub| stub.downcast_mut::<Stub<R>>());
         let left = match stub {
             Some(stub) => stub(inbox),

@@ -16,10 +16,13 @@ use overseer::message::Post;
 use overseer::node::{Builder, ExitCause};
 use overseer::port::Tap;
 use overseer::replay::{Recordable, Tape};
-use overseer::{Ask, AskError, Handle, Message, Outside, Request, Role, Subsystem, View, Wait};
+use overseer::{Ask, AskError, Handle, Message, Outside, Request, Responder, Role, Subsystem, View, Wait};
 
 use crate::desk::{Captor, Describe, Desk, Doors, Fate, Stub, lock};
 use crate::{notes, roles};
+
+/// Steps of tasks that one call of a [`Harness`] may take: a subject that never rests fails within seconds.
+pub const STEPS_MAX: u64 = 500_000;
 
 /// The environment label of the subject and its tasks.
 const SUBJECT: &str = "subject";
@@ -85,14 +88,21 @@ impl Slots {
 
     /// Puts a real subsystem into its slot.
     pub fn fill<S: Subsystem>(&mut self, subsystem: S) {
-        self.name_role::<S::Role>();
+        self.name_real::<S::Role>();
         self.builder.fill(subsystem);
+    }
+
+    /// Puts a real subsystem into its slot that is made anew when it fails, up to `restarts_max` times; see
+    /// [`Builder::fill_restarting`].
+    pub fn restarting<S: Subsystem>(&mut self, restarts_max: u32, make: impl FnMut() -> S + Send + 'static) {
+        self.name_real::<S::Role>();
+        self.builder.fill_restarting(restarts_max, make);
     }
 
     /// Puts a real subsystem into its slot, and all that crosses its context onto a tape, for
     /// [`overseer::replay::replay`].
     pub fn record<S: Recordable>(&mut self, tape: &Tape, subsystem: S) {
-        self.name_role::<S::Role>();
+        self.name_real::<S::Role>();
         self.builder.fill_recorded(tape, subsystem);
     }
 
@@ -158,7 +168,7 @@ impl Slots {
     /// harness.publish::<Rounds>(3); // a vote of round 4 would fail the test here
     /// let BoxInbox::Vote(vote) = harness.expect::<BallotBox>();
     /// assert_eq!(vote.round, 3);
-    /// assert_eq!(harness.transcript(), "* Rounds\n→ ballot-box Vote(3)\n");
+    /// assert_eq!(harness.transcript(), "* Rounds(3)\n→ ballot-box Vote(3)\n");
     /// harness.finish();
     /// ```
     pub fn about<R: Role, K: Ord + Debug + Send + 'static>(
@@ -170,11 +180,22 @@ impl Slots {
 
     /// Says which things an entry of the view `V` announces: before it is published nobody can know of them. See
     /// [`about`](Self::about). For the heartbeat of the parachain host they are the blocks named in it.
-    pub fn announces<V: View, K: Ord + Send + 'static>(
+    pub fn announces<V: View, K: Ord + Debug + Send + 'static>(
         &mut self,
         announces: impl Fn(&V::Update) -> Vec<K> + Send + 'static,
     ) {
         lock(&self.desk).set_announces::<V, K>(announces);
+    }
+
+    /// The slot of a real subsystem, whose messages the transcript shows as well.
+    fn name_real<R: Role>(&mut self) {
+        self.name_role::<R>();
+        let (desk, clock) = (self.desk.clone(), self.environment.clock.clone());
+        lock(&desk).told.entry(R::NAME).or_default();
+        self.builder.wrap::<R>(move |inbox| {
+            lock(&desk).pass::<R>(clock.now(), &inbox);
+            Some(inbox)
+        });
     }
 
     fn name_role<R: Role>(&mut self) {
@@ -204,6 +225,7 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
     let simulation = Simulation::new(seed);
     // Computing takes no virtual time here, so that a test need not wait for it.
     simulation.set_costs(CostTable::free());
+    simulation.set_step_limit(STEPS_MAX);
     let mut desk = Desk::default();
     notes::of_the_host(&mut desk);
     let desk = Arc::new(Mutex::new(desk));
@@ -308,7 +330,7 @@ impl Harness {
     /// Runs until nothing can run and no timer is pending, however much virtual time passes.
     ///
     /// # Panics
-    /// For a subject that keeps time for ever, once the simulation's limit of steps is reached.
+    /// For a subject that keeps time for ever, after [`STEPS_MAX`] steps.
     pub fn run_until_idle(&self) {
         self.check(self.simulation.run_until_idle());
     }
@@ -327,19 +349,18 @@ impl Harness {
     /// them, then runs until nothing can run. From now on the blocks named in it may be spoken of.
     pub fn signal(&self, update: LeavesUpdate) {
         self.note(notes::heartbeat(&update));
-        self.announce::<RelayParents>(update);
+        lock(&self.desk).announce::<RelayParents>(&update);
+        self.handle.publish::<RelayParents>(update);
+        self.settle();
     }
 
     /// Publishes an entry of any view, then runs until nothing can run. From now on what [`Slots::announces`] says of it
     /// may be spoken of.
     pub fn publish<V: View>(&self, update: V::Update) {
         let view = std::any::type_name::<V>();
-        self.note(format!("* {}", view.rsplit("::").next().unwrap_or(view)));
-        self.announce::<V>(update);
-    }
-
-    fn announce<V: View>(&self, update: V::Update) {
-        lock(&self.desk).announce::<V>(&update);
+        let view = view.rsplit("::").next().unwrap_or(view);
+        let announced = lock(&self.desk).announce::<V>(&update);
+        self.note(if announced.is_empty() { format!("* {view}") } else { format!("* {view}({announced})") });
         self.handle.publish::<V>(update);
         self.settle();
     }
@@ -348,13 +369,11 @@ impl Harness {
     /// mailbox is full it waits there, as any sender does; it must have been let in when the harness is finished.
     ///
     /// # Panics
-    /// If no slot has the message's role.
+    /// If neither a real subsystem nor a stub has the message's role.
     pub fn tell<M: Post>(&self, message: M) {
-        let outlet = self.handle.outlet::<Tells<M>>().expect("every role has a slot");
-        let inbox = message.into_inbox();
-        let described = lock(&self.desk).describe::<M::To>(&inbox);
-        self.note(format!("← {described}"));
+        let inbox = self.speak::<M>(message.into_inbox(), "");
         let message = M::from_inbox(inbox).expect("it was this message a moment ago");
+        let outlet = self.handle.outlet::<Tells<M>>().expect("every role spoken to has a slot");
         let taken = Arc::new(AtomicBool::new(false));
         let seen = taken.clone();
         let fate = move || if seen.load(Ordering::Relaxed) { Fate::Settled } else { Fate::Outside };
@@ -366,14 +385,30 @@ impl Harness {
         self.settle();
     }
 
+    /// Puts what the test says into the transcript.
+    fn speak<M: Message>(&self, inbox: <M::To as Role>::Inbox, mark: &str) -> <M::To as Role>::Inbox {
+        let (name, role) = (M::name(), <M::To as Role>::NAME);
+        let described = {
+            let mut desk = lock(&self.desk);
+            let is_real = desk.told.get_mut(role).map(|told| *told.entry(name).or_default() += 1).is_some();
+            (is_real || desk.stubs.contains_key(&TypeId::of::<M::To>())).then(|| desk.describe::<M::To>(&inbox))
+        };
+        let Some(described) = described else {
+            self.fail(format_args!("{name} is for {role}, whose slot is mocked: a test speaks to real subsystems"))
+        };
+        self.note(format!("← {described}{mark}"));
+        inbox
+    }
+
     /// Asks the subject, then runs until nothing can run. Without a look at the [`Waiting`] there must be an answer when
     /// the harness is finished; who has [looked](Waiting::take) may end the subject while it still owes one.
     ///
     /// # Panics
-    /// If no slot has the question's role.
+    /// If neither a real subsystem nor a stub has the question's role.
     pub fn ask<M: Request>(&self, message: M) -> Waiting<M::Answer> {
-        let outlet = self.handle.outlet::<Asks<M>>().expect("every role has a slot");
-        self.note(format!("← {}?", M::name()));
+        let inbox = self.speak::<M>(message.into_inbox(Responder::to_nobody()), "?");
+        let message = M::from_inbox(inbox).expect("it was this question a moment ago");
+        let outlet = self.handle.outlet::<Asks<M>>().expect("every role spoken to has a slot");
         let answer = Arc::new(Mutex::new(Answer::Awaited));
         let (place, clock, desk) = (answer.clone(), self.simulation.environment("test").clock, self.desk.clone());
         self.simulation.environment("test").spawner.spawn(
@@ -409,8 +444,9 @@ impl Harness {
         lock(&self.desk).describes.insert(TypeId::of::<R>(), Box::new(describe));
     }
 
-    /// Everything that crossed the ports since the last transcript, a line each: `*` a signal, `←` to the subject, `→`
-    /// from it, `[stub]` where a stub took it, and between them how much time passed. Made for `expect_test`.
+    /// Everything that crossed the ports since the last transcript, a line each: `*` a signal with what it
+    /// [announces](Slots::announces), `←` from the test to a real subsystem, `→` from a real subsystem, `[stub]` where a
+    /// stub took it, `[real]` where another real one did, and between them how much time passed. Made for `expect_test`.
     pub fn transcript(&self) -> String {
         self.settle();
         lock(&self.desk).take_transcript()
@@ -495,7 +531,8 @@ impl Harness {
     /// # Panics
     /// If something was sent that no test took, before or while the subject concluded; what the test told found no place
     /// in the subject's mailbox; a question of the test has no answer or was refused unseen; the subject did not return
-    /// in time; or a task was left behind. Each is named.
+    /// at this moment of virtual time; or a task was left behind. Each is named. For a subject that needs time to end:
+    /// [`conclude`](Self::conclude), [`run_for`](Self::run_for), then this.
     pub fn finish(self) {
         self.expect_nothing();
         self.expect_received();

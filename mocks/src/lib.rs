@@ -7,7 +7,8 @@
 //! blobs and an index in memory.
 //!
 //! **Invariants**: the same seed gives the same run. Nothing waits in real time. A dev-dependency only: no shipped
-//! crate may use it (`cargo xtask tidy`). **Limits**: [`TRANSCRIPT_LINES_MAX`].
+//! crate may use it (`cargo xtask tidy`). **Limits**: [`TRANSCRIPT_LINES_MAX`],
+//! [`STEPS_MAX`].
 //!
 //! # Ten minutes
 //!
@@ -175,7 +176,7 @@ mod schedules;
 pub mod storage;
 
 pub use desk::TRANSCRIPT_LINES_MAX;
-pub use harness::{Harness, Slots, Waiting, node_with};
+pub use harness::{Harness, STEPS_MAX, Slots, Waiting, node_with};
 pub use schedules::{schedules, schedules_in};
 
 /// The part of the front page of `overseer` that needs `jobs` and this crate, which both depend on it.

@@ -117,6 +117,8 @@ pub trait Request: Message {
     type Answer: Send + 'static;
     /// Puts the message and the way back into its consumer's inbox type.
     fn into_inbox(self, responder: Responder<Self::Answer>) -> <Self::To as Role>::Inbox;
+    /// Takes the message back out, without the way back; `None` if it is another message.
+    fn from_inbox(inbox: <Self::To as Role>::Inbox) -> Option<Self>;
     /// Counts an answer that is a feed.
     #[doc(hidden)]
     fn arrived(answer: Self::Answer, _edge: &Arc<EdgeRecord>) -> Self::Answer {
@@ -278,6 +280,10 @@ macro_rules! inbox {
                 type Answer = $answer;
                 fn into_inbox(self, responder: $crate::Responder<$answer>) -> $inbox {
                     $inbox::$ask(self, responder)
+                }
+                #[allow(unreachable_patterns, reason = "an inbox may have one message")]
+                fn from_inbox(inbox: $inbox) -> ::core::option::Option<Self> {
+                    match inbox { $inbox::$ask(message, _) => Some(message), _ => None }
                 }
                 fn arrived(mut answer: $answer, edge: &::std::sync::Arc<$crate::message::EdgeRecord>) -> $answer {
                     #[allow(unused_imports, reason = "a feed has the function itself")]

@@ -1,6 +1,7 @@
 //! What the kit says when a test fails: each failure is provoked, and its message is pinned.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use messages::candidate_backing::{CandidateBacking, Second};
@@ -82,7 +83,9 @@ enum Wrong {
     SpeaksTooEarly,
     SpeaksAtTheEnd,
     NeverEnds,
+    EndsLater,
     ReadsNothing,
+    KeepsTime,
 }
 
 impl Subsystem for Wrong {
@@ -99,6 +102,11 @@ impl Subsystem for Wrong {
         if matches!(self, Self::SpeaksTooEarly) {
             context.send(second()).await?;
         }
+        if matches!(self, Self::KeepsTime) {
+            loop {
+                context.environment().clock.sleep(Duration::from_secs(1)).await;
+            }
+        }
         if matches!(self, Self::ReadsNothing) {
             std::future::pending::<()>().await;
         }
@@ -113,6 +121,9 @@ impl Subsystem for Wrong {
                 Event::Signal(never) => match never {},
                 Event::Conclude if matches!(self, Self::NeverEnds) => {}
                 Event::Conclude => {
+                    if matches!(self, Self::EndsLater) {
+                        context.environment().clock.sleep(Duration::from_secs(1)).await;
+                    }
                     if matches!(self, Self::SpeaksAtTheEnd) {
                         context.send(second()).await?;
                     }
@@ -160,6 +171,33 @@ fn a_question_that_the_subject_dropped_or_still_owes() {
     assert!(waiting.take().is_none());
     harness.finish();
     assert!(waiting.take().unwrap().is_err(), "ended while it owed the answer, as the test wanted");
+}
+
+#[test]
+fn a_message_to_a_role_that_is_mocked() {
+    let (harness, _) = offered();
+    fails(
+        || harness.tell(second()),
+        &expect!["seed 1: Second is for candidate-backing, whose slot is mocked: a test speaks to real subsystems"],
+    );
+    let (harness, _) = offered();
+    fails(
+        || drop(harness.ask(question())),
+        &expect![
+            "seed 1: RequestBlockAuthorshipData is for provisioner, whose slot is mocked: a test speaks to real subsystems"
+        ],
+    );
+}
+
+#[test]
+fn a_subject_that_never_rests() {
+    let harness = wrong(Wrong::KeepsTime);
+    fails(
+        || harness.run_until_idle(),
+        &expect![[
+            r#"seed 1: no end after 500000 steps, 0 of them with the clock standing still; busiest tasks: [("subject/provisioner", 500000)]"#
+        ]],
+    );
 }
 
 #[test]
@@ -445,6 +483,11 @@ fn a_message_before_its_signal_while_concluding() {
 #[test]
 fn a_subject_that_does_not_end() {
     fails(|| wrong(Wrong::NeverEnds).finish(), &expect!["seed 1: the subject did not conclude"]);
+    fails(|| wrong(Wrong::EndsLater).finish(), &expect!["seed 1: the subject did not conclude"]);
+    let harness = wrong(Wrong::EndsLater);
+    harness.conclude();
+    harness.run_for(Duration::from_secs(1));
+    harness.finish();
 }
 
 #[test]

@@ -216,3 +216,69 @@ fn a_node_of_ones_own_is_tested_the_same_way() {
     .assert_eq(&harness.transcript());
     harness.finish();
 }
+
+/// Tells the printer ten times what it prints, once it is asked to; falls over each question for the total.
+struct Multiplies;
+impl Subsystem for Multiplies {
+    type Role = Adder;
+    type View = Beats;
+    type Sends = (overseer::Wait<Sum>,);
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            match context.recv().await {
+                Event::Signal(beats) => context.send(Sum(10 * beats)).await?,
+                Event::Message(AdderInbox::Total(Total, _)) => return Err("too much".into()),
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_real_subsystems_say_to_each_other_is_seen_and_looked_at() {
+    let node = |announced: u32| {
+        let harness = mocks::node_with(1, move |slots| {
+            slots.fill(Multiplies);
+            slots.fill(overseer::subsystem::Drain::<Printer>::default());
+            slots.announces::<Beats, u32>(move |_| vec![announced]);
+            slots.about::<Printer, u32>(|PrinterInbox::Sum(Sum(sum))| Some(*sum));
+        });
+        harness.tell(Sum(7));
+        harness.publish::<Beats>(3);
+        harness
+    };
+    let harness = node(30);
+    expect![[r#"
+        ← Sum(7)
+        * Beats(30)
+        → printer Sum(30) [real]
+    "#]]
+    .assert_eq(&harness.transcript());
+    harness.finish();
+    let early = std::panic::catch_unwind(|| drop(node(3))).expect_err("30 was never announced");
+    let text = early.downcast_ref::<String>().expect("a text");
+    assert!(text.contains("Sum was sent to printer before the signal that announces 30"), "{text}");
+}
+
+#[test]
+fn a_subject_that_starts_again_goes_on() {
+    let harness = mocks::node_with(1, |slots| {
+        slots.restarting(1, || Multiplies);
+        slots.mock::<Printer>();
+        slots.about::<Adder, &str>(|AdderInbox::Total(Total, _)| Some("all"));
+    });
+    let answer = harness.ask(Total);
+    assert!(answer.take().expect("it fell over the question").is_err());
+    harness.publish::<Beats>(2);
+    let PrinterInbox::Sum(Sum(sum)) = harness.expect::<Printer>();
+    assert_eq!(sum, 20);
+    expect![[r#"
+        ← Total("all")?
+        → no answer to Total
+        * Beats
+        → printer Sum
+    "#]]
+    .assert_eq(&harness.transcript());
+    harness.finish();
+}

@@ -3,12 +3,13 @@
 //! A block whose parent is not known waits as an orphan while the stretch from the finalized block to its parent is asked
 //! of whoever sent it. Answers carry proofs of finality, so that a node that was away for long finalizes on its way.
 //!
-//! **Limits**: [`ORPHANS_MAX`], [`ORPHANS_PER_PEER_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`crate::import::BLOCKS_PER_CLAIM_MAX`], and those of
+//! **Limits**: [`ORPHANS_MAX`], [`ORPHANS_PER_PEER_MAX`], [`SYNC_JOBS_MAX`], [`SYNC_WAITING_MAX`], [`SYNC_TURN`], [`SYNC_REQUESTS_MAX`], [`SMALL_GAP`], [`crate::import::BLOCKS_PER_CLAIM_MAX`], and those of
 //! [`crate::messages`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -36,6 +37,11 @@ pub const ORPHANS_MAX: usize = 64;
 pub const ORPHANS_PER_PEER_MAX: usize = 16;
 /// Peers that we catch up from at once.
 pub const SYNC_JOBS_MAX: usize = 4;
+/// Peers that wait to be caught up from, each with the last thing that it was to be asked for.
+pub const SYNC_WAITING_MAX: usize = 256;
+/// How long a catching-up goes on while other peers wait: it goes on with the peer's next announcement. A request that is
+/// not answered ends it before that.
+pub const SYNC_TURN: Duration = Duration::from_secs(30);
 /// Requests of one catching-up; further blocks come with the next announcement.
 pub const SYNC_REQUESTS_MAX: usize = 4096;
 /// A gap that is assumed first, in blocks, before everything above the finalized block is asked for.
@@ -56,12 +62,23 @@ impl Orphans {
         {
             self.drop_of(&peer, &first);
         }
-        if self.count >= ORPHANS_MAX {
-            // Whatever waits will be announced or asked for again: a full pool is somebody's nonsense.
-            *self = Self::default();
+        if self.count >= ORPHANS_MAX
+            && let Some((greediest, first)) = self.first_of_greediest()
+        {
+            self.drop_of(&greediest, &first);
         }
         self.count += 1;
         self.by_parent.entry(block.header.parent_hash).or_default().push((peer, block));
+    }
+
+    /// Who has the most, and the parent of the first of it.
+    fn first_of_greediest(&self) -> Option<(PeerId, Hash)> {
+        let mut by_peer: BTreeMap<&PeerId, (usize, Hash)> = BTreeMap::new();
+        for (peer, block) in self.by_parent.values().flatten() {
+            by_peer.entry(peer).or_insert((0, block.header.parent_hash)).0 += 1;
+        }
+        let (peer, (_, first)) = by_peer.into_iter().max_by_key(|(_, (count, _))| *count)?;
+        Some((peer.clone(), first))
     }
 
     /// Drops one orphan of a peer.
@@ -86,18 +103,52 @@ impl Orphans {
 /// Starts the jobs that catch up, and hears of their ends.
 pub(crate) struct Syncer {
     chain: Arc<Chain>,
-    busy: Mutex<BTreeSet<PeerId>>,
+    jobs: Mutex<Jobs>,
     done: mpsc::UnboundedSender<Hash>,
+}
+
+/// Each peer has one place: it is being asked, or it waits for that.
+#[derive(Default)]
+struct Jobs {
+    busy: BTreeSet<PeerId>,
+    /// First come, first served, so that those who do not answer hold up nobody for long.
+    waiting: VecDeque<(PeerId, Goal)>,
+}
+
+impl Jobs {
+    /// What is to be done at once for a peer that has something to offer.
+    fn add(&mut self, peer: PeerId, goal: Goal) -> Option<(PeerId, Goal)> {
+        if self.busy.contains(&peer) {
+            return None;
+        }
+        if let Some((_, place)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == peer) {
+            *place = goal;
+        } else if self.busy.len() < SYNC_JOBS_MAX {
+            self.busy.insert(peer.clone());
+            return Some((peer, goal));
+        } else if self.waiting.len() < SYNC_WAITING_MAX {
+            self.waiting.push_back((peer, goal));
+        }
+        None
+    }
+
+    /// A peer is not being asked any more: what is to be done next.
+    fn next(&mut self, ended: &PeerId) -> Option<(PeerId, Goal)> {
+        self.busy.remove(ended);
+        let (peer, goal) = self.waiting.pop_front()?;
+        self.busy.insert(peer.clone());
+        Some((peer, goal))
+    }
 }
 
 impl Syncer {
     /// The second part tells of heads that jobs were started for, when they end; at most [`SYNC_JOBS_MAX`] wait.
     pub(crate) fn new(chain: Arc<Chain>) -> (Arc<Self>, mpsc::UnboundedReceiver<Hash>) {
         let (done, ended) = mpsc::unbounded();
-        (Arc::new(Self { chain, busy: Mutex::default(), done }), ended)
+        (Arc::new(Self { chain, jobs: Mutex::default(), done }), ended)
     }
 
-    /// Fetches the chain that ends at `head` from a peer, unless that peer is being asked already.
+    /// Fetches the chain that ends at `head` from a peer, unless that peer is being asked already; when it is its turn.
     pub(crate) fn start(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
         self.start_until(peer, Goal { head, number, child: None, is_final: false });
     }
@@ -114,28 +165,68 @@ impl Syncer {
     }
 
     fn start_until(self: &Arc<Self>, peer: PeerId, goal: Goal) {
-        {
-            let mut busy = lock(&self.busy);
-            if busy.len() >= SYNC_JOBS_MAX || !busy.insert(peer.clone()) {
-                return;
-            }
+        let job = lock(&self.jobs).add(peer, goal);
+        if let Some((peer, goal)) = job {
+            self.spawn(peer, goal);
         }
+    }
+
+    fn spawn(self: &Arc<Self>, mut peer: PeerId, mut goal: Goal) {
         let syncer = self.clone();
         let task = async move {
-            {
-                let stopped = syncer.chain.until_stopped().fuse();
-                let work = catch_up(&syncer.chain, &peer, &goal).fuse();
-                pin_mut!(stopped, work);
-                select_biased! {
-                    () = stopped => {}
-                    () = work => {}
+            loop {
+                {
+                    let stopped = syncer.chain.until_stopped().fuse();
+                    let work = syncer.catch_up(&peer, &goal).fuse();
+                    pin_mut!(stopped, work);
+                    select_biased! {
+                        () = stopped => return,
+                        () = work => {}
+                    }
                 }
+                let next = lock(&syncer.jobs).next(&peer);
+                // The loop that listens ends with the chain.
+                let _loop_ended = syncer.done.unbounded_send(goal.head);
+                let Some(next) = next else { return };
+                (peer, goal) = next;
             }
-            lock(&syncer.busy).remove(&peer);
-            // The loop that listens ends with the chain.
-            let _loop_ended = syncer.done.unbounded_send(goal.head);
         };
         self.chain.environment.spawner.spawn("chain-sync", Box::pin(task));
+    }
+
+    /// Asks for stretch after stretch until the goal is reached or nothing more comes, or others have waited for a turn.
+    async fn catch_up(&self, peer: &PeerId, goal: &Goal) {
+        let chain = &*self.chain;
+        let began = chain.environment.clock.now();
+        let head = goal.child.unwrap_or(goal.head);
+        let lowest = chain.finalized().header.number + 1;
+        let mut first = if goal.is_final { lowest } else { goal.number.saturating_sub(SMALL_GAP).max(lowest) };
+        for _ in 0..SYNC_REQUESTS_MAX {
+            let is_over = chain.environment.clock.now().saturating_sub(began) >= SYNC_TURN;
+            if goal.is_reached(chain) || (is_over && !lock(&self.jobs).waiting.is_empty()) {
+                return;
+            }
+            let request = BlockRequest { head, first, max: MAX_BLOCKS_PER_RESPONSE as u32 };
+            let answer = chain.network.request(peer, BLOCK_PROTOCOL, request.encode().into()).await;
+            let bytes = match answer {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "peer does not send blocks");
+                    return;
+                }
+            };
+            let response: BlockResponse = match decode_limited(&bytes, MAX_RESPONSE_BYTES) {
+                Ok(response) => response,
+                Err(error) => return chain.offence(peer, &error),
+            };
+            match take_stretch(chain, peer, goal, first, response).await {
+                Stretch::Last(last) => first = last.saturating_add(1),
+                Stretch::Gap if first > chain.finalized().header.number + 1 => {
+                    first = chain.finalized().header.number + 1;
+                }
+                Stretch::Gap | Stretch::End => return,
+            }
+        }
     }
 }
 
@@ -155,38 +246,6 @@ impl Goal {
         match self.is_final {
             true => tree.finalized().1.header.number >= self.number,
             false => tree.contains(&self.head),
-        }
-    }
-}
-
-/// Asks for stretch after stretch until the goal is reached or nothing more comes.
-async fn catch_up(chain: &Chain, peer: &PeerId, goal: &Goal) {
-    let head = goal.child.unwrap_or(goal.head);
-    let lowest = chain.finalized().header.number + 1;
-    let mut first = if goal.is_final { lowest } else { goal.number.saturating_sub(SMALL_GAP).max(lowest) };
-    for _ in 0..SYNC_REQUESTS_MAX {
-        if goal.is_reached(chain) {
-            return;
-        }
-        let request = BlockRequest { head, first, max: MAX_BLOCKS_PER_RESPONSE as u32 };
-        let answer = chain.network.request(peer, BLOCK_PROTOCOL, request.encode().into()).await;
-        let bytes = match answer {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::debug!(%peer, %error, "peer does not send blocks");
-                return;
-            }
-        };
-        let response: BlockResponse = match decode_limited(&bytes, MAX_RESPONSE_BYTES) {
-            Ok(response) => response,
-            Err(error) => return chain.offence(peer, &error),
-        };
-        match take_stretch(chain, peer, goal, first, response).await {
-            Stretch::Last(last) => first = last.saturating_add(1),
-            Stretch::Gap if first > chain.finalized().header.number + 1 => {
-                first = chain.finalized().header.number + 1;
-            }
-            Stretch::Gap | Stretch::End => return,
         }
     }
 }

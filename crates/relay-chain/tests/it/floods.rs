@@ -1,7 +1,8 @@
-//! A peer with the blocks of one author who made many of them in one slot.
+//! Peers that have more to say than anybody wants to hear, or nothing where they should.
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use codec::Encode;
 use network::{MemoryHub, MemoryNetwork};
 use ports::{Network, NetworkEvent, PeerId};
@@ -14,6 +15,7 @@ use relay_chain::{
         BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake,
         PROTOCOL_VERSION,
     },
+    sync::SYNC_JOBS_MAX,
 };
 use runtime::{Block, Executed};
 
@@ -28,10 +30,8 @@ type Shelf = Arc<Mutex<BlockResponse>>;
 /// A peer that answers each request with what is on its shelf, from the height on that is asked for.
 fn peer(world: &World, name: &str) -> (Arc<MemoryNetwork>, Shelf) {
     let network = world.hub.join(MemoryHub::peer(name));
-    let genesis = world.chain(0).genesis_hash();
-    let handshake = Handshake { version: PROTOCOL_VERSION, genesis, slot_ms: SLOT_MS, forks_per_million: 0 }.encode();
-    let mut events = network.open(BLOCK_PROTOCOL, handshake.clone().into()).unwrap();
-    let mut votes = network.open(FINALITY_PROTOCOL, handshake.into()).unwrap();
+    let mut events = network.open(BLOCK_PROTOCOL, handshake(world)).unwrap();
+    let mut votes = network.open(FINALITY_PROTOCOL, handshake(world)).unwrap();
     let shelf = Shelf::default();
     let (environment, given) = (world.simulation.environment(name), shelf.clone());
     let answers = async move {
@@ -48,6 +48,26 @@ fn peer(world: &World, name: &str) -> (Arc<MemoryNetwork>, Shelf) {
     environment.spawner.spawn("votes", Box::pin(async move { while votes.next().await.is_some() {} }));
     network.connect(&world.nodes[0].peer(), &[]);
     (network, shelf)
+}
+
+/// A peer that answers no request, nor says that it will not.
+fn silent_peer(world: &World, name: &str) -> Arc<MemoryNetwork> {
+    let network = world.hub.join(MemoryHub::peer(name));
+    let mut events = network.open(BLOCK_PROTOCOL, handshake(world)).unwrap();
+    let mut kept = Vec::new();
+    let keeps = async move {
+        while let Some(event) = events.next().await {
+            kept.push(event);
+        }
+    };
+    world.simulation.environment(name).spawner.spawn("keeps", Box::pin(keeps));
+    network.connect(&world.nodes[0].peer(), &[]);
+    network
+}
+
+fn handshake(world: &World) -> Bytes {
+    let genesis = world.chain(0).genesis_hash();
+    Handshake { version: PROTOCOL_VERSION, genesis, slot_ms: SLOT_MS, forks_per_million: 0 }.encode().into()
 }
 
 struct Flood {
@@ -158,4 +178,40 @@ fn what_is_proven_final_is_taken_whatever_else_its_author_made() {
     flood.forge.world.run_slots(2);
     assert_eq!(flood.forge.world.chain(0).status().finalized, (last.hash(), 1));
     assert_eq!(flood.forge.world.chain(0).held().offenders, 0);
+}
+
+#[test]
+fn peers_that_do_not_answer_keep_nobody_from_catching_up_with_one_that_does() {
+    let forge = Forge::new(84);
+    forge.world.run_slots(10);
+    let (mut parent, mut state) = (forge.header(forge.genesis()), forge.state(forge.genesis()).as_ref().clone());
+    let mut blocks = Vec::new();
+    for slot in forge.slot_now() - 4..forge.slot_now() {
+        let (mut block, executed) = forge.kept_back(&parent, &state, slot, 1);
+        (parent, state) = (block[0].header.clone(), executed.state);
+        blocks.append(&mut block);
+    }
+    let silent: Vec<_> =
+        (0..SYNC_JOBS_MAX).map(|index| silent_peer(&forge.world, &format!("silent {index}"))).collect();
+    let (honest, shelf) = peer(&forge.world, "honest");
+    shelve(&shelf, blocks.clone(), None);
+    forge.world.run_slots(1);
+    let victim = forge.world.nodes[0].peer();
+    let last = blocks.pop().unwrap();
+    let flood = |round: u8| {
+        for (network, index) in silent.iter().zip(0..) {
+            // Something on top of what nobody has.
+            let mut orphan = last.clone();
+            orphan.header.parent_hash = Hash([round, index].repeat(16).try_into().unwrap());
+            network.send(&victim, BLOCK_PROTOCOL, BlockMessage::Block(orphan).encode().into()).unwrap();
+        }
+        forge.world.run_slots(1);
+    };
+    flood(0);
+    honest.send(&victim, BLOCK_PROTOCOL, BlockMessage::Block(last.clone()).encode().into()).unwrap();
+    for round in 1..30 {
+        flood(round);
+    }
+    assert_eq!(forge.best(), last.hash());
+    assert_eq!(forge.world.chain(0).held().offenders, 0);
 }

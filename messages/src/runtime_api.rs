@@ -53,7 +53,7 @@ pub struct GetValidationCode {
     pub assumption: OccupiedCoreAssumption,
 }
 
-/// Code by hash, current or past within the acceptance period; `None` if the chain has none.
+/// Code by hash: current, past within the acceptance period, or of a candidate under dispute; `None` if the chain has none.
 #[derive(Clone, Debug)]
 pub struct GetValidationCodeByHash {
     /// The block.

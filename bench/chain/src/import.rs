@@ -12,7 +12,7 @@ use ports::BlobStore as _;
 use primitives::{SignedMessage, crypto::SIGNING_CONTEXT, decode_limited};
 use relay_chain::{BatchVerifier, RelayChain, RelayChainConfig, messages::MAX_BLOCK_BYTES, slots::PARTS_PER_MILLION};
 use runtime::{Block, SignatureSet, Verifier, VrfDraw};
-use store::FileStore;
+use store::{FileStore, MemoryIndex};
 
 use crate::{
     doors::{Nobody, Void},
@@ -42,7 +42,7 @@ pub(crate) async fn importer(
         author: false,
         verifier,
     };
-    let started = RelayChain::start(config, environment, Arc::new(Nobody), Arc::new(Void), None);
+    let started = RelayChain::start(config, environment, Arc::new(Nobody), Arc::new(Void), Arc::new(MemoryIndex::default()), None);
     started.await.expect("an empty disk holds no other chain")
 }
 

@@ -10,7 +10,7 @@ use deterministic::{FileDisk, Simulation};
 use keystore::{JournalledKeystore, Keys};
 use primitives::{Pair, ValidatorId};
 use relay_chain::{BatchVerifier, RelayChain, RelayChainConfig};
-use store::FileStore;
+use store::{FileStore, SledIndex};
 use tempfile::TempDir;
 
 use crate::{doors::Nobody, ground::Ground, rows::Row};
@@ -50,7 +50,9 @@ impl Alone {
             author: true,
             verifier: Arc::new(BatchVerifier::on_all_cores()),
         };
-        let starting = RelayChain::start(config, environment, Arc::new(Nobody), Arc::new(blobs), Some(keystore));
+        let index = SledIndex::open(&directory.join("index")).expect("it can be written");
+        let (blobs, index) = (Arc::new(blobs), Arc::new(index));
+        let starting = RelayChain::start(config, environment, Arc::new(Nobody), blobs, index, Some(keystore));
         let chain = simulation.run_until(starting).expect("nothing waits for ever").expect("the chain starts");
         Self { simulation, chain }
     }

@@ -134,7 +134,8 @@ impl Node {
         let verifier = Arc::new(BatchVerifier::on_all_cores());
         let config = RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier };
         let signer = author.then(|| keystore.clone());
-        let chain = RelayChain::start(config, environment.clone(), network.clone(), blocks, signer).await?;
+        let chain =
+            RelayChain::start(config, environment.clone(), network.clone(), blocks, index.clone(), signer).await?;
 
         let client = chain.client();
         let doors = Doors {

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     Held,
     finality::VotingRule,
+    index::BlockIndex,
     justification::{Justification, JustificationError, voters},
     messages::{BLOCK_PROTOCOL, BlockMessage, Handshake, PROTOCOL_VERSION},
     reports::ReportPool,
@@ -138,6 +139,7 @@ pub(crate) struct Chain {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) keystore: Option<Arc<dyn Keystore>>,
     pub(crate) storage: Storage,
+    pub(crate) index: BlockIndex,
     pub(crate) inherent_source: OnceLock<Arc<dyn InherentSource>>,
     pub(crate) voting_rule: OnceLock<Arc<dyn VotingRule>>,
     /// One import at a time, first come, first served.
@@ -170,12 +172,14 @@ fn check_set(justification: &Justification, expected: u64) -> Result<(), Finaliz
 }
 
 impl Chain {
+    #[allow(clippy::too_many_arguments, reason = "each is another part of the chain, and there is one caller")]
     pub(crate) fn new(
         settings: Settings,
         environment: Environment,
         network: Arc<dyn Network>,
         keystore: Option<Arc<dyn Keystore>>,
         storage: Storage,
+        index: BlockIndex,
         tree: Tree<BlockData>,
         condemned: Condemned,
     ) -> Self {
@@ -185,6 +189,7 @@ impl Chain {
             network,
             keystore,
             storage,
+            index,
             inherent_source: OnceLock::new(),
             voting_rule: OnceLock::new(),
             importing: tokio::sync::Mutex::default(),

@@ -47,14 +47,9 @@ impl Client {
             let (hash, entry) = tree.oldest();
             StoredBlock { number: entry.header.number, hash }
         };
-        let storage = &self.0.storage;
-        let found = storage.find_block(oldest.number, &hash).await.map_err(unreadable)?;
         // From the oldest block on the tree knows all there is.
-        let found = found.filter(|stored| stored.number < oldest.number).ok_or(RuntimeError::UnknownBlock(hash))?;
-        let (first, last) = (found.number, found.number);
-        let finalized = storage.finalized_blocks(first, last, oldest).await.map_err(unreadable)?;
-        // Beside a finalized block one of a dead fork may have been left.
-        finalized.into_iter().find(|stored| *stored == found).ok_or(RuntimeError::UnknownBlock(hash))
+        let found = self.0.index.find(&self.0.storage, oldest, hash).await.map_err(unreadable)?;
+        found.ok_or(RuntimeError::UnknownBlock(hash))
     }
 }
 

@@ -31,6 +31,7 @@ pub mod finality;
 mod gossip_reports;
 mod gossip_transactions;
 pub mod import;
+pub mod index;
 pub mod justification;
 mod load;
 pub mod messages;
@@ -50,7 +51,7 @@ pub mod votes;
 use std::sync::Arc;
 
 use deterministic::Environment;
-use ports::{BlobStore, InherentSource, Keystore, Network, NetworkError, RuntimeClient, StorageError};
+use ports::{BlobStore, Index, InherentSource, Keystore, Network, NetworkError, RuntimeClient, StorageError};
 use primitives::{BlockNumber, Hash};
 use runtime::{Block, Extrinsic, Genesis, GenesisError, State, Verifier};
 
@@ -64,6 +65,7 @@ pub use verifier::BatchVerifier;
 use chain::{Chain, Settings};
 use finality::{Finality, NoVoters};
 use import::Source;
+use index::BlockIndex;
 use messages::{BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL};
 use slots::PARTS_PER_MILLION;
 use storage::Storage;
@@ -188,7 +190,7 @@ impl std::fmt::Debug for RelayChain {
 }
 
 impl RelayChain {
-    /// Loads the chain from disk (or begins one), joins the network, and starts to import, finalize and, if configured,
+    /// Loads the chain from `blobs` (or begins one; `index` may know as much of them or as little as it likes), joins the network, and starts to import, finalize and, if configured,
     /// author. Without a keystore it only follows.
     ///
     /// # Errors
@@ -201,6 +203,7 @@ impl RelayChain {
         environment: Environment,
         network: Arc<dyn Network>,
         blobs: Arc<dyn BlobStore>,
+        index: Arc<dyn Index>,
         keystore: Option<Arc<dyn Keystore>>,
     ) -> Result<Arc<Self>, Error> {
         let RelayChainConfig { genesis, slot_ms, fork_probability, author, verifier } = config;
@@ -214,12 +217,14 @@ impl RelayChain {
         let storage = Storage::new(blobs);
         let loaded = load::load(&storage, &environment, &genesis, forks_per_million).await?;
         let settings = Settings { genesis: loaded.genesis, slot_ms, forks_per_million, verifier };
+        let index = BlockIndex::new(index, environment.clone());
         let chain = Arc::new(Chain::new(
             settings,
             environment,
             network,
             keystore.clone(),
             storage,
+            index,
             loaded.tree,
             loaded.condemned,
         ));

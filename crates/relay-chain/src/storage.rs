@@ -148,6 +148,14 @@ impl Storage {
         }
     }
 
+    /// Whether a block is stored, without reading it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn has_block(&self, stored: StoredBlock) -> Result<bool, StorageError> {
+        self.blobs.contains(&block_key(stored)).await
+    }
+
     /// Looks for a block of which only the hash is known, from the folder of height `from` downwards: it costs a listing
     /// per [`BLOCKS_PER_BUCKET`] heights, at most [`BUCKETS_SEARCHED_MAX`].
     ///

@@ -1,6 +1,7 @@
 //! What is done now and then, beside everything else, so that neither a start nor the memory grows with the chain.
 //!
-//! When something became final, what waits for a block and has no place in one any more waits no longer. When [`SNAPSHOT_PERIOD`] blocks have become final, the state of the last one is stored, and the keystore forgets what
+//! When something became final, what waits for a block and has no place in one any more waits no longer, and what is final
+//! is indexed by its hash. When [`SNAPSHOT_PERIOD`] blocks have become final, the state of the last one is stored, and the keystore forgets what
 //! it signed so long ago that it cannot matter any more. Failing at either is said, and tried again a period later.
 
 use std::sync::Arc;
@@ -26,6 +27,15 @@ pub(crate) async fn run(chain: Arc<Chain>, mut done: BlockNumber) {
     let stopped = chain.until_stopped().fuse();
     pin_mut!(stopped);
     loop {
+        let (height, hash) = {
+            let tree = chain.tree();
+            let (hash, entry) = tree.finalized();
+            (entry.header.number, hash)
+        };
+        select_biased! {
+            () = stopped => return,
+            () = chain.index.extend(&chain.storage, StoredBlock { number: height, hash }).fuse() => {}
+        }
         select_biased! {
             () = stopped => return,
             () = chain.finalized_more.notified().fuse() => {}

@@ -11,7 +11,7 @@ use std::{
 use deterministic::{BoxFuture, Compute, ComputeKind, Crash, Disk, MemoryDisk, Simulation, simulation::CostTable};
 use keystore::{JournalledKeystore, Keys};
 use network::{MemoryConfig, MemoryHub, MemoryNetwork};
-use ports::{Network, PeerId, RuntimeClient};
+use ports::{Index, Network, PeerId, RuntimeClient};
 use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId, ValidatorIndex, crypto::SeedRng};
 use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig};
 use runtime::{DirectVerifier, Extrinsic, Genesis, Governance, SignedGovernance, State, governance_payload};
@@ -54,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) chain: Option<Arc<RelayChain>>,
     pub(crate) network: Option<Arc<MemoryNetwork>>,
     pub(crate) keystore: Option<Arc<JournalledKeystore>>,
+    /// That of the last start.
+    pub(crate) index: Option<Arc<dyn Index>>,
 }
 
 impl Node {
@@ -102,6 +104,7 @@ impl World {
                     chain: None,
                     network: None,
                     keystore: None,
+                    index: None,
                 }
             })
             .collect();
@@ -142,14 +145,21 @@ impl World {
             verifier: Arc::new(DirectVerifier),
         };
         let keystore = Arc::new(keystore.unwrap());
-        let starting =
-            RelayChain::start(config, environment, network.clone(), store.values.clone(), Some(keystore.clone()));
+        let starting = RelayChain::start(
+            config,
+            environment,
+            network.clone(),
+            store.values.clone(),
+            store.index.clone(),
+            Some(keystore.clone()),
+        );
         let chain = self.simulation.run_until(starting).unwrap()?;
         if let Some(album) = album {
             album.belongs_to(&chain);
         }
         let node = &mut self.nodes[index];
         (node.chain, node.network, node.keystore) = (Some(chain), Some(network), Some(keystore));
+        node.index = Some(store.index);
         Ok(())
     }
 

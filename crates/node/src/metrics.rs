@@ -30,6 +30,7 @@ fn figures(status: &ChainStatus, held: &Held) -> Vec<Figure> {
         refused,
         abandoned,
         too_late,
+        double_votes,
         reports,
         transactions,
         set_id,
@@ -52,6 +53,11 @@ fn figures(status: &ChainStatus, held: &Held) -> Vec<Figure> {
             "chain_alarms_total",
             "Candidates in final blocks that were judged invalid, and finalizations of what was given up: people must decide",
             too_late,
+        ),
+        total(
+            "chain_double_votes_total",
+            "Voters found to have voted for finality twice in one stage of one round: people must decide",
+            double_votes,
         ),
         now("chain_best_block", "Height of the best block", best.1.into()),
         now("chain_finalized_block", "Height of the finalized block", finalized.1.into()),
@@ -85,6 +91,7 @@ mod tests {
             refused: 7,
             abandoned: 8,
             too_late: 9,
+            double_votes: 22,
             reports: 10,
             transactions: 11,
             set_id: 12,
@@ -93,7 +100,7 @@ mod tests {
         let held = Held { blocks: 14, waiting: 0, condemned: 15, offenders: 16, feeds: 17 };
         let figures = figures(&status, &held);
         let shown: BTreeSet<u64> = figures.iter().map(|figure| figure.value).collect();
-        assert_eq!(shown, (3..=21).filter(|value| ![4, 18].contains(value)).collect());
+        assert_eq!(shown, (3..=22).filter(|value| ![4, 18].contains(value)).collect());
         assert_eq!(figures.len(), shown.len());
         let alarms = figures.iter().find(|figure| figure.name == "chain_alarms_total");
         assert_eq!(alarms.map(|figure| figure.value), Some(9));

@@ -4,7 +4,7 @@
 //! import.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
     Held,
     finality::VotingRule,
     index::BlockIndex,
-    justification::{Justification, JustificationError, voters},
+    justification::{DoubleVote, Justification, JustificationError, Vote, stage, voters},
     messages::{BLOCK_PROTOCOL, BlockMessage, Handshake, PROTOCOL_VERSION},
     reports::ReportPool,
     reverts::Condemned,
@@ -40,6 +40,8 @@ pub const FEEDS_MAX: usize = 64;
 pub const MAX_OFFENCES: u32 = 3;
 /// How long a peer is refused then.
 pub const REFUSE_PEER_FOR: Duration = Duration::from_secs(300);
+/// Proofs that a voter voted twice that are kept, the newest.
+pub const DOUBLE_VOTES_KEPT: usize = 256;
 /// Peers whose offences are remembered.
 pub const OFFENDERS_MAX: usize = 1024;
 
@@ -82,6 +84,7 @@ pub(crate) struct Counters {
     pub(crate) refused: u64,
     pub(crate) abandoned: u64,
     pub(crate) too_late: u64,
+    pub(crate) double_votes: u64,
 }
 
 /// Why a proof of finality was not taken.
@@ -154,6 +157,7 @@ pub(crate) struct Chain {
     transactions: Mutex<TransactionPool>,
     peers: Mutex<BTreeMap<ProtocolId, BTreeSet<PeerId>>>,
     offences: Mutex<BTreeMap<PeerId, u32>>,
+    double_votes: Mutex<VecDeque<DoubleVote>>,
     /// Counts changes of the tree.
     changed: watch::Sender<u64>,
     /// Woken whenever a block has become final; one task waits.
@@ -202,6 +206,7 @@ impl Chain {
             transactions: Mutex::default(),
             peers: Mutex::default(),
             offences: Mutex::default(),
+            double_votes: Mutex::default(),
             changed: watch::Sender::new(0),
             finalized_more: Notify::new(),
             stopped: watch::Sender::new(false),
@@ -368,6 +373,30 @@ impl Chain {
             verify,
         );
         Ok(verdict.await??)
+    }
+
+    /// A voter voted twice: kept and counted, once.
+    pub(crate) fn voted_twice(&self, proof: DoubleVote) {
+        let Vote { set_id, round, signed } = &proof.second;
+        let mut kept = lock(&self.double_votes);
+        let is_known = |known: &DoubleVote| {
+            let Vote { signed: other, .. } = &known.second;
+            (known.second.set_id, known.second.round, other.id, stage(&other.message))
+                == (*set_id, *round, signed.id, stage(&signed.message))
+        };
+        if kept.iter().any(is_known) {
+            return;
+        }
+        tracing::error!(set_id, round, voter = ?signed.id, "voter voted twice");
+        if kept.len() >= DOUBLE_VOTES_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(proof);
+        self.counters().double_votes += 1;
+    }
+
+    pub(crate) fn double_votes(&self) -> Vec<DoubleVote> {
+        lock(&self.double_votes).iter().cloned().collect()
     }
 
     /// The lowest block between two that ends the work of a set of voters.

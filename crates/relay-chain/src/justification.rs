@@ -96,6 +96,26 @@ impl Vote {
     }
 }
 
+/// Proof that a voter voted twice in one stage of one round: two votes that no honest one signs both.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DoubleVote {
+    /// The vote that came first.
+    pub first: Vote,
+    /// The other one.
+    pub second: Vote,
+}
+
+impl DoubleVote {
+    /// Whether it proves what it says: anybody can check that who knows the key of the voter.
+    pub fn verify(&self) -> bool {
+        let place = |vote: &Vote| (vote.set_id, vote.round, vote.signed.id, stage(&vote.signed.message));
+        place(&self.first) == place(&self.second)
+            && self.first.signed.message != self.second.signed.message
+            && self.first.verify()
+            && self.second.verify()
+    }
+}
+
 /// Votes that complete a round, on their way.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct CatchUp {

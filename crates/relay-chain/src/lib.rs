@@ -55,7 +55,9 @@ use ports::{BlobStore, Index, InherentSource, Keystore, Network, NetworkError, R
 use primitives::{BlockNumber, Hash};
 use runtime::{Block, Extrinsic, Genesis, GenesisError, State, Verifier};
 
-pub use chain::{FEED_CAPACITY, FEEDS_MAX, FinalizeError, MAX_OFFENCES, OFFENDERS_MAX, REFUSE_PEER_FOR};
+pub use chain::{
+    DOUBLE_VOTES_KEPT, FEED_CAPACITY, FEEDS_MAX, FinalizeError, MAX_OFFENCES, OFFENDERS_MAX, REFUSE_PEER_FOR,
+};
 pub use client::API_VERSION;
 pub use finality::VotingRule;
 pub use gossip_transactions::TransactionRefused;
@@ -153,6 +155,9 @@ pub struct ChainStatus {
     /// Alarms since start: candidates in finalized blocks that were judged invalid, and finalizations of what was given
     /// up. What is final stays; people must decide.
     pub too_late: u64,
+    /// Voters found since start to have voted twice in one stage of one round: only more than a third of them could make
+    /// two chains final. The proofs: [`RelayChain::double_votes`].
+    pub double_votes: u64,
     /// Misbehavior reports that wait for a block.
     pub reports: usize,
     /// Transactions that wait for a block, or for theirs to become final.
@@ -287,6 +292,7 @@ impl RelayChain {
             refused: counters.refused,
             abandoned: counters.abandoned,
             too_late: counters.too_late,
+            double_votes: counters.double_votes,
             reports,
             transactions,
             set_id: tree.finalized().1.data.set_id,
@@ -297,6 +303,12 @@ impl RelayChain {
     /// The head that a block authored now would be built on: the best one without a dispute, if there is one.
     pub fn building_on(&self) -> Hash {
         self.chain.to_build_on().hash
+    }
+
+    /// Proofs that voters voted twice, the newest [`DOUBLE_VOTES_KEPT`] since start. They are kept for people; the chain
+    /// slashes nobody for them.
+    pub fn double_votes(&self) -> Vec<justification::DoubleVote> {
+        self.chain.double_votes()
     }
 
     /// What is held in memory.

@@ -77,6 +77,14 @@ impl Votes {
         if same || held.len() >= VOTES_PER_VOTER_MAX { Offered::Known } else { Offered::New }
     }
 
+    /// The vote held of the same voter in the same stage of the same round that says something else.
+    pub fn contradicted_by(&self, vote: &Vote) -> Option<Vote> {
+        let key = (vote.signed.id, stage(&vote.signed.message) as u8);
+        let held = self.rounds.get(&vote.round)?.get(&key)?.first()?;
+        let signed = (held.signed.message != vote.signed.message).then(|| held.signed.clone())?;
+        Some(Vote { set_id: self.set_id, round: vote.round, signed })
+    }
+
     /// Holds a vote whose signature is good, if it is new.
     pub fn hold(&mut self, vote: Vote, voters: &Voters) -> Offered {
         let offered = self.classify(&vote, voters);

@@ -32,8 +32,8 @@ pub use voter::{GOSSIP_SHARE_OF_SLOT, VotingRule};
 use crate::{
     chain::{Chain, lock},
     justification::{
-        BlockCommit, CatchUp, CatchUpVotes, Justification, MAX_JUSTIFICATION_BYTES, SignedVoteMessage, Vote,
-        VoteMessage, Voters, stage, vote_payload, voters,
+        BlockCommit, CatchUp, CatchUpVotes, DoubleVote, Justification, MAX_JUSTIFICATION_BYTES, SignedVoteMessage,
+        Vote, VoteMessage, Voters, stage, vote_payload, voters,
     },
     messages::{CatchUpRequest, CatchUpResponse, FINALITY_PROTOCOL, FinalityMessage, MAX_CHAIN_REQUEST_BYTES},
     storage::{CompletedRound, OwnVote},
@@ -385,6 +385,10 @@ impl Finality {
         }
         let (target, number) = (*vote.signed.target().0, vote.signed.target().1);
         let message = FinalityMessage::Vote(vote.clone()).encode();
+        let first = lock(&self.voter.rounds).votes.contradicted_by(&vote);
+        if let Some(first) = first {
+            self.chain.voted_twice(DoubleVote { first, second: vote.clone() });
+        }
         if lock(&self.voter.rounds).hold(&self.chain, vote, &self.voters) == Offered::New {
             self.chain.broadcast(FINALITY_PROTOCOL, &message.into(), Some(peer));
         }

@@ -295,20 +295,19 @@ impl Environment<Hash, BlockNumber> for Surroundings {
         Ok(())
     }
 
+    /// It was noted when the second vote came in, whether or not this voter sees it.
     fn prevote_equivocation(
         &self,
-        round: u64,
-        equivocation: Equivocation<ValidatorId, Prevote<Hash, BlockNumber>, Signature>,
+        _round: u64,
+        _equivocation: Equivocation<ValidatorId, Prevote<Hash, BlockNumber>, Signature>,
     ) {
-        tracing::warn!(round, voter = ?equivocation.identity, "voter prevoted twice");
     }
 
     fn precommit_equivocation(
         &self,
-        round: u64,
-        equivocation: Equivocation<ValidatorId, Precommit<Hash, BlockNumber>, Signature>,
+        _round: u64,
+        _equivocation: Equivocation<ValidatorId, Precommit<Hash, BlockNumber>, Signature>,
     ) {
-        tracing::warn!(round, voter = ?equivocation.identity, "voter precommitted twice");
     }
 }
 

@@ -44,6 +44,27 @@ fn more_than_two_thirds_prove() {
 }
 
 #[test]
+fn two_votes_of_one_voter_in_one_stage_of_one_round_prove_that_it_voted_twice() {
+    let pairs = pairs();
+    let (_, target, child) = good();
+    let vote = |pair: &Pair, target: &Header, round| {
+        let (target_hash, target_number) = (target.hash(), target.number);
+        let message = Message::Precommit(Precommit { target_hash, target_number });
+        let signature = pair.sign(&vote_payload(SET, round, &message), &mut SeedRng::new([1; 32]));
+        Vote { set_id: SET, round, signed: SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) } }
+    };
+    let first = vote(&pairs[0], &target, ROUND);
+    let proves = |second: Vote| DoubleVote { first: first.clone(), second }.verify();
+    assert!(proves(vote(&pairs[0], &child, ROUND)));
+    assert!(!proves(first.clone()), "said again");
+    assert!(!proves(vote(&pairs[0], &child, ROUND + 1)), "of another round");
+    assert!(!proves(vote(&pairs[1], &child, ROUND)), "of somebody else");
+    let mut unsigned = vote(&pairs[0], &child, ROUND);
+    unsigned.signed.signature = first.signed.signature;
+    assert!(!proves(unsigned));
+}
+
+#[test]
 fn anything_less_proves_nothing() {
     let pairs = pairs();
     let all = ids(&pairs);

@@ -1,4 +1,4 @@
-use finality_grandpa::{Message, Prevote};
+use finality_grandpa::{Message, Precommit, Prevote};
 use primitives::Signature;
 
 use super::*;
@@ -12,6 +12,20 @@ fn prevote(round: u64, voter: u8, target: u8) -> Vote {
     let message =
         Message::Prevote(Prevote { target_hash: Hash::repeat(target), target_number: BlockNumber::from(target) });
     Vote { set_id: 3, round, signed: SignedVoteMessage { message, signature: Signature::default(), id: id(voter) } }
+}
+
+#[test]
+fn a_voter_contradicts_itself_in_one_stage_of_one_round_only() {
+    let voters = voters(&[id(1), id(2)]).unwrap();
+    let mut votes = Votes::new(3, 5);
+    votes.hold(prevote(5, 1, 9), &voters);
+    assert_eq!(votes.contradicted_by(&prevote(5, 1, 8)), Some(prevote(5, 1, 9)));
+    let mut precommit = prevote(5, 1, 8);
+    let (target_hash, target_number) = (Hash::repeat(8), 8);
+    precommit.signed.message = Message::Precommit(Precommit { target_hash, target_number });
+    for honest in [prevote(5, 1, 9), prevote(6, 1, 8), prevote(5, 2, 8), precommit] {
+        assert_eq!(votes.contradicted_by(&honest), None, "{honest:?}");
+    }
 }
 
 #[test]

@@ -2,17 +2,17 @@
 
 use bytes::Bytes;
 use codec::Encode;
-use finality_grandpa::Commit;
+use finality_grandpa::{Commit, Message, Prevote};
 use network::MemoryHub;
 use ports::{Network, RuntimeError};
 use primitives::{
     CandidateDescriptor, CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind,
-    MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorIndex, crypto::SeedRng,
-    descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
+    MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorId, ValidatorIndex,
+    crypto::SeedRng, descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
 };
 use relay_chain::{
     import::{add_seal, split_seal},
-    justification::Justification,
+    justification::{DoubleVote, Justification, SignedVoteMessage, Vote, vote_payload},
     messages::{
         BLOCK_PROTOCOL, FINALITY_PROTOCOL, FinalityMessage, Handshake, PROTOCOL_VERSION, REPORT_PROTOCOL,
         TRANSACTION_PROTOCOL,
@@ -21,7 +21,7 @@ use relay_chain::{
 use runtime::{
     Extrinsic, GenesisPara, Governance, PenaltyReason, RemoteDispute, SignedGovernance, SlotClaim, build_block,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     forge::{CORE, Forge, PARA},
@@ -71,6 +71,44 @@ fn a_proof_that_proves_nothing_costs_the_peer_whether_or_not_its_block_is_here()
     world.run_slots(2);
     assert_eq!(world.chain(0).held().offenders, 1);
     assert!(world.agreed() >= 2, "{:?}", world.statuses());
+}
+
+#[test]
+fn a_voter_that_votes_twice_is_counted_once_with_the_proof() {
+    // The last validator does not run: somebody else votes with its key.
+    let mut world = World::new(47, 4, 0.0);
+    for index in 0..3 {
+        world.start(index).unwrap();
+    }
+    let stranger = world.hub.join(MemoryHub::peer("stranger"));
+    let _events = PROTOCOLS.map(|protocol| stranger.open(protocol, handshake(&world)).unwrap());
+    let victim = world.nodes[0].peer();
+    stranger.connect(&victim, &[]);
+    world.run_slots(5);
+    assert_eq!(world.chain(0).status().double_votes, 0);
+    let pair = &world.nodes[3].pair;
+    let vote = |round, target_hash, target_number| {
+        let message = Message::Prevote(Prevote { target_hash, target_number });
+        let signature = pair.sign(&vote_payload(0, round, &message), &mut SeedRng::new([1; 32]));
+        let signed = SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) };
+        FinalityMessage::Vote(Vote { set_id: 0, round, signed }).encode()
+    };
+    let (best, number) = world.chain(0).status().best;
+    // Which round it is nobody says; votes of others are of no interest.
+    for round in 1..20 {
+        for _ in 0..2 {
+            for (hash, number) in [(best, number), (Hash::repeat(9), number)] {
+                stranger.send(&victim, FINALITY_PROTOCOL, vote(round, hash, number).into()).unwrap();
+            }
+        }
+    }
+    world.run_slots(3);
+    let proofs = world.chain(0).double_votes();
+    let rounds: BTreeSet<u64> = proofs.iter().map(|proof| proof.second.round).collect();
+    assert!(!proofs.is_empty() && proofs.iter().all(DoubleVote::verify), "{proofs:?}");
+    assert_eq!((rounds.len(), world.chain(0).status().double_votes), (proofs.len(), proofs.len() as u64));
+    assert!(world.chain(1).status().double_votes > 0, "both votes are passed on");
+    assert!(world.agreed() >= 5, "finality goes on: {:?}", world.statuses());
 }
 
 #[test]

@@ -105,7 +105,12 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             };
             let outcome = match finished {
                 Some(Ok(result)) => Outcome::Done(result),
-                Some(Err(panic)) => Outcome::Panicked(panic_message(&*panic)),
+                Some(Err(panic)) => {
+                    let outcome = Outcome::Panicked(panic_message(&*panic));
+                    // What it panicked with is foreign too; what that panics with is let go.
+                    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic))).map_err(std::mem::forget);
+                    outcome
+                }
                 None => Outcome::TimedOut,
             };
             shared.ended(id, JobEnd { scope, name, outcome });

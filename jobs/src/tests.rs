@@ -314,6 +314,16 @@ fn a_task_whose_drop_panics_when_its_time_is_over_leaves_its_place() {
 }
 
 #[test]
+fn a_task_that_panics_with_what_panics_in_turn_leaves_its_place() {
+    let mut bench = Bench::new(1);
+    bench.jobs.open(1, Ending::UntilStop);
+    bench.jobs.spawn(&1, "bomb", async { std::panic::panic_any(Explosive) }).unwrap();
+    assert!(matches!(bench.next(), (1, Outcome::Panicked(message)) if message == "without a message"));
+    assert_eq!(bench.jobs.running(), 0);
+    bench.finish();
+}
+
+#[test]
 fn only_a_result_is_a_result() {
     let end = |outcome| JobEnd { scope: 7, name: "task", outcome };
     assert_eq!(end(Outcome::Done(3)).into_result(), Some((7, 3)));

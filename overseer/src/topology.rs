@@ -32,6 +32,11 @@ impl Edge {
         }
     }
 
+    fn words(&self) -> Words {
+        let Self { from, declared: DeclaredSend { message, to, .. }, .. } = *self;
+        Words { from, origin: self.origin_name(), to, message, kind: self.kind() }
+    }
+
     /// From where in the sender, in a word: `loop`, `jobs` or `outside`.
     pub fn origin_name(&self) -> &'static str {
         match self.origin {
@@ -40,6 +45,15 @@ impl Edge {
             Origin::Outside => "outside",
         }
     }
+}
+
+/// What is written of an edge.
+struct Words {
+    from: &'static str,
+    origin: &'static str,
+    to: &'static str,
+    message: &'static str,
+    kind: String,
 }
 
 /// A node of the waiting graph: a subsystem's loop or its jobs.
@@ -91,15 +105,8 @@ impl Topology {
         }
         for edge in &self.edges {
             let style = if edge.declared.kind == SendKind::Cast { ", style=dashed" } else { "" };
-            let _ = writeln!(
-                out,
-                "    \"{}\" -> \"{}\" [label=\"{} ({}, {})\"{style}];",
-                edge.from,
-                edge.declared.to,
-                edge.declared.message,
-                edge.kind(),
-                edge.origin_name()
-            );
+            let Words { from, origin, to, message, kind } = edge.words();
+            let _ = writeln!(out, "    \"{from}\" -> \"{to}\" [label=\"{message} ({kind}, {origin})\"{style}];");
         }
         out.push_str("}\n");
         out
@@ -125,26 +132,13 @@ impl Topology {
     /// Names are Rust identifiers and kebab-case words, so nothing needs escaping.
     pub fn to_json(&self) -> String {
         let quoted = |names: &[&str]| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(",");
-        let edges: Vec<String> = self
-            .edges
-            .iter()
-            .map(|edge| {
-                format!(
-                    "  {{\"from\":\"{}\",\"origin\":\"{}\",\"to\":\"{}\",\"message\":\"{}\",\"kind\":\"{}\"}}",
-                    edge.from,
-                    edge.origin_name(),
-                    edge.declared.to,
-                    edge.declared.message,
-                    edge.kind()
-                )
-            })
-            .collect();
-        format!(
-            "{{\"slots\":[{}],\"outsides\":[{}],\"edges\":[\n{}\n]}}\n",
-            quoted(&self.slots),
-            quoted(&self.outsides),
-            edges.join(",\n")
-        )
+        let line = |edge: &Edge| {
+            let Words { from, origin, to, message, kind } = edge.words();
+            format!(r#"  {{"from":"{from}","origin":"{origin}","to":"{to}","message":"{message}","kind":"{kind}"}}"#)
+        };
+        let edges = self.edges.iter().map(line).collect::<Vec<_>>().join(",\n");
+        let (slots, outsides) = (quoted(&self.slots), quoted(&self.outsides));
+        format!("{{\"slots\":[{slots}],\"outsides\":[{outsides}],\"edges\":[\n{edges}\n]}}\n")
     }
 }
 
@@ -162,15 +156,9 @@ fn search(
         return None;
     }
     for (next, edge) in waits.get(&at).into_iter().flatten() {
-        let step = format!(
-            "{} ({}) {} {} at {}",
-            edge.from,
-            edge.origin_name(),
-            if edge.declared.kind == SendKind::Ask { "asks" } else { "waits with" },
-            edge.declared.message,
-            edge.declared.to
-        );
-        path.push((at, step));
+        let verb = if edge.declared.kind == SendKind::Ask { "asks" } else { "waits with" };
+        let Words { from, origin, to, message, .. } = edge.words();
+        path.push((at, format!("{from} ({origin}) {verb} {message} at {to}")));
         if let Some(cycle) = search(*next, waits, finished, path) {
             return Some(cycle);
         }

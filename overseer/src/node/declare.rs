@@ -5,7 +5,7 @@
 /// does not compile.
 ///
 /// Beside the slots the builder has what [`Builder`](crate::node::Builder) has: `restarting`, `mailbox_limits`,
-/// `outside`, `tap`, `topology`, `build`, and `drain_empty_slots`.
+/// `outside`, `tap`, `tap_outside`, `topology`, `build`, and `drain_empty_slots`.
 ///
 /// # Examples
 /// ```
@@ -114,6 +114,12 @@ macro_rules! node {
             /// Puts a tap on what role `R` sends as `M`.
             pub fn tap<R: $crate::Role, M: $crate::Message>(mut self, tap: impl $crate::port::Tap<M>) -> Self {
                 self.inner.tap::<R, M>(tap);
+                self
+            }
+
+            /// Puts a tap on what somebody outside sends as `M`.
+            pub fn tap_outside<O: $crate::Outside, M: $crate::Message>(mut self, tap: impl $crate::port::Tap<M>) -> Self {
+                self.inner.tap_outside::<O, M>(tap);
                 self
             }
 

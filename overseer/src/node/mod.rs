@@ -239,9 +239,17 @@ impl Builder {
 
     /// Puts a tap on what role `R` (its loop and its jobs) sends as `M`, in place of the one that was there.
     pub fn tap<R: Role, M: Message>(&mut self, tap: impl Tap<M>) {
-        let tap: Arc<dyn Tap<M>> = Arc::new(tap);
-        let slot: TapSlot = Arc::new(tap);
-        self.switchboard.taps.insert((R::NAME, TypeId::of::<M>()), slot);
+        self.tap_from(R::NAME, tap);
+    }
+
+    /// Puts a tap on what somebody outside sends as `M`, as [`tap`](Self::tap) does for a role.
+    pub fn tap_outside<O: Outside, M: Message>(&mut self, tap: impl Tap<M>) {
+        self.tap_from(O::NAME, tap);
+    }
+
+    fn tap_from<M: Message>(&mut self, from: &'static str, tap: impl Tap<M>) {
+        let slot: TapSlot = Arc::new(Arc::new(tap) as Arc<dyn Tap<M>>);
+        self.switchboard.taps.insert((from, TypeId::of::<M>()), slot);
     }
 
     /// Wraps the slot of role `R`, whatever fills it: each message it receives goes through `screen` first, which hands it

@@ -33,7 +33,8 @@
 //! # Ok::<(), Failure>(())
 //! ```
 //!
-//! **What is not on the tape**: what the subsystem was made with (a keystore, a disk, a network); the fresh instance needs
+//! **What is not on the tape**: what [`Context::purge`](crate::Context::purge) took, and how often the subsystem caught up; to
+//! an instance that is replayed, nothing and never. What the subsystem was made with (a keystore, a disk, a network); the fresh instance needs
 //! the same. Values of a [`Feed`](crate::Feed) or [`Watch`](crate::Watch) after it was handed over. What work that was
 //! handed to computing threads draws or reads. Values whose `Debug` says less than they hold are compared by what it says.
 

@@ -8,7 +8,9 @@ use deterministic::Simulation;
 use futures::future::AbortHandle;
 use overseer::mailbox::MailboxLimits;
 use overseer::port::Tapped;
-use overseer::{Ask, Cast, Context, Event, Failure, Handle, Message, Nothing, Subsystem, Wait, WhenFull};
+use overseer::{
+    Ask, AskError, Cast, Context, Event, Failure, Handle, Message, Nothing, Outside, Subsystem, Wait, WhenFull,
+};
 
 /// What the ear hears, each with a number.
 macro_rules! words {
@@ -320,4 +322,38 @@ fn what_is_delayed_for_a_job_goes_with_the_job() {
     assert!(!tasks.iter().any(|name| name == "job" || name == "tap-delay"), "{tasks:?}");
     simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
     assert_eq!(*notes.lock().expect("one thread"), []);
+}
+
+/// Somebody outside, and another one with the same to say.
+struct Friend;
+struct Stranger;
+impl Outside for Friend {
+    const NAME: &'static str = "friend";
+    type Sends = (Wait<Sent>, Ask<Query>);
+}
+impl Outside for Stranger {
+    const NAME: &'static str = "stranger";
+    type Sends = (Wait<Sent>,);
+}
+
+#[test]
+fn what_is_sent_from_outside_goes_through_its_tap_too() {
+    let (simulation, notes) = (Simulation::new(7), Notes::default());
+    let environment = simulation.environment("node");
+    let builder = HeadBuilder::new(environment.clone()).drain_empty_slots().ear(Hears(notes.clone()));
+    let builder = builder.tap_outside::<Friend, Sent>(|Sent(number)| Tapped::Pass(Sent(number + 10)));
+    let overseer = builder.tap_outside::<Friend, Query>(|_: Query| Tapped::Drop).build().expect("no cycle");
+    let handle = overseer.handle();
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    let friend = handle.outlet::<Friend>().expect("there is an ear");
+    let stranger = handle.outlet::<Stranger>().expect("there is an ear");
+    let talk = async move {
+        friend.send(Sent(1)).await.expect("it is open");
+        stranger.send(Sent(1)).await.expect("it is open");
+        friend.ask(Query(1)).await
+    };
+    let answer = simulation.run_until(talk).expect("no live-lock");
+    assert_eq!(answer, Err(AskError::Dropped { message: "Query", by: "tap" }));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(*notes.lock().expect("one thread"), [at(0, "11"), at(0, "1")]);
 }

@@ -74,7 +74,9 @@ fn event_json(event: &ProgressEvent) -> serde_json::Value {
         ProgressEvent::Block { number, hash, is_fork } => {
             json!({"event": "block", "number": number, "hash": format!("{hash:?}"), "fork": is_fork})
         }
-        ProgressEvent::Finalized { number } => json!({"event": "finalized", "number": number}),
+        ProgressEvent::Finalized { number, hash } => {
+            json!({"event": "finalized", "number": number, "hash": format!("{hash:?}")})
+        }
         ProgressEvent::Backed { para, candidate, number } => {
             json!({"event": "backed", "para": para.0, "candidate": format!("{candidate:?}"), "number": number})
         }
@@ -92,7 +94,7 @@ fn event_line(event: &ProgressEvent) -> String {
         ProgressEvent::Block { number, hash, is_fork } => {
             format!("block {number} {hash:?}{}", if *is_fork { " (fork)" } else { "" })
         }
-        ProgressEvent::Finalized { number } => format!("finalized {number}"),
+        ProgressEvent::Finalized { number, hash } => format!("finalized {number} {hash:?}"),
         ProgressEvent::Backed { para, candidate, number } => {
             format!("para {} backed in block {number}: {candidate:?}", para.0)
         }

@@ -85,6 +85,8 @@ pub enum ProgressEvent {
     Finalized {
         /// Its height.
         number: BlockNumber,
+        /// Its hash.
+        hash: Hash,
     },
     /// A candidate was backed in a block.
     Backed {
@@ -231,9 +233,9 @@ impl Progress {
     }
 
     /// A block became final.
-    pub fn finalize(&mut self, number: BlockNumber) -> ProgressEvent {
+    pub fn finalize(&mut self, number: BlockNumber, hash: Hash) -> ProgressEvent {
         self.finalized = self.finalized.max(number);
-        ProgressEvent::Finalized { number }
+        ProgressEvent::Finalized { number, hash }
     }
 
     /// Counts per para on the best fork.

@@ -238,7 +238,7 @@ impl LocalNetwork {
         }
         match event {
             ChainEvent::Imported(block) => self.import(client, block).await,
-            ChainEvent::Finalized { number, .. } => Ok(vec![self.progress.finalize(number)]),
+            ChainEvent::Finalized { hash, number, .. } => Ok(vec![self.progress.finalize(number, hash)]),
             ChainEvent::Reverted { .. } => Ok(Vec::new()),
         }
     }

@@ -24,20 +24,23 @@ use crate::{notes, roles};
 /// Steps of tasks that one call of a [`Harness`] may take: a subject that never rests fails within seconds.
 pub const STEPS_MAX: u64 = 500_000;
 
+/// The test as a sender, and the label of its tasks.
+const TEST: &str = "test";
+
 /// The environment label of the subject and its tasks.
 const SUBJECT: &str = "subject";
 
 /// The test as a sender of one message.
 struct Tells<M>(PhantomData<fn() -> M>);
 impl<M: Post> Outside for Tells<M> {
-    const NAME: &'static str = "test";
+    const NAME: &'static str = TEST;
     type Sends = (Wait<M>,);
 }
 
 /// The test as an asker of one question.
 struct Asks<M>(PhantomData<fn() -> M>);
 impl<M: Request> Outside for Asks<M> {
-    const NAME: &'static str = "test";
+    const NAME: &'static str = TEST;
     type Sends = (Ask<M>,);
 }
 
@@ -240,6 +243,11 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
     roles::mock_all(&mut slots);
     let Slots { mut builder, roles, .. } = slots;
     builder.set_roles(&roles);
+    let (answers, clock) = (desk.clone(), environment.clock.clone());
+    builder.on_answer(move |from, message, error| {
+        let (way, no) = (if from == TEST { '→' } else { '←' }, if error.is_some() { "no " } else { "" });
+        lock(&answers).tell(clock.now(), format!("{way} {no}answer to {message}"));
+    });
     let overseer = builder.build().unwrap_or_else(|error| panic!("this node cannot be built: {error}"));
     let handle = overseer.handle();
     let exit = desk.clone();
@@ -379,7 +387,7 @@ impl Harness {
         let fate = move || if seen.load(Ordering::Relaxed) { Fate::Settled } else { Fate::Outside };
         lock(&self.desk).sent.push((M::name(), Box::new(fate)));
         self.simulation
-            .environment("test")
+            .environment(TEST)
             .spawner
             .spawn("tell", Box::pin(async move { taken.store(outlet.send(message).await.is_ok(), Ordering::Relaxed) }));
         self.settle();
@@ -410,13 +418,11 @@ impl Harness {
         let message = M::from_inbox(inbox).expect("it was this question a moment ago");
         let outlet = self.handle.outlet::<Asks<M>>().expect("every role spoken to has a slot");
         let answer = Arc::new(Mutex::new(Answer::Awaited));
-        let (place, clock, desk) = (answer.clone(), self.simulation.environment("test").clock, self.desk.clone());
-        self.simulation.environment("test").spawner.spawn(
+        let place = answer.clone();
+        self.simulation.environment(TEST).spawner.spawn(
             "ask",
             Box::pin(async move {
                 let result = outlet.ask(message).await;
-                let outcome = if result.is_ok() { "answer to" } else { "no answer to" };
-                lock(&desk).tell(clock.now(), format!("→ {outcome} {}", M::name()));
                 *lock(&place) = Answer::Here(result);
             }),
         );
@@ -445,8 +451,9 @@ impl Harness {
     }
 
     /// Everything that crossed the ports since the last transcript, a line each: `*` a signal with what it
-    /// [announces](Slots::announces), `←` from the test to a real subsystem, `→` from a real subsystem, `[stub]` where a
-    /// stub took it, `[real]` where another real one did, and between them how much time passed. Made for `expect_test`.
+    /// [announces](Slots::announces), `←` what a real subsystem is told, asked or answered, `→` what it sends, asks or
+    /// answers, `[stub]` where a stub took it, `[real]` where another real one did, and between them how much time passed.
+    /// Made for `expect_test`.
     pub fn transcript(&self) -> String {
         self.settle();
         lock(&self.desk).take_transcript()

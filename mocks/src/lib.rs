@@ -86,6 +86,7 @@
 //!     * starts 0x0000… final 0x0000…
 //!     ← NewCandidate(0x0000…)
 //!     → collation-distribution FetchCollation(0x0000…) [stub]
+//!     ← answer to FetchCollation
 //!     → candidate-backing Second(0x0000…)
 //! "#]]
 //! .assert_eq(&harness.transcript());

@@ -98,8 +98,12 @@ pub(crate) type TapSlot = Arc<dyn Any + Send + Sync>;
 type InboxOf<M> = <<M as Message>::To as Role>::Inbox;
 type Reserved<M> = Result<Permit<InboxOf<M>, Arc<Mailbox<InboxOf<M>>>>, RefusedReason>;
 
+/// Hears who asked, what, and why there is no answer, where there is none.
+pub(crate) type OnAnswer = Arc<dyn Fn(&'static str, &'static str, Option<&AskError>) + Send + Sync>;
+
 /// What the ports of one sender share.
 pub(crate) struct Desk {
+    pub(crate) on_answer: Option<OnAnswer>,
     pub(crate) environment: Environment,
     pub(crate) wheel: Arc<Wheel>,
 }
@@ -692,10 +696,14 @@ impl<F: Sender> Outlet<F> {
         M: Request + SentBy<F, Ask<M>, I>,
     {
         let port = M::port(&self.ports);
-        match port.on_tape() {
+        let answer = match port.on_tape() {
             None => port.ask(message).await,
             Some(tape) => Box::pin(port.ask_taped(tape, message)).await,
+        };
+        if let Some(hear) = &port.desk.on_answer {
+            hear(port.edge.from, port.edge.declared.message, answer.as_ref().err());
         }
+        answer
     }
 
     /// The name of a message, without computing it.

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -236,7 +235,7 @@ impl<S: Subsystem> Context<S> {
     /// elsewhere, the queue fills up to its [`MailboxLimits`](crate::mailbox::MailboxLimits) and senders wait.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Event<S>> + Send {
-        Recv(self)
+        std::future::poll_fn(|cx| self.poll_recv(cx))
     }
 
     #[inline]
@@ -459,18 +458,6 @@ fn received<S: Subsystem>(
             recorder.conclude();
             Event::Conclude
         }
-    }
-}
-
-/// The future of [`Context::recv`].
-struct Recv<'a, S: Subsystem>(&'a mut Context<S>);
-
-impl<S: Subsystem> Future for Recv<'_, S> {
-    type Output = Event<S>;
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
-        self.0.poll_recv(cx)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::edge::EdgeRecord;
 use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::{Message, Post, Request, Role, WhenFull};
 use crate::node::BuildError;
-use crate::port::{Desk, Port, TapSlot};
+use crate::port::{Desk, OnAnswer, Port, TapSlot};
 use crate::replay::{Reel, TapedSend, TapedSends};
 use crate::subsystem::{Screen, Subsystem};
 
@@ -97,6 +97,7 @@ pub struct Switchboard {
     pub(crate) edges: Vec<Arc<EdgeRecord>>,
     pub(crate) desks: BTreeMap<&'static str, Arc<Desk>>,
     pub(crate) environment: Environment,
+    pub(crate) on_answer: Option<OnAnswer>,
     /// Of wrapped slots, by role.
     pub(crate) screens: BTreeMap<&'static str, Box<dyn Any + Send>>,
     /// The limits of mailboxes made for consumers that are not there; `None`: they have to be there.
@@ -111,6 +112,7 @@ impl Switchboard {
             edges: Vec::new(),
             desks: BTreeMap::new(),
             environment,
+            on_answer: None,
             screens: BTreeMap::new(),
             alone: None,
         }
@@ -153,7 +155,7 @@ impl Switchboard {
         let environment = &self.environment;
         let desk = self.desks.entry(from).or_insert_with(|| {
             let wheel = Arc::new(Wheel::new(environment.clone()));
-            Arc::new(Desk { environment: environment.clone(), wheel })
+            Arc::new(Desk { on_answer: self.on_answer.clone(), environment: environment.clone(), wheel })
         });
         let tap = self.taps.get(&(from, TypeId::of::<D::Message>())).cloned();
         Ok(Port::new(mailbox.clone(), edge, desk.clone(), tap))

@@ -86,17 +86,12 @@ impl FileDisk {
             move |source| OpenDiskError::Io { operation, path, source }
         };
         match fs::metadata(root) {
-            Ok(metadata) if !metadata.is_dir() => {
-                return Err(OpenDiskError::NotADirectory { path: root.to_path_buf() });
-            }
-            Ok(_) => {}
+            Ok(metadata) if metadata.is_dir() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_durably(root).map_err(fail("create directory", root))?;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(OpenDiskError::NotADirectory { path: root.to_path_buf() });
-            }
-            Err(error) => return Err(fail("look at", root)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotADirectory => return Err(fail("look at", root)(error)),
+            Ok(_) | Err(_) => return Err(OpenDiskError::NotADirectory { path: root.to_path_buf() }),
         }
         let lock_path = root.join(LOCK_FILE);
         let entry = first_foreign_entry(root).map_err(fail("read directory", root))?;

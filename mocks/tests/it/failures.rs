@@ -568,5 +568,6 @@ fn a_subject_whose_question_is_dropped_goes_on() {
         panic!()
     };
     drop(reply);
+    assert!(harness.transcript().ends_with("\n← no answer to FetchCollation\n"));
     harness.finish();
 }

@@ -36,6 +36,7 @@ fn a_transcript_tells_all_that_crossed_the_ports_and_begins_anew() {
         * starts 0x0000… final 0x0000…
         ← NewCandidate(0x0000…)
         → collation-distribution FetchCollation(0x0000…) [stub]
+        ← answer to FetchCollation
         → candidate-backing Second(para 7)
           250ms pass
         * stops 0x0000… starts 0x0101…

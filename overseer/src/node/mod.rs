@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 use deterministic::{BoxFuture, Environment};
 use tokio::sync::{mpsc, watch};
 
+use crate::answer::AskError;
 use crate::edge::Gauge;
 use crate::health::Health;
 use crate::mailbox::{Mailbox, MailboxLimits};
@@ -250,6 +251,12 @@ impl Builder {
     fn tap_from<M: Message>(&mut self, from: &'static str, tap: impl Tap<M>) {
         let slot: TapSlot = Arc::new(Arc::new(tap) as Arc<dyn Tap<M>>);
         self.switchboard.taps.insert((from, TypeId::of::<M>()), slot);
+    }
+
+    /// Hears of each question that comes to its end: who asked, what, and why there is no answer, where there is none.
+    /// For transcripts and tracing. Of one that was given up nothing is heard.
+    pub fn on_answer(&mut self, hear: impl Fn(&'static str, &'static str, Option<&AskError>) + Send + Sync + 'static) {
+        self.switchboard.on_answer = Some(Arc::new(hear));
     }
 
     /// Wraps the slot of role `R`, whatever fills it: each message it receives goes through `screen` first, which hands it

@@ -61,16 +61,12 @@ impl Entropy for Taped {
 
 impl Spawner for Taped {
     fn spawn(&self, name: &str, task: BoxFuture<()>) {
-        let mut task = Some(task);
-        let (event, ()) = self.reel.act(Text::new(format_args!("spawns {name}")), |event| {
-            if let (Some(live), Some(task)) = (&self.live, task.take()) {
-                let label = format!("task {event} ({name})");
-                live.spawner.spawn(name, Box::pin(self.reel.in_turns(event, &label, task, |()| None)));
-            }
-        });
-        if let Some(task) = task {
-            let label = format!("task {event} ({name})");
-            self.reel.spawn(event, Box::pin(self.reel.in_turns(event, &label, task, |()| None)));
+        let (event, ()) = self.reel.act(Text::new(format_args!("spawns {name}")), |_| ());
+        let label = format!("task {event} ({name})");
+        let task = Box::pin(self.reel.in_turns(event, &label, task, |()| None));
+        match &self.live {
+            Some(live) => live.spawner.spawn(name, task),
+            None => self.reel.spawn(event, task),
         }
     }
 }

@@ -12,8 +12,8 @@ use messages::runtime_api::{Inbox, RuntimeApi};
 use messages::{LeavesUpdate, chain_api};
 use ports::{RuntimeError, SessionContext};
 use primitives::{
-    BlockNumber, CandidateEvent, CoreState, Hash, Header, MisbehaviorReport, PersistedValidationData, SessionIndex,
-    ValidationCode,
+    BlockNumber, CandidateEvent, CommittedCandidateReceipt, CoreState, Hash, Header, InboundDownwardMessage,
+    MisbehaviorReport, PersistedValidationData, SessionIndex, ValidationCode,
 };
 
 use crate::Harness;
@@ -31,6 +31,10 @@ pub struct AtBlock {
     pub code: Option<ValidationCode>,
     /// What the block did.
     pub events: Vec<CandidateEvent>,
+    /// The downward messages that wait for every para.
+    pub downward_messages: Vec<InboundDownwardMessage>,
+    /// The candidate of every para that waits for its availability.
+    pub pending: Option<CommittedCandidateReceipt>,
 }
 
 #[derive(Default)]
@@ -222,9 +226,13 @@ impl TestChain {
             Inbox::GetNextValidators(_, reply) => not_told(reply, "GetNextValidators"),
             Inbox::GetParas(_, reply) => not_told(reply, "GetParas"),
             Inbox::GetParaHead(_, reply) => not_told(reply, "GetParaHead"),
-            Inbox::GetDownwardMessages(_, reply) => not_told(reply, "GetDownwardMessages"),
+            Inbox::GetDownwardMessages(question, reply) => {
+                let _ = reply.answer(self.at(question.at).map(|at| Arc::new(at.downward_messages)));
+            }
             Inbox::GetInboundHorizontalMessages(_, reply) => not_told(reply, "GetInboundHorizontalMessages"),
-            Inbox::GetCandidatePendingAvailability(_, reply) => not_told(reply, "GetCandidatePendingAvailability"),
+            Inbox::GetCandidatePendingAvailability(question, reply) => {
+                let _ = reply.answer(self.at(question.at).map(|at| at.pending.map(Arc::new)));
+            }
             Inbox::GetHistoricalValidationCode(_, reply) => not_told(reply, "GetHistoricalValidationCode"),
             Inbox::GetDisputes(_, reply) => not_told(reply, "GetDisputes"),
             Inbox::GetDisputeVotes(_, reply) => not_told(reply, "GetDisputeVotes"),

@@ -196,7 +196,7 @@ impl RuntimeClient for TestRuntimeClient {
     }
 
     async fn downward_messages(&self, at: Hash, _para: ParaId) -> Result<Vec<InboundDownwardMessage>, RuntimeError> {
-        self.at("downward_messages", at).await.map(|_| Vec::new())
+        Ok(self.at("downward_messages", at).await?.downward_messages)
     }
 
     async fn inbound_horizontal_messages(
@@ -212,7 +212,7 @@ impl RuntimeClient for TestRuntimeClient {
         at: Hash,
         _para: ParaId,
     ) -> Result<Option<CommittedCandidateReceipt>, RuntimeError> {
-        self.at("candidate_pending_availability", at).await.map(|_| None)
+        Ok(self.at("candidate_pending_availability", at).await?.pending)
     }
 
     async fn historical_validation_code(

@@ -10,8 +10,21 @@ use crate::{CollateError, check_size};
 /// The validation function.
 pub const WASM: &[u8] = include_bytes!("../built/burner.wasm");
 
-/// Bytes of a block beside its payload and new code, at most: number, rounds, length of the payload.
-pub const BLOCK_OVERHEAD_BYTES: usize = 20;
+/// Bytes of a block beside its payload and new code, at most: number, rounds, messages processed, length of the payload.
+pub const BLOCK_OVERHEAD_BYTES: usize = 24;
+
+/// What the next block is to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockPlan<'a> {
+    /// Bytes of noise in it.
+    pub payload_bytes: usize,
+    /// Rounds of computing.
+    pub iterations: u64,
+    /// Downward messages that it processes.
+    pub processed_downward: u32,
+    /// New code for the parachain.
+    pub new_code: Option<&'a [u8]>,
+}
 
 const NAME: &str = "burner";
 
@@ -29,20 +42,16 @@ pub fn genesis_head() -> Vec<u8> {
 ///
 /// [`CollateError`] when `parent_head` is no head of this parachain, or the block would be too large.
 pub fn collate(parent_head: &[u8], payload_bytes: usize, iterations: u64) -> Result<(Vec<u8>, Vec<u8>), CollateError> {
-    collate_upgrade(parent_head, payload_bytes, iterations, None)
+    collate_as(parent_head, BlockPlan { payload_bytes, iterations, ..BlockPlan::default() })
 }
 
-/// [`collate`], with new code for the parachain in the block if there is any.
+/// [`collate`], with all that a block can have.
 ///
 /// # Errors
 ///
 /// As [`collate`].
-pub fn collate_upgrade(
-    parent_head: &[u8],
-    payload_bytes: usize,
-    iterations: u64,
-    new_code: Option<&[u8]>,
-) -> Result<(Vec<u8>, Vec<u8>), CollateError> {
+pub fn collate_as(parent_head: &[u8], plan: BlockPlan<'_>) -> Result<(Vec<u8>, Vec<u8>), CollateError> {
+    let BlockPlan { payload_bytes, iterations, processed_downward, new_code } = plan;
     let code_bytes = new_code.map_or(0, |code| code.len().saturating_add(4));
     check_size(payload_bytes.saturating_add(BLOCK_OVERHEAD_BYTES).saturating_add(code_bytes))?;
     let parent = HeadData::decode(parent_head).ok_or(CollateError::NotAHead {
@@ -53,7 +62,7 @@ pub fn collate_upgrade(
     let last = CollateError::LastHead { parachain: NAME, number: parent.number };
     let number = parent.number.checked_add(1).ok_or(last.clone())?;
     let payload = noise(u64::from_le_bytes(first_eight(&parent.hash())), payload_bytes);
-    let block = BlockData { number, iterations, payload: &payload, new_code };
+    let block = BlockData { number, iterations, processed_downward, payload: &payload, new_code };
     let head = execute(&parent, &block).ok_or(last)?;
     Ok((head.encode().to_vec(), block.encode()))
 }

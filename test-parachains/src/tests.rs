@@ -1,7 +1,10 @@
 use codec::{Compact, Decode, Encode};
 use sha2::{Digest, Sha256};
 
-use crate::{CollateError, MAX_BLOCK_BYTES, adder, burner};
+use crate::{
+    CollateError, MAX_BLOCK_BYTES, adder,
+    burner::{self, BlockPlan},
+};
 
 fn params(parent_head: &[u8], block_data: &[u8]) -> Vec<u8> {
     (parent_head.to_vec(), block_data.to_vec(), 7u32, [9u8; 32]).encode()
@@ -122,16 +125,21 @@ fn collators_refuse_what_they_cannot_build_on() {
 }
 
 #[test]
-fn a_burner_block_can_carry_new_code() {
+fn a_burner_block_can_carry_new_code_and_process_downward_messages() {
     let genesis = burner::genesis_head();
     let code = vec![5; 300];
-    let (head, block) = burner::collate_upgrade(&genesis, 50, 1, Some(&code)).unwrap();
+    let (head, block) = burner::collate_as(
+        &genesis,
+        BlockPlan { payload_bytes: 50, iterations: 1, new_code: Some(&code), processed_downward: 3 },
+    )
+    .unwrap();
     let no_messages = (Vec::<Vec<u8>>::new(), Vec::<(u32, Vec<u8>)>::new());
-    let expected = (head.clone(), Some(code), no_messages, 0u32, 7u32).encode();
+    let expected = (head.clone(), Some(code), no_messages, 3u32, 7u32).encode();
     assert_eq!(burner::validate(&params(&genesis, &block)).unwrap(), expected);
-    assert_eq!(burner::collate(&genesis, 50, 1).unwrap().0, head, "the code is no part of the head");
+    assert_eq!(burner::collate(&genesis, 50, 1).unwrap().0, head, "code and messages are no part of the head");
     let cut = &block[..block.len() - 1];
     assert_eq!(burner::validate(&params(&genesis, cut)), None);
     let room = MAX_BLOCK_BYTES - burner::BLOCK_OVERHEAD_BYTES;
-    assert!(matches!(burner::collate_upgrade(&genesis, room, 0, Some(&[1])), Err(CollateError::TooLarge { .. })));
+    let plan = BlockPlan { payload_bytes: room, new_code: Some(&[1]), ..BlockPlan::default() };
+    assert!(matches!(burner::collate_as(&genesis, plan), Err(CollateError::TooLarge { .. })));
 }

@@ -30,16 +30,16 @@ impl<'a> ValidationParams<'a> {
     }
 }
 
-/// SCALE `ValidationResult` of a block that has new head data and nothing else to say: no new code, no
-/// messages, none processed, and the HRMP watermark at the relay parent.
-pub fn encode_result(head_data: &[u8], relay_parent_number: u32) -> Vec<u8> {
+/// SCALE `ValidationResult` of a block that sends no messages and has no new code: its head data, how many downward
+/// messages it has processed, and the HRMP watermark at the relay parent.
+pub fn encode_result(head_data: &[u8], processed_downward: u32, relay_parent_number: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(head_data.len() + 16);
     encode_compact_len(head_data.len(), &mut out);
     out.extend_from_slice(head_data);
     out.push(0); // no new validation code
     out.push(0); // no upward messages
     out.push(0); // no horizontal messages
-    out.extend_from_slice(&0u32.to_le_bytes()); // downward messages processed
+    out.extend_from_slice(&processed_downward.to_le_bytes());
     out.extend_from_slice(&relay_parent_number.to_le_bytes());
     out
 }

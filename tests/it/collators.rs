@@ -15,7 +15,7 @@ use messages::collation_generation::CollationGeneration;
 use messages::network_bridge::COLLATION_PROTOCOL;
 use mocks::keystore::TestKeystore;
 use network::{InterceptedKind, Verdict};
-use node::local::{FIRST_PARA, LocalConfig, SimulatedNetwork};
+use node::local::{FIRST_PARA, LocalConfig, SimulatedNetwork, governed};
 use node::{AdderCollator, BurnerCollator};
 use overseer::port::Tapped;
 use ports::{Collation, CollationContext, Collator};
@@ -26,6 +26,7 @@ use primitives::{
     AvailableData, CandidateDescriptor, CandidateHash, HeadData, OccupiedCoreAssumption, Pair, ParaId, PoV,
     decode_limited,
 };
+use runtime::Governance;
 use whole_node_tests::{Log, events, included, read, small, started, write};
 
 /// Claims another head than its block leads to.
@@ -291,4 +292,28 @@ fn the_chain_knows_nothing_of_a_para_that_nobody_registered() {
     };
     assert!(answers(ParaId(FIRST_PARA)).contains(&(true, true)), "not even the registered para is known");
     assert_eq!(answers(UNKNOWN), [(false, false); 3]);
+}
+
+#[test]
+fn downward_messages_are_processed_by_the_paras_collator_and_the_para_goes_on() {
+    let config = LocalConfig { parachains: 2, ..small() };
+    // The burner: of the two chains it is the one that processes messages.
+    let (validators, para) = (config.validators, ParaId(FIRST_PARA + 1));
+    let network = started(15, config);
+    let state = || {
+        let chain = network.node(0).chain();
+        chain.block(&chain.status().best.0).expect("the best block is in the tree").1
+    };
+    for message in 1..=3 {
+        let change = Governance::SendDownward(para, vec![message; 100]);
+        let sent = network.wait(network.node(0).chain().submit(governed(validators, &state(), change)));
+        sent.expect("answers come at once").expect("all validators signed it");
+        let waits = |_: &SimulatedNetwork| !state().downward_messages(para).is_empty();
+        assert!(network.run_slots_until(10, waits).expect("the simulation runs"), "message {message} waits");
+    }
+    let emptied = |_: &SimulatedNetwork| state().downward_messages(para).is_empty();
+    assert!(network.run_slots_until(30, emptied).expect("the simulation runs"), "the queue was emptied");
+    let before = included(&network, 0, para).len();
+    let goes_on = |network: &SimulatedNetwork| included(network, 0, para).len() >= before + 2;
+    assert!(network.run_slots_until(30, goes_on).expect("the simulation runs"), "the para goes on");
 }

@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use primitives::{Hash, ParaId};
 use primitives::{
-    HeadData, HorizontalMessages, InherentData, PersistedValidationData, PoV, UpwardMessages, ValidationCode,
+    HeadData, HorizontalMessages, InboundDownwardMessage, InherentData, PersistedValidationData, PoV, UpwardMessages,
+    ValidationCode,
 };
 
 /// What a collator builds on.
@@ -13,6 +14,9 @@ pub struct CollationContext {
     pub para_id: ParaId,
     /// The current head and limits.
     pub validation_data: PersistedValidationData,
+    /// The downward messages that wait for the para behind that head, the oldest first. The block may process any number
+    /// of them, but at least one if there are any: the relay chain takes no other.
+    pub downward_messages: Vec<InboundDownwardMessage>,
 }
 
 /// A parachain block, ready to be described by a receipt.

@@ -27,7 +27,8 @@ use deterministic::{ComputeKind, Environment, compute};
 use jobs::{Ending, Input, Jobs};
 use messages::collation_distribution::DistributeCollation;
 use messages::runtime_api::{
-    GetAvailabilityCores, GetPersistedValidationData, GetSessionContext, GetValidationCode, SessionContext,
+    GetAvailabilityCores, GetCandidatePendingAvailability, GetDownwardMessages, GetPersistedValidationData,
+    GetSessionContext, GetValidationCode, SessionContext,
 };
 use messages::{LeavesState, RelayParents, collation_generation::CollationGeneration};
 use overseer::wiring::FromJobs;
@@ -35,7 +36,8 @@ use overseer::{Ask, Context, Event, Failure, Outlet, Subsystem, Wait};
 use ports::{CollationContext, Collator, Keystore};
 use primitives::descriptor::{DescriptorFields, collator_signature_payload};
 use primitives::{
-    AvailableData, CandidateCommitments, CandidateDescriptor, CandidateReceipt, Hash, ParaId, PersistedValidationData,
+    AvailableData, CandidateCommitments, CandidateDescriptor, CandidateReceipt, Hash, InboundDownwardMessage,
+    OccupiedCoreAssumption, ParaId, PersistedValidationData,
 };
 
 use state::{Refused, Slot};
@@ -77,6 +79,8 @@ impl Subsystem for CollationGenerationSubsystem {
         Ask<GetSessionContext>,
         Ask<GetPersistedValidationData>,
         Ask<GetValidationCode>,
+        Ask<GetDownwardMessages>,
+        Ask<GetCandidatePendingAvailability>,
         Wait<DistributeCollation>,
     );
 
@@ -146,7 +150,9 @@ impl Work {
         let data = self.ask.ask(GetPersistedValidationData { at, para_id, assumption }).await??;
         let code = self.ask.ask(GetValidationCode { at, para_id, assumption }).await??;
         let (Some(validation_data), Some(code)) = (data, code) else { return Ok(false) };
-        let context = CollationContext { relay_parent: at, para_id, validation_data: validation_data.clone() };
+        let downward_messages = self.downward_messages(assumption).await?;
+        let context =
+            CollationContext { relay_parent: at, para_id, validation_data: validation_data.clone(), downward_messages };
         let Some(collation) = self.config.collator.collate(context).await else { return Ok(false) };
         if let Err(Refused { what, size, limit }) = state::check(&collation, &session.configuration) {
             tracing::warn!(relay_parent = ?at, what, size, limit, "collation is over a limit and was dropped");
@@ -182,6 +188,21 @@ impl Work {
         let receipt = CandidateReceipt { descriptor, commitments_hash: commitments.hash() };
         self.ask.send(DistributeCollation { relay_parent: at, core: slot.core, receipt, pov }).await?;
         Ok(true)
+    }
+
+    /// What waits for the para behind the head that is built on: a pending candidate takes its share of the queue along.
+    async fn downward_messages(
+        &self,
+        assumption: OccupiedCoreAssumption,
+    ) -> Result<Vec<InboundDownwardMessage>, Failure> {
+        let (at, para_id) = (self.relay_parent, self.config.para_id);
+        let waiting = self.ask.ask(GetDownwardMessages { at, para_id }).await??;
+        if waiting.is_empty() || assumption != OccupiedCoreAssumption::Included {
+            return Ok(waiting.to_vec());
+        }
+        let pending = self.ask.ask(GetCandidatePendingAvailability { at, para_id }).await??;
+        let taken = pending.map_or(0, |pending| pending.commitments.processed_downward_messages as usize);
+        Ok(waiting.get(taken..).unwrap_or_default().to_vec())
     }
 
     async fn erasure_root(

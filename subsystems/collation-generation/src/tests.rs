@@ -9,8 +9,8 @@ use mocks::fixtures::{CandidateBuilder, Validators, hash};
 use mocks::keystore::TestKeystore;
 use ports::{Collation, CollationContext, Collator, Keystore as _};
 use primitives::{
-    BlockData, CollatorId, CoreIndex, CoreState, DescriptorVersion, HeadData, OccupiedCoreAssumption, Pair, ParaId,
-    PoV, ScheduledCore, ValidationCode,
+    BlockData, CandidateCommitments, CollatorId, CoreIndex, CoreState, DescriptorVersion, GroupIndex, HeadData,
+    InboundDownwardMessage, OccupiedCore, OccupiedCoreAssumption, Pair, ParaId, PoV, ScheduledCore, ValidationCode,
 };
 
 use super::state::{Slot, slots};
@@ -30,7 +30,7 @@ impl Collator for Makes {
             new_validation_code: None,
             upward_messages: Default::default(),
             horizontal_messages: Default::default(),
-            processed_downward_messages: 0,
+            processed_downward_messages: context.downward_messages.len() as u32,
             hrmp_watermark: 0,
             proof_of_validity: PoV { block_data: BlockData(vec![3; self.size].into()) },
         })
@@ -42,6 +42,10 @@ fn scheduled(para: u32, collator: Option<CollatorId>) -> CoreState {
 }
 
 fn run(seed: u64, size: usize, cores: Vec<CoreState>) -> (Harness, Arc<AtomicUsize>, CollatorId) {
+    run_at(seed, size, AtBlock { cores, ..AtBlock::default() })
+}
+
+fn run_at(seed: u64, size: usize, at: AtBlock) -> (Harness, Arc<AtomicUsize>, CollatorId) {
     let keystore = TestKeystore::collator(Pair::from_name("collator"));
     let id = keystore.collator_id().expect("a collator key");
     let calls = Arc::new(AtomicUsize::new(0));
@@ -53,10 +57,9 @@ fn run(seed: u64, size: usize, cores: Vec<CoreState>) -> (Harness, Arc<AtomicUsi
     let candidate = CandidateBuilder::new(7, 1, hash(1)).build();
     let at = AtBlock {
         session: Some(Arc::new(validators.context)),
-        cores,
         validation_data: Some(candidate.validation_data),
         code: Some(ValidationCode(vec![1].into())),
-        events: Vec::new(),
+        ..at
     };
     chain.set(hash(0), AtBlock::default());
     chain.set(hash(1), at);
@@ -96,6 +99,38 @@ fn a_parathread_gets_a_signed_descriptor_from_its_own_collator_only() {
     let (harness, calls, _) = run(1, 10, vec![scheduled(7, Some(other))]);
     assert_eq!(calls.load(Ordering::Relaxed), 0);
     harness.finish();
+}
+
+#[test]
+fn the_collator_is_told_what_waits_for_the_para_behind_the_head_that_it_builds_on() {
+    let downward_messages: Vec<_> = (0..3).map(|sent_at| InboundDownwardMessage { sent_at, msg: vec![1] }).collect();
+    let mut pending = CandidateBuilder::new(7, 1, hash(1)).build().committed;
+    pending.commitments.processed_downward_messages = 2;
+    let occupied = CoreState::Occupied(Box::new(OccupiedCore {
+        next_up_on_available: Some(ScheduledCore { para_id: ParaId(7), collator: None }),
+        occupied_since: 0,
+        time_out_at: 9,
+        next_up_on_time_out: None,
+        availability: Default::default(),
+        group_responsible: GroupIndex(0),
+        candidate_hash: pending.hash(),
+        candidate_descriptor: pending.descriptor.clone(),
+    }));
+    for (core, pending, told) in [(scheduled(7, None), None, 3), (occupied, Some(pending), 1)] {
+        let at =
+            AtBlock { cores: vec![core], downward_messages: downward_messages.clone(), pending, ..AtBlock::default() };
+        let (harness, _, _) = run_at(1, 10, at);
+        let Inbox::DistributeCollation(made) = harness.expect::<CollationDistribution>() else {
+            panic!("something else was sent")
+        };
+        let expected = CandidateCommitments {
+            head_data: HeadData(vec![1, 1]),
+            processed_downward_messages: told,
+            ..CandidateCommitments::default()
+        };
+        assert_eq!(made.receipt.commitments_hash, expected.hash(), "{told} of them");
+        harness.finish();
+    }
 }
 
 #[test]

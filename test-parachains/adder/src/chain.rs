@@ -95,5 +95,5 @@ pub fn execute(parent: &HeadData, block: &BlockData) -> Option<HeadData> {
 pub fn validate(params: &[u8]) -> Option<Vec<u8>> {
     let params = ValidationParams::decode(params)?;
     let head = execute(&HeadData::decode(params.parent_head)?, &BlockData::decode(params.block_data)?)?;
-    Some(encode_result(&head.encode(), params.relay_parent_number))
+    Some(encode_result(&head.encode(), 0, params.relay_parent_number))
 }

@@ -3,7 +3,8 @@
 //! A block carries a payload, which is hashed, and asks for a number of rounds of computing, which are
 //! done. Both show in the head, so neither can be skipped. How much of either is allowed is not decided
 //! here: that is what the host's limits are tested with. Behind the payload a block may carry the code that
-//! is to take this one's place: the parachain upgrades itself, whoever's code it is.
+//! is to take this one's place: the parachain upgrades itself, whoever's code it is. A block says how many downward
+//! messages it processes, and does nothing with them: the relay chain holds the number against its queue.
 //!
 //! Native code (the collator) uses the same functions as the wasm that validators run.
 
@@ -56,6 +57,8 @@ pub struct BlockData<'a> {
     pub number: u64,
     /// Rounds of computing.
     pub iterations: u64,
+    /// Downward messages that are processed: so many go from the relay chain's queue.
+    pub processed_downward: u32,
     /// Any bytes.
     pub payload: &'a [u8],
     /// New code for the parachain; not empty.
@@ -66,9 +69,10 @@ impl<'a> BlockData<'a> {
     /// SCALE bytes.
     pub fn encode(&self) -> Vec<u8> {
         let code_len = self.new_code.map_or(0, |code| code.len() + 4);
-        let mut out = Vec::with_capacity(self.payload.len() + 20 + code_len);
+        let mut out = Vec::with_capacity(self.payload.len() + 24 + code_len);
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&self.iterations.to_le_bytes());
+        out.extend_from_slice(&self.processed_downward.to_le_bytes());
         encode_compact_len(self.payload.len(), &mut out);
         out.extend_from_slice(self.payload);
         if let Some(code) = self.new_code {
@@ -81,12 +85,13 @@ impl<'a> BlockData<'a> {
     /// Reads a block; `None` when `bytes` is not exactly one.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut input = Input(bytes);
-        let (number, iterations, payload) = (input.u64()?, input.u64()?, input.bytes()?);
+        let (number, iterations) = (input.u64()?, input.u64()?);
+        let (processed_downward, payload) = (u32::from_le_bytes(input.array()?), input.bytes()?);
         let new_code = if input.0.is_empty() { None } else { Some(input.bytes()?) };
         if new_code.is_some_and(<[u8]>::is_empty) {
             return None;
         }
-        input.0.is_empty().then_some(Self { number, iterations, payload, new_code })
+        input.0.is_empty().then_some(Self { number, iterations, processed_downward, payload, new_code })
     }
 }
 
@@ -141,7 +146,7 @@ pub fn validate(params: &[u8]) -> Option<Vec<u8>> {
     let params = ValidationParams::decode(params)?;
     let block = BlockData::decode(params.block_data)?;
     let head = execute(&HeadData::decode(params.parent_head)?, &block)?;
-    let mut result = encode_result(&head.encode(), params.relay_parent_number);
+    let mut result = encode_result(&head.encode(), block.processed_downward, params.relay_parent_number);
     if let Some(code) = block.new_code {
         announce(code, &mut result);
     }

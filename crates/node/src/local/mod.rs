@@ -6,14 +6,16 @@ mod scenario;
 mod simulated;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use collation_generation::CollatorConfig;
 use keystore::Keys;
 use ports::{Address, Collator, PeerId};
-use primitives::{HeadData, HostConfiguration, Pair, ParaId, ValidationCode, ValidatorId};
+use primitives::crypto::SeedRng;
+use primitives::{HeadData, HostConfiguration, Pair, ParaId, ValidationCode, ValidatorId, ValidatorIndex};
 use relay_chain::{slots::PARTS_PER_MILLION, spec::ChainSpec};
-use runtime::{Genesis, GenesisPara};
+use runtime::{Extrinsic, Genesis, GenesisPara, Governance, SignedGovernance, State, governance_payload};
 use test_parachains::{adder, burner};
 
 use crate::collators::{AdderCollator, BurnerCollator};
@@ -291,6 +293,21 @@ impl LocalConfig {
             false => Arc::new(AdderCollator { padding_bytes: self.pov_size }),
         }
     }
+}
+
+/// A change by governance with the signatures of all that validate in a state, of the first `validators` of a local
+/// network.
+pub fn governed(validators: u32, state: &State, change: Governance) -> Extrinsic {
+    let nonce = state.governance_nonce();
+    let payload = governance_payload(state.chain_id(), nonce, &change);
+    let pairs: BTreeMap<[u8; 32], Pair> = (0..validators).map(validator_pair).map(|it| (it.public(), it)).collect();
+    let mut random = SeedRng::new(primitives::blake2_256(&payload).0);
+    let signatures = state.validators().iter().zip(0..).filter_map(|(validator, index)| {
+        let pair = pairs.get(&validator.0)?;
+        Some((ValidatorIndex(index), pair.sign(&payload, &mut random)))
+    });
+    let signatures = signatures.collect();
+    Extrinsic::Governed(Box::new(SignedGovernance { change, nonce, signatures }))
 }
 
 fn is_burner(para: ParaId) -> bool {

@@ -57,7 +57,9 @@ async fn in_process_gives_the_same_answers() {
     assert_eq!(backend.execute(good.clone()).await.unwrap(), result(&head));
     let bad = backend.execute(request(burner::WASM, &params(&head, &block))).await;
     assert_eq!(bad, Kit::new().pool.execute(request(burner::WASM, &params(&head, &block))).await);
-    let heavy = burner::BlockData { number: 1, iterations: u64::MAX, payload: &[], new_code: None }.encode();
+    let heavy =
+        burner::BlockData { number: 1, iterations: u64::MAX, processed_downward: 0, payload: &[], new_code: None }
+            .encode();
     let endless = backend.execute(request(burner::WASM, &params(&genesis, &heavy))).await;
     assert_eq!(endless, Err(ports::ValidationError::TimedOut { limit_ms: 12_000 }));
 }

@@ -10,9 +10,9 @@ use messages::bitfield_signing::BitfieldSigning;
 use overseer::port::Tapped;
 use ports::{Collation, CollationContext, Collator};
 use primitives::{ParaId, ValidationCode};
-use test_parachains::burner;
+use test_parachains::burner::BlockPlan;
 
-use crate::collators::made;
+use crate::collators::burner_block;
 use crate::node::{NodeRole, NodeSpec};
 use crate::wiring::ParahostBuilder;
 
@@ -95,9 +95,8 @@ struct Upgrading {
 impl Collator for Upgrading {
     async fn collate(&self, context: CollationContext) -> Option<Collation> {
         let Some(code) = self.levers.new_code() else { return self.inner.collate(context).await };
-        let parent = &context.validation_data.parent_head.0;
-        let result = burner::collate_upgrade(parent, 0, 1, Some(&code.0));
-        let collation = made(&context, result)?;
+        let plan = BlockPlan { iterations: 1, new_code: Some(&code.0), ..BlockPlan::default() };
+        let collation = burner_block(&context, plan)?;
         Some(Collation { new_validation_code: Some(code), ..collation })
     }
 }

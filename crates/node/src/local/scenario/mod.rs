@@ -11,14 +11,14 @@ use std::sync::Arc;
 use ports::ChainEvent;
 use primitives::{
     BlockNumber, CandidateEvent, CollatorId, CoreIndex, GroupIndex, Hash, HostConfiguration, OccupiedCoreAssumption,
-    Pair, ParaId, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, crypto::SeedRng,
+    Pair, ParaId, SessionIndex, ValidationCode, ValidationCodeHash, ValidatorId,
 };
 use relay_chain::{RelayChain, tree::FINALIZED_BLOCKS_KEPT};
-use runtime::{Block, Extrinsic, Governance, ParathreadClaim, SignedGovernance, SlotClaim, State, governance_payload};
+use runtime::{Block, Governance, ParathreadClaim, SlotClaim, State};
 use serde::Serialize;
 use test_parachains::burner;
 
-use super::{FIRST_PARA, LocalConfig, collator_name, validator_pair};
+use super::{FIRST_PARA, LocalConfig, collator_name, governed, validator_pair};
 use levers::Levers;
 
 /// The para that upgrades its code: the first burner.
@@ -332,7 +332,7 @@ impl Scenario {
         let upgrades = state.session_index() >= 1 && !self.has_seen(Sight::UpgradeScheduled);
         self.levers.set_new_code(upgrades.then(|| self.new_code.clone()));
         if let Some(change) = self.next_change(state) {
-            let change = signed(self.config.validators, state, change);
+            let change = governed(self.config.validators, state, change);
             if let Err(error) = chain.submit(change).await {
                 tracing::debug!(?hash, %error, "the change was refused");
                 self.asked = None;
@@ -371,20 +371,6 @@ impl Scenario {
 
 fn cores(state: &State) -> impl Iterator<Item = CoreIndex> + use<> {
     (0..u32::try_from(state.groups().len()).unwrap_or(u32::MAX)).map(CoreIndex)
-}
-
-/// A change with the signatures of all validators.
-fn signed(validators: u32, state: &State, change: Governance) -> Extrinsic {
-    let nonce = state.governance_nonce();
-    let payload = governance_payload(state.chain_id(), nonce, &change);
-    let pairs: BTreeMap<[u8; 32], Pair> = (0..validators).map(validator_pair).map(|it| (it.public(), it)).collect();
-    let mut random = SeedRng::new(primitives::blake2_256(&payload).0);
-    let signatures = state.validators().iter().zip(0..).filter_map(|(validator, index)| {
-        let pair = pairs.get(&validator.0)?;
-        Some((ValidatorIndex(index), pair.sign(&payload, &mut random)))
-    });
-    let signatures = signatures.collect();
-    Extrinsic::Governed(Box::new(SignedGovernance { change, nonce, signatures }))
 }
 
 #[cfg(test)]

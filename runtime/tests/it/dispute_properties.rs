@@ -1,16 +1,17 @@
 //! Properties over random chains with disputes of this fork and of others, reports of all kinds, claims, upgrades and
 //! changes by governance.
 
-use crate::{support::*, transactions::*};
+use crate::{
+    invariants::{QuarrelSeen, QuarrelView},
+    support::*,
+    transactions::*,
+};
 use primitives::{CandidateHash, CoreIndex, HeadData, InherentData, ParaId, SessionIndex};
 use proptest::prelude::*;
-use runtime::{
-    DirectVerifier, DisputePhase, Executed, Extrinsic, Governance, ParaGenesisArgs, ReportKind, ValidityEvent, Verdict,
-};
+use runtime::{DirectVerifier, Extrinsic, Governance, ParaGenesisArgs, ReportKind, ValidityEvent};
 use std::collections::BTreeMap;
 
 const VALIDATORS: usize = 7;
-const STAKE: u128 = 1_000_000;
 /// A para that comes and goes.
 const GUEST: ParaId = ParaId(4000);
 
@@ -171,58 +172,6 @@ fn governed(chain: &Chain, change: Change) -> Governance {
     }
 }
 
-fn given_back(event: &ValidityEvent) -> u128 {
-    if let ValidityEvent::PenaltyReturned(penalty) = event { penalty.amount } else { 0 }
-}
-
-fn check(before: &Chain, after: &Chain, executed: &Executed) {
-    let state = &after.state;
-    let issuance = state.issuance();
-    assert!(issuance.is_conserved(), "{issuance:?}");
-    let taken: u128 = executed.penalties.iter().map(|penalty| penalty.amount).sum();
-    let given_back: u128 = executed.validity_events.iter().map(given_back).sum();
-    assert_eq!(issuance.slashed + given_back, before.state.issuance().slashed + taken, "every slash is told");
-    assert!(state.slashes().values().all(|lost| *lost <= STAKE), "nobody loses what is not his");
-    let mut first_in = BTreeMap::new();
-    for (number, session, candidate) in state.accepting() {
-        first_in.entry((session, candidate)).or_insert(number);
-    }
-    for ((session, candidate), number) in first_in {
-        let found = state.approval_status(session, candidate).map(|status| status.included_in);
-        assert_eq!(found, Some(number), "a candidate is found where it was included first");
-    }
-    for core in 0..state.groups().len() as u32 {
-        if let Some(pending) = state.pending_candidate(CoreIndex(core)) {
-            assert!(!state.is_blacklisted(state.session_index(), pending.hash), "judged invalid, yet on a core");
-        }
-    }
-    let is_claimed = state.governed(Governance::Claim(thread_claim())).is_err();
-    let held = state.account(&collator().public()).reserved;
-    assert_eq!(held, if is_claimed { DEPOSIT } else { 0 }, "a deposit per claim");
-    // Nobody pays twice for the same, whatever place the key has in which session.
-    let mut seen = std::collections::BTreeSet::new();
-    for penalty in state.penalties() {
-        assert!(seen.insert((penalty.validator, penalty.reason)), "{penalty:?} again");
-    }
-    let mut verdicts = BTreeMap::new();
-    for event in &executed.validity_events {
-        if let ValidityEvent::Concluded { session, candidate, verdict, by_supermajority } = event {
-            assert_eq!(verdicts.insert((*session, *candidate), *verdict), None, "judged once");
-            let status = state.dispute(*session, *candidate).expect("open for late votes");
-            let (votes_for, against) = (&status.votes.validators_for, &status.votes.validators_against);
-            let winners = if *verdict == Verdict::Valid { votes_for } else { against };
-            assert!(!by_supermajority || winners.count_ones() >= 5);
-        }
-    }
-    for dispute in state.disputes() {
-        if let DisputePhase::Concluded { verdict: Verdict::Invalid, .. } = dispute.phase {
-            assert!(
-                state.is_blacklisted(dispute.session, dispute.candidate) || dispute.session + 1 < state.session_index()
-            );
-        }
-    }
-}
-
 /// What is generated is not refused as a matter of course.
 #[test]
 fn every_kind_of_transaction_is_taken() {
@@ -250,23 +199,17 @@ proptest! {
     #[test]
     fn amounts_are_conserved_and_verdicts_are_final(steps in prop::collection::vec(step(), 15..45)) {
         let mut chain = start();
-        let mut judged: BTreeMap<(SessionIndex, CandidateHash), Verdict> = BTreeMap::new();
+        let mut judged = BTreeMap::new();
         for step in &steps {
-            let before = chain.clone();
+            let (before, snapshot) = (QuarrelView::of(&chain), chain.state.to_snapshot());
             let inherent = inherent(&chain, step);
             let transactions = transactions(&chain, step, &inherent);
             let (block, executed) = chain.try_extrinsics(inherent, transactions).unwrap();
-            prop_assert_eq!(before.state.root(), before.header.state_root, "executing leaves no trace");
+            prop_assert!(chain.state.to_snapshot() == snapshot, "executing leaves no trace");
             chain.header = block.header;
             chain.state = executed.state.clone();
-            check(&before, &chain, &executed);
-            for event in executed.validity_events {
-                if let ValidityEvent::Concluded { session, candidate, verdict, .. } = event {
-                    let before = judged.insert((session, candidate), verdict);
-                    let turned = verdict == Verdict::Invalid && before == Some(Verdict::Valid);
-                    prop_assert!(before.is_none() || turned, "a verdict is final, unless as many say the contrary");
-                }
-            }
+            let after = QuarrelView::of(&chain);
+            judged = QuarrelSeen { before, after, executed, judged }.check()?;
         }
     }
 }

@@ -12,6 +12,7 @@ mod filter;
 mod fishermen;
 mod forks;
 mod governance;
+mod invariants;
 mod messages;
 mod misbehavior;
 mod mutated_blocks;

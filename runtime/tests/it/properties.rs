@@ -1,19 +1,17 @@
 //! Properties over random chains and mutilated blocks.
 
-use crate::support::*;
-use codec::{Decode, Encode};
-use primitives::{
-    BackedCandidate, CandidateEvent, CollatorId, CoreIndex, CoreState, InherentData, OccupiedCoreAssumption, Pair,
-    ParaId, SigningContext, ValidationCodeHash, supermajority_threshold,
+use crate::{
+    invariants::{BlockSeen, CORES, View},
+    support::*,
 };
+use codec::{Decode, Encode};
+use primitives::{BackedCandidate, CollatorId, CoreIndex, CoreState, InherentData, Pair, ParaId, SigningContext};
 use proptest::prelude::*;
 use runtime::{
     Block, DirectVerifier, Executed, Extrinsic, Governance, ParathreadClaim, execute_block, extrinsics_root,
 };
-use std::collections::BTreeMap;
 
 const VALIDATORS: u32 = 5;
-const CORES: [(ParaId, CoreIndex); 3] = [(ONE, CORE_0), (TWO, CORE_1), (THREAD, THREAD_CORE)];
 
 /// What one block does.
 #[derive(Clone, Debug)]
@@ -102,117 +100,6 @@ fn run(chain: &mut Chain, step: &Step) -> (Block, Executed) {
     chain.try_block(inherent(chain, step), report.into_iter().collect()).unwrap()
 }
 
-fn heads(chain: &Chain) -> BTreeMap<ParaId, Vec<u8>> {
-    CORES.iter().map(|(para, _)| (*para, chain.state.para_head(*para).unwrap().0.clone())).collect()
-}
-
-fn pending(chain: &Chain) -> BTreeMap<CoreIndex, primitives::CandidateHash> {
-    let on = |core: CoreIndex| Some((core, chain.state.pending_candidate(core)?.hash));
-    CORES.iter().filter_map(|(_, core)| on(*core)).collect()
-}
-
-fn is_claimed(chain: &Chain) -> bool {
-    let claim = ParathreadClaim { para: THREAD, collator: CollatorId(collator().public()) };
-    chain.state.governed(Governance::Claim(claim)).is_err()
-}
-
-/// A claim goes when it is served, or after an attempt in vain; it never comes by itself.
-fn check_claim(before: &Chain, after: &Chain, executed: &Executed) {
-    let (was, is) = (is_claimed(before), is_claimed(after));
-    assert!(was || !is, "nobody claimed");
-    let of_thread = |receipt: &primitives::CandidateReceipt| receipt.descriptor.para_id() == THREAD;
-    let had = |wanted: fn(&CandidateEvent) -> Option<&primitives::CandidateReceipt>| {
-        executed.events.iter().filter_map(wanted).any(of_thread)
-    };
-    let included = had(|event| if let CandidateEvent::Included(receipt, ..) = event { Some(receipt) } else { None });
-    let backed = had(|event| if let CandidateEvent::Backed(receipt, ..) = event { Some(receipt) } else { None });
-    let timed_out = had(|event| if let CandidateEvent::TimedOut(receipt, ..) = event { Some(receipt) } else { None });
-    assert!(!included || !is, "a claim that was served is used up");
-    let was_pending = before.state.pending_candidate(THREAD_CORE).is_some();
-    let in_vain = !backed && (!was_pending || timed_out);
-    assert!(!was || is || included || in_vain, "a claim got lost");
-}
-
-/// The events explain every change of heads and cores, and nothing else changes.
-fn check_step(before: &Chain, after: &Chain, executed: &Executed) {
-    let (mut heads_now, mut occupied) = (heads(before), pending(before));
-    for event in &executed.events {
-        match event {
-            CandidateEvent::Included(receipt, head, core, _) => {
-                assert_eq!(occupied.remove(core), Some(receipt.hash()), "only what was pending is included");
-                let old = heads_now.insert(receipt.descriptor.para_id(), head.0.clone()).unwrap();
-                assert_eq!(old, head.0[..head.0.len() - 1], "a head advances by one block");
-            }
-            CandidateEvent::TimedOut(receipt, _, core) => {
-                assert_eq!(occupied.remove(core), Some(receipt.hash()), "only what was pending times out");
-            }
-            CandidateEvent::Backed(receipt, _, core, _) => {
-                assert_eq!(occupied.insert(*core, receipt.hash()), None, "no core is occupied twice");
-            }
-        }
-    }
-    assert_eq!(heads(after), heads_now);
-    if executed.new_session.is_some() {
-        occupied.clear();
-    }
-    assert_eq!(pending(after), occupied);
-    assert_eq!(after.state.number(), before.state.number() + 1);
-    assert_eq!(after.state.root(), after.header.state_root);
-    // The proof builds the trie anew: what the state remembers of its parent has changed no root.
-    let head = primitives::well_known_keys::para_head(ONE);
-    let proof = after.state.state_proof(std::slice::from_ref(&head));
-    assert_eq!(proof.read(after.state.root(), &head), Ok(after.state.storage().get(&head).cloned()));
-}
-
-/// Availability bits are those that were there and those of this block's bitfields, unless these name a free core; more
-/// than two thirds of them include the candidate, and nothing else does.
-fn check_bits(before: &Chain, after: &Chain, executed: &Executed, inherent: &InherentData) {
-    let occupied = pending(before);
-    let says = |validator: usize, core: CoreIndex| {
-        let said = inherent.bitfields.iter().find(|field| field.validator_index.as_usize() == validator);
-        said.is_some_and(|field| {
-            let free = field.payload.0.iter_ones().any(|core| !occupied.contains_key(&CoreIndex(core as u32)));
-            !free && field.payload.0[core.as_usize()]
-        })
-    };
-    for (core, earlier) in CORES.iter().filter_map(|(_, core)| Some((*core, before.state.pending_candidate(*core)?))) {
-        let bits = earlier.availability.iter().by_vals().enumerate();
-        let count = bits.filter(|(validator, bit)| *bit || says(*validator, core)).count();
-        let included = executed
-            .events
-            .iter()
-            .any(|event| matches!(event, CandidateEvent::Included(receipt, ..) if receipt.hash() == earlier.hash));
-        assert_eq!(included, count >= supermajority_threshold(VALIDATORS as usize), "{count} bits, core {core}");
-    }
-    for (_, core) in CORES {
-        let Some(now) = after.state.pending_candidate(core) else { continue };
-        let earlier = before.state.pending_candidate(core).filter(|earlier| earlier.hash == now.hash);
-        assert_eq!(now.availability.len(), VALIDATORS as usize, "a bit per validator");
-        for (validator, bit) in now.availability.iter().by_vals().enumerate() {
-            let expected = earlier.is_some_and(|it| it.availability[validator] || says(validator, core));
-            assert_eq!(bit, expected, "validator {validator}, core {core}");
-        }
-    }
-}
-
-/// Code changes to what an included candidate announced, one at a time, and is there as long as it is named.
-fn check_code(announced: &mut Option<ValidationCodeHash>, before: &Chain, after: &Chain, executed: &Executed) {
-    let current = |chain: &Chain| chain.state.validation_code_hash(ONE, OccupiedCoreAssumption::TimedOut).unwrap();
-    let (was, is) = (current(before), current(after));
-    assert!(after.state.validation_code_by_hash(is).is_some());
-    let of_one = |event: &&CandidateEvent| matches!(event, CandidateEvent::Included(receipt, ..) if receipt.descriptor.para_id() == ONE);
-    let included = executed.events.iter().find(of_one).and(before.state.candidate_pending_availability(CORE_0));
-    if let Some(code) = included.and_then(|candidate| candidate.commitments.new_validation_code.as_ref()) {
-        assert_eq!(announced.replace(code.hash()), None, "one upgrade at a time");
-    }
-    if was != is {
-        assert!(included.is_some(), "code changes with a block of the para only");
-        assert_eq!(announced.take(), Some(is), "what was announced");
-        let kept = after.state.past_code_meta(ONE).unwrap().upgrade_times().len();
-        assert!(kept > 0 && after.state.validation_code_by_hash(was).is_some(), "the old code is kept for a while");
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -221,18 +108,13 @@ proptest! {
         let mut chain = short_sessions();
         let mut announced = None;
         for step in &steps {
-            let mut before = chain.clone();
             let (block, executed) = run(&mut chain, step);
-            // A claim was put into the state beforehand.
-            before.state = chain.state.clone();
+            let before = View::of(&chain, None);
             chain.header = block.header.clone();
             chain.state = executed.state.clone();
-            check_step(&before, &chain, &executed);
-            check_claim(&before, &chain, &executed);
-            check_code(&mut announced, &before, &chain, &executed);
-            if let (Extrinsic::Inclusion(inherent), None) = (&block.extrinsics[0], executed.new_session) {
-                check_bits(&before, &chain, &executed, inherent);
-            }
+            let Extrinsic::Inclusion(inherent) = block.extrinsics[0].clone() else { panic!("it comes first") };
+            let after = View::of(&chain, Some(before.code));
+            announced = BlockSeen { before, after, executed, inherent, announced }.check()?;
         }
     }
 

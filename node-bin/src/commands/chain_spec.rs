@@ -9,7 +9,7 @@ use node::local::LocalConfig;
 use relay_chain::spec::{ChainSpec, FIELDS, Field, MAX_SPEC_BYTES, reference, schema};
 use serde_json::{Value, json};
 
-use super::CommandError;
+use super::{CommandError, fraction, whole};
 
 /// Make, show and check chain specifications: JSON files with the same genesis everywhere.
 #[derive(Debug, Args)]
@@ -53,19 +53,19 @@ struct NewArguments {
     #[arg(long, default_value = "local")]
     name: String,
     /// Validators, 1 to 100
-    #[arg(long, default_value_t = LocalConfig::default().validators, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().validators, allow_hyphen_values = true, value_parser = whole::<u32>)]
     validators: u32,
     /// Parachains, no more than validators
-    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_hyphen_values = true, value_parser = whole::<u32>)]
     parachains: u32,
     /// Length of a slot, in milliseconds
-    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_hyphen_values = true, value_parser = whole::<u64>)]
     slot_ms: u64,
     /// Length of a session, in blocks
-    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_hyphen_values = true, value_parser = whole::<u32>)]
     session_blocks: u32,
     /// How often two authors meet in one slot, 0 to 1
-    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_hyphen_values = true, value_parser = fraction)]
     fork_probability: f64,
     /// Set a field of the configuration; --help lists them
     #[arg(long = "set", value_name = "FIELD=VALUE", value_parser = parse_setting)]

@@ -9,7 +9,7 @@ use node::local::{LocalConfig, LocalNetwork, LocalNetworkError, NetworkKind, Sce
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::output::Output;
-use super::{CommandError, chain_spec};
+use super::{CommandError, chain_spec, fraction, whole};
 
 /// Nothing moved for so long: the network is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,34 +22,34 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Args)]
 pub(crate) struct DevArguments {
     /// Validators, 1 to 100; two processors carry about 20 with slots of the default length
-    #[arg(long, default_value_t = LocalConfig::default().validators, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().validators, allow_hyphen_values = true, value_parser = whole::<u32>)]
     validators: u32,
     /// Parachains, no more than validators
-    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().parachains, allow_hyphen_values = true, value_parser = whole::<u32>)]
     parachains: u32,
     /// Parathreads; a scenario claims blocks for them
-    #[arg(long, default_value_t = LocalConfig::default().parathreads, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().parathreads, allow_hyphen_values = true, value_parser = whole::<u32>)]
     parathreads: u32,
     /// Collators of each para
-    #[arg(long, default_value_t = LocalConfig::default().collators_per_para, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().collators_per_para, allow_hyphen_values = true, value_parser = whole::<u32>)]
     collators_per_para: u32,
     /// Length of a slot, in milliseconds
-    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().slot_ms, allow_hyphen_values = true, value_parser = whole::<u64>)]
     slot_ms: u64,
     /// Length of a session, in blocks
-    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().session_blocks, value_name = "N", allow_hyphen_values = true, value_parser = whole::<u32>)]
     session_blocks: u32,
     /// What is to happen beside that; the run fails unless all of it was seen
     #[arg(long, value_enum)]
     scenario: Option<ScenarioArgument>,
     /// End when every para has so many candidates included [default: 10, with a scenario 1]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = whole::<u64>)]
     until_included: Option<u64>,
     /// Size of each proof of validity: bytes, or with KiB or MiB behind
-    #[arg(long, default_value = "64KiB", value_parser = parse_size, value_name = "SIZE")]
+    #[arg(long, default_value = "64KiB", value_parser = parse_size, value_name = "SIZE", allow_hyphen_values = true)]
     pov_size: usize,
     /// How often two authors meet in one slot, 0 to 1
-    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = LocalConfig::default().fork_probability, value_name = "P", allow_hyphen_values = true, value_parser = fraction)]
     fork_probability: f64,
     /// Begin with this chain specification, and take validators, parachains, slots and sessions from it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["validators", "parachains", "parathreads", "slot_ms",
@@ -110,15 +110,17 @@ impl Default for DevArguments {
 /// `65536`, `64KiB`, `5MiB`.
 fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    if digits.is_empty() {
+        return Err("expected a number of bytes, such as 65536, 64KiB, 5MiB".to_owned());
+    }
     let factor: usize = match unit {
         "" | "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
         _ => return Err(format!("unit {unit:?} is not known, expected B, KiB or MiB")),
     };
-    let number: usize =
-        digits.parse().map_err(|_| "expected a number of bytes, such as 65536, 64KiB, 5MiB".to_owned())?;
-    number.checked_mul(factor).ok_or_else(|| "size is out of range".to_owned())
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(factor));
+    bytes.ok_or_else(|| "size is out of range".to_owned())
 }
 
 impl DevArguments {

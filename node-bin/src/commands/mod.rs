@@ -72,6 +72,18 @@ impl std::fmt::Display for CommandError {
     }
 }
 
+/// A whole number; what is expected instead of anything else is said with its bounds.
+fn whole<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let max = u64::MAX >> (u64::BITS as usize - 8 * size_of::<T>());
+    let number = text.parse::<u64>().ok().and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| format!("expected a whole number, 0 to {max}"))
+}
+
+/// A part of one.
+fn fraction(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "expected a number, 0 to 1, such as 0.2".to_owned())
+}
+
 /// Runs the command named on the command line.
 pub(crate) fn run(arguments: Arguments) -> Result<(), CommandError> {
     let format = if arguments.log_json { LogFormat::Json } else { LogFormat::Text };

@@ -15,12 +15,15 @@ fn wrong_numbers_are_named() {
     for command in [&["dev"][..], &["chain-spec", "new"]] {
         for (flag, value, said) in [
             ("--validators", "-3", "invalid value '-3' for '--validators"),
-            ("--validators", "99999999999", "99999999999 is not in 0..=4294967295"),
+            ("--validators", "99999999999", "expected a whole number, 0 to 4294967295"),
+            ("--validators", "-3x", "invalid value '-3x' for '--validators"),
+            ("--parachains", "two", "expected a whole number, 0 to 4294967295"),
             ("--validators", "0", "number of validators is 0, expected 1 to 100"),
             ("--slot-ms", "-1", "invalid value '-1' for '--slot-ms"),
             ("--slot-ms", "0", "slot length is 0 ms, expected 200 to 60000 ms"),
             ("--session-blocks", "-1", "invalid value '-1' for '--session-blocks"),
             ("--fork-probability", "-0.5", "fork probability is -0.5, expected 0 to 1"),
+            ("--fork-probability", "often", "expected a number, 0 to 1"),
             ("--fork-probability", "NaN", "fork probability is NaN, expected 0 to 1"),
         ] {
             ends(&[command, &[flag, value]].concat(), 2, said);
@@ -28,7 +31,20 @@ fn wrong_numbers_are_named() {
     }
     ends(&["dev", "--until-included", "0"], 2, "--until-included is 0, expected at least 1");
     ends(&["dev", "--until-included", "-1"], 2, "invalid value '-1' for '--until-included");
-    ends(&["dev", "--pov-size", "99999999999999999999"], 2, "invalid value '99999999999999999999'");
+    ends(&["dev", "--until-included", "99999999999999999999"], 2, "expected a whole number, 0 to 18446744073709551615");
+    for (size, said) in [
+        ("99999999999999999999", "size is out of range"),
+        ("18446744073709551615KiB", "size is out of range"),
+        (
+            "-4KiB",
+            "invalid value '-4KiB' for '--pov-size <SIZE>': expected a number of bytes, such as 65536, 64KiB, 5MiB",
+        ),
+        ("KiB", "expected a number of bytes, such as 65536, 64KiB, 5MiB"),
+        ("4GiB", "unit \"GiB\" is not known, expected B, KiB or MiB"),
+        ("0", "PoV size is 0 bytes"),
+    ] {
+        ends(&["dev", "--pov-size", size], 2, said);
+    }
 }
 
 #[test]

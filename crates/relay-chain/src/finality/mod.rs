@@ -8,13 +8,13 @@
 //! The voters of a block's children are the validators of its state. A block after which they differ is the last that
 //! the old set votes for; its finalization starts the next set, numbered on, at round 1.
 //!
-//! **Limits**: [`RESTART_LAG`], [`REPEAT_EVERY`], those of [`crate::votes`], and for votes that
+//! **Limits**: [`RESTART_LAG`], [`REPEAT_EVERY`], [`HELPERS_MAX`], those of [`crate::votes`], and for votes that
 //! come early [`EARLY_PEERS_MAX`], [`EARLY_ROUNDS_MAX`], [`EARLY_VOTERS_MIN`].
 
 mod early;
 mod voter;
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use codec::Encode;
@@ -46,6 +46,9 @@ pub const RESTART_LAG: BlockNumber = 16;
 /// After so many units of gossip (see [`GOSSIP_SHARE_OF_SLOT`]) without a new round the votes at hand are sent again.
 pub const REPEAT_EVERY: u64 = 32;
 
+/// Peers that wait to be asked for the votes of a round, each once.
+pub const HELPERS_MAX: usize = 256;
+
 /// The chain has no voters at all: the genesis was checked to have validators.
 #[derive(Debug, thiserror::Error)]
 #[error("finalized block {0:?} has no validators")]
@@ -72,6 +75,9 @@ pub(crate) struct Finality {
     voter_finalized: BlockNumber,
     /// Who was asked to help us catch up, while we wait.
     asked: Option<BoxFuture<(PeerId, Option<Bytes>)>>,
+    /// Who is to be asked after that, in the order in which they had something to say, so that those who do not answer hold
+    /// up nobody for long.
+    helpers: VecDeque<PeerId>,
 }
 
 impl Finality {
@@ -100,6 +106,7 @@ impl Finality {
             early: EarlyVotes::default(),
             voter_finalized,
             asked: None,
+            helpers: VecDeque::new(),
         })
     }
 
@@ -138,6 +145,7 @@ impl Finality {
                     if let Some(answer) = answer {
                         self.on_catch_up(&peer, &answer).await;
                     }
+                    self.ask_for_help();
                 }
                 changed = changes.changed().fuse() => {
                     if changed.is_ok() {
@@ -322,6 +330,7 @@ impl Finality {
             }
             NetworkEvent::Disconnected { peer } => {
                 self.early.forget(&peer);
+                self.helpers.retain(|helper| *helper != peer);
                 self.chain.peer_disconnected(FINALITY_PROTOCOL, &peer);
             }
             NetworkEvent::Message { peer, payload } => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
@@ -371,6 +380,7 @@ impl Finality {
         match offered {
             Offered::Known | Offered::Old => return,
             Offered::NoVoter => return self.chain.offence(peer, &"vote of somebody who is no voter"),
+            Offered::Ahead if self.helpers.contains(peer) || self.helpers.len() >= HELPERS_MAX => return,
             Offered::New | Offered::Ahead => {}
         }
         let (checked, bytes) = (vote.clone(), vote.encoded_size());
@@ -381,7 +391,8 @@ impl Finality {
             Err(error) => return tracing::warn!(%error, "vote could not be checked"),
         }
         if offered == Offered::Ahead {
-            return self.ask_for_help(peer.clone());
+            self.helpers.push_back(peer.clone());
+            return self.ask_for_help();
         }
         let (target, number) = (*vote.signed.target().0, vote.signed.target().1);
         let message = FinalityMessage::Vote(vote.clone()).encode();
@@ -407,14 +418,17 @@ impl Finality {
             return;
         }
         let is_here = self.chain.tree().contains(&hash);
-        if proof.set_id == self.set_id && !is_here && !self.proves(peer, &proof).await {
+        let (is_ours, is_known) = (proof.set_id == self.set_id, self.pending.as_ref() == Some(&proof));
+        if is_ours && !is_here && !is_known && !self.proves(peer, &proof).await {
             return;
         }
-        if proof.set_id != self.set_id || !is_here {
+        if !is_ours || !is_here {
             // The proof comes with the blocks, and before it those of the sets between ours and its own; this one is
-            // kept for the case that they come by gossip.
+            // kept for the case that they come by gossip. One that was checked gives way to no other.
             self.syncer.start_for_finality(peer.clone(), hash, number);
-            self.pending = Some(proof);
+            if is_ours || self.pending.as_ref().is_none_or(|pending| pending.set_id != self.set_id) {
+                self.pending = Some(proof);
+            }
             return;
         }
         if !self.finalize(proof.clone()).await {
@@ -457,10 +471,11 @@ impl Finality {
     // ---- catching up ----------------------------------------------------------------------------------------------
 
     /// Rounds went on without us: asks for the votes of the last completed one, of one peer at a time.
-    fn ask_for_help(&mut self, peer: PeerId) {
+    fn ask_for_help(&mut self) {
         if self.asked.is_some() {
             return;
         }
+        let Some(peer) = self.helpers.pop_front() else { return };
         let round = lock(&self.voter.rounds).votes.round();
         let request = CatchUpRequest { set_id: self.set_id, round }.encode();
         let network = self.chain.network.clone();

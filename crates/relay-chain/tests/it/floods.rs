@@ -215,3 +215,27 @@ fn peers_that_do_not_answer_keep_nobody_from_catching_up_with_one_that_does() {
     assert_eq!(forge.best(), last.hash());
     assert_eq!(forge.world.chain(0).held().offenders, 0);
 }
+
+#[test]
+fn a_proof_that_cannot_be_checked_takes_the_place_of_none_that_was_checked() {
+    let forge = Forge::new(85);
+    forge.world.run_slots(10);
+    let genesis = forge.genesis();
+    let slot = forge.slot_now() - 3;
+    let block = forge.kept_back(&forge.header(genesis), &forge.state(genesis), slot, 1).0.remove(0);
+    // It has nothing to give when it is asked.
+    let (network, _shelf) = peer(&forge.world, "gossip");
+    forge.world.run_slots(1);
+    let victim = forge.world.nodes[0].peer();
+    let good = forge.proof(&block.header);
+    let mut other = good.clone();
+    (other.set_id, other.commit.target_hash) = (7, Hash::repeat(7));
+    for proof in [good, other] {
+        let message = FinalityMessage::Justification(Box::new(proof));
+        network.send(&victim, FINALITY_PROTOCOL, message.encode().into()).unwrap();
+        forge.world.run_slots(1);
+    }
+    network.send(&victim, BLOCK_PROTOCOL, BlockMessage::Block(block.clone()).encode().into()).unwrap();
+    forge.world.run_slots(2);
+    assert_eq!(forge.world.chain(0).status().finalized, (block.hash(), 1));
+}

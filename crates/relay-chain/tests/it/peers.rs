@@ -112,6 +112,60 @@ fn a_voter_that_votes_twice_is_counted_once_with_the_proof() {
 }
 
 #[test]
+fn peers_that_do_not_answer_keep_nobody_from_finding_the_round() {
+    let mut world = World::new(48, 4, 0.0);
+    for index in 0..3 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(20);
+    world.start(3).unwrap();
+    let victim = world.nodes[3].peer();
+    // A validator that nobody may trust has given them a vote of a round far ahead.
+    let pair = &world.nodes[0].pair;
+    let (target_hash, target_number) = (Hash::repeat(1), 1_000);
+    let message = Message::Prevote(Prevote { target_hash, target_number });
+    let signature = pair.sign(&vote_payload(0, 1_000, &message), &mut SeedRng::new([1; 32]));
+    let signed = SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) };
+    let vote = Bytes::from(FinalityMessage::Vote(Vote { set_id: 0, round: 1_000, signed }).encode());
+    let strangers: Vec<_> = (0..3)
+        .map(|index| {
+            let stranger = world.hub.join(MemoryHub::peer(&format!("stranger {index}")));
+            let mut events = stranger.open(FINALITY_PROTOCOL, handshake(&world)).unwrap();
+            let mut kept = Vec::new();
+            let keeps = async move {
+                while let Some(event) = events.next().await {
+                    kept.push(event);
+                }
+            };
+            let spawner = world.simulation.environment(&format!("stranger {index}")).spawner;
+            spawner.spawn("keeps", Box::pin(keeps));
+            stranger.connect(&victim, &[]);
+            stranger
+        })
+        .collect();
+    let run = |slots: u64| {
+        for _ in 0..slots * SLOT_MS / 10 {
+            for stranger in &strangers {
+                // It may not be connected yet.
+                let _refused = stranger.send(&victim, FINALITY_PROTOCOL, vote.clone());
+            }
+            world.simulation.run_for(std::time::Duration::from_millis(10)).unwrap();
+        }
+    };
+    // They are there first. Then the only way to the round leads through a node that answers, and without this one the
+    // others finalize nothing.
+    let honest = world.nodes[..3].iter().map(|node| node.peer()).collect();
+    let others = strangers.iter().map(|stranger| stranger.local_peer()).chain([victim.clone()]).collect();
+    world.hub.partition(&[honest, others]);
+    run(2);
+    world.hub.heal();
+    let before = world.chain(1).status().finalized.1;
+    world.chain(0).stop();
+    run(60);
+    assert!(world.chain(3).status().finalized.1 >= before + 5, "{:?}", world.statuses());
+}
+
+#[test]
 fn requests_of_strangers_are_answered_within_limits() {
     let world = World::started(42, 2, 0.0);
     let stranger = world.hub.join(MemoryHub::peer("stranger"));

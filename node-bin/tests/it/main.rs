@@ -2,6 +2,7 @@
 
 mod chain_spec;
 mod killed;
+mod strangers;
 mod usage;
 
 use std::path::Path;

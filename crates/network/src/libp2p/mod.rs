@@ -156,7 +156,12 @@ impl Libp2pNetwork {
             timeout(LISTEN_TIMEOUT, all_known)
         };
         match known.await {
-            Ok(Ok(_)) => Ok(network),
+            Ok(Ok(_)) => {
+                for address in network.listen_addresses() {
+                    tracing::info!(peer = %network.local_peer(), address = %address.0, "listening");
+                }
+                Ok(network)
+            }
             _ => Err(address_error(&format!("{:?}", config.listen), "not listening in time")),
         }
     }

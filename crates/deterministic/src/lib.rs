@@ -13,22 +13,19 @@
 //! | [`Compute`] | two bounded pools of threads | runs at once and charges virtual time from a table |
 //! | [`Disk`] | a locked directory | in memory; forgets, tears and reorders what was not synced |
 //!
-//! [`journal`] is the append-only file of checksummed records, over any [`Disk`].
-//!
 //! Receives: nothing. Sends: nothing. It knows no word of blockchains and depends on no crate of ours.
 //!
 //! Invariants: with the same seed and the same tasks a [`Simulation`] takes the same steps and ends with the
 //! same trace hash; two labels never influence each other's random numbers.
 //!
 //! Limits: [`system::COMPUTE_QUEUE_MAX`], [`simulation::STEP_LIMIT`], [`simulation::STEPS_PER_INSTANT_MAX`],
-//! [`disk::PATH_BYTES_MAX`], [`journal::FRAME_BYTES_MAX`], [`journal::PENDING_RECORDS_MAX`].
+//! [`disk::PATH_BYTES_MAX`].
 
 pub mod compute;
 pub mod disk;
 pub mod entropy;
 pub mod environment;
 pub mod file_disk;
-pub mod journal;
 pub mod memory_disk;
 pub mod simulation;
 pub mod system;
@@ -38,7 +35,6 @@ pub use disk::Disk;
 pub use entropy::{Entropy, EntropyRng, below, u64};
 pub use environment::{BoxFuture, Clock, Environment, Spawner, timeout};
 pub use file_disk::{FileDisk, OpenDiskError};
-pub use journal::{GroupJournal, Journal, JournalError};
 pub use memory_disk::{Crash, MemoryDisk};
 pub use simulation::{Simulation, SimulationError};
 pub use system::SystemError;

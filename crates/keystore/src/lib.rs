@@ -14,7 +14,7 @@
 //!   any more;
 //! - nonces come from the given entropy and from nothing else.
 //!
-//! Limits: the journal is bounded by [`deterministic::journal::JOURNAL_BYTES_MAX`] (several hundred thousand claims),
+//! Limits: the journal is bounded by [`journal::JOURNAL_BYTES_MAX`] (several hundred thousand claims),
 //! and the claims in memory by the journal; when it is full, signing fails until something is forgotten.
 
 pub mod ledger;
@@ -22,10 +22,8 @@ pub mod ledger;
 use async_trait::async_trait;
 use bytes::Bytes;
 use codec::Encode;
-use deterministic::{
-    Compute, Disk, Entropy, EntropyRng,
-    journal::{GroupJournal, Journal, JournalError},
-};
+use deterministic::{Compute, Disk, Entropy, EntropyRng};
+use journal::{GroupJournal, Journal, JournalError};
 use ledger::{Claimed, ForgetBefore, Ledger, LedgerError, Record};
 use ports::{Claim, Keystore, KeystoreError};
 use primitives::{

@@ -2,7 +2,7 @@
 //!
 //! Role: adapter. Three kinds of disk, each for what it is good at:
 //!
-//! - **journals** ([`deterministic::journal`]): append-only, one sync per group of records;
+//! - **journals** (crate `journal`): append-only, one sync per group of records;
 //! - **values** ([`FileStore`]): PoVs, chunks, blocks, artifacts; one file each, written beside, synced, renamed,
 //!   its directory synced;
 //! - **indices** ([`SledIndex`], [`MemoryIndex`]): small ordered entries. sled's flush does not outlive a power
@@ -130,7 +130,8 @@ impl std::fmt::Debug for Store {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use deterministic::{Journal, Simulation};
+    use deterministic::Simulation;
+    use journal::Journal;
     use ports::{BlobStore, IndexBatch};
 
     #[test]

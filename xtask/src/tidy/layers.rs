@@ -19,6 +19,7 @@ pub const LAYERS: &[(&str, u8)] = &[
     ("jobs", 2),
     ("mocks", 2),
     ("crates/ports", 2),
+    ("crates/journal", 2),
     ("crates/leaves", 2),
     ("subsystems/*", 3),
     ("crates/keystore", ADAPTER_LAYER),

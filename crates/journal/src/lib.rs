@@ -1,6 +1,12 @@
 //! An append-only file of checksummed records over any [`Disk`].
 //!
-//! All records of one [`Journal::commit`] make one frame, which is appended and synced before the commit
+//! Role: keeps what must not be forgotten once it was said, such as what a validator has signed. [`Journal`] writes on the
+//! caller's thread; [`GroupJournal`] lets many async callers share its syncs.
+//!
+//! Receives: records of bytes. Sends: nothing.
+//!
+//! Invariants: what a commit has returned for is there after a crash, whole and in order; nothing that was synced is ever
+//! cut off. All records of one [`Journal::commit`] make one frame, which is appended and synced before the commit
 //! returns. So at most the last frame can be torn by a crash: on opening, a bad end of the file is cut off, as
 //! long as it can have been one unfinished frame; a bad frame with a good one behind it is
 //! [`JournalError::Corrupt`], and nothing is cut.
@@ -8,13 +14,16 @@
 //! Layout, numbers little-endian: `"journal" 1` and 8 bytes that name what is kept, then frames of
 //! `"JFRM"`, payload length (u32), frame number (u64), checksum (u64, XXH3 of payload, seeded with number and
 //! place) and payload; a payload is records of length (u32) and bytes.
+//!
+//! Limits: [`FRAME_BYTES_MAX`], [`JOURNAL_BYTES_MAX`], [`PENDING_RECORDS_MAX`].
+#![forbid(unsafe_code)]
 
 use std::{io, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use twox_hash::XxHash3_64;
 
-use crate::{
+use deterministic::{
     ComputeError, Disk,
     disk::{check_path, parent},
 };

@@ -2,7 +2,7 @@ use futures::future::join_all;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Crash, MemoryDisk, Simulation, simulation::CostTable};
+use deterministic::{Crash, MemoryDisk, Simulation, simulation::CostTable};
 
 const KIND: [u8; 8] = *b"testing ";
 

@@ -1,13 +1,13 @@
 //! Many writers of one journal, who share its syncs.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use deterministic::{Compute, ComputeKind, compute};
 use futures::channel::oneshot;
 use tokio::sync::Semaphore;
 
-use super::{FRAME_BYTES_MAX, Journal, JournalError, PENDING_RECORDS_MAX, framed_bytes};
-use crate::{Compute, ComputeKind, compute, simulation::lock};
+use crate::{FRAME_BYTES_MAX, Journal, JournalError, PENDING_RECORDS_MAX, framed_bytes};
 
 type Pending = (Bytes, oneshot::Sender<Result<(), JournalError>>);
 
@@ -121,4 +121,9 @@ impl Shared {
             }
         }
     }
+}
+
+/// Locks; a commit that panicked leaves a journal that says so itself.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

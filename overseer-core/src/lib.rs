@@ -40,6 +40,8 @@ pub mod reader;
 pub mod sending;
 pub mod signal;
 pub mod sync;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use inbound::{Inbound, Incoming};
 pub use mailbox::{EdgeCounts, EdgeId, Lane, Mailbox, MailboxLimits, RefusedReason, WhenFull};

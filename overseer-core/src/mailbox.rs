@@ -70,7 +70,9 @@ pub enum WhenFull {
     /// must not be lost and has a natural bound.
     Budgeted(usize),
     /// Stays in the sender's own outbox of the given number of places, which the sender's loop flushes while it goes on
-    /// receiving; [`OverBudget`](RefusedReason::OverBudget) beyond that. For loops only: from elsewhere it is lossy.
+    /// receiving; [`OverBudget`](RefusedReason::OverBudget) beyond that, and beyond as many bytes for one consumer as its
+    /// mailbox takes. What is kept still when the loop ends is lost, and counted as refused. For loops only: from
+    /// elsewhere it is lossy.
     Outbox(usize),
 }
 
@@ -113,7 +115,17 @@ impl UsedUp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EdgeId(pub(crate) u16);
 
-/// The counters of one edge, kept under the mailbox's own lock.
+/// What is counted of one edge, under the mailbox's own lock.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    sent: u64,
+    refused: u64,
+    merged: u64,
+    waited: u64,
+    held: u64,
+}
+
+/// The counters of one edge at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EdgeCounts {
     /// Messages put into the queue.
@@ -126,6 +138,8 @@ pub struct EdgeCounts {
     pub queued: u64,
     /// Sends that found the queue full and waited.
     pub waited: u64,
+    /// Places that are [held](crate::sending::Permit) without a message now.
+    pub held: u64,
     /// Sends that wait now.
     pub waiting: u64,
     /// Nanoseconds since when the longest of them waits; 0 if none does.
@@ -167,12 +181,14 @@ pub(crate) struct State<T> {
     used_bytes: u32,
     pub(crate) normal: VecDeque<Item<T>>,
     pub(crate) reader: Option<Waker>,
-    edges: Vec<EdgeCounts>,
+    edges: Vec<Tally>,
     /// What of the used up places was given back.
     given_back: UsedUp,
     pub(crate) high: VecDeque<Item<T>>,
     /// Places beyond the limit, by message; it grows with the first of each.
     pub(crate) extra: Box<[(&'static str, usize)]>,
+    /// Of those places, how many messages have used one up.
+    pub(crate) extra_used_up: u64,
     /// Ascending by ticket.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
@@ -208,6 +224,12 @@ impl<T> State<T> {
         (self.used as usize) < limits.messages && self.used_bytes as usize + bytes as usize <= limits.bytes
     }
 
+    /// Counts places that are held.
+    pub(crate) fn held(&mut self, edge: EdgeId, change: i64) {
+        let held = &mut self.edges[usize::from(edge.0)].held;
+        *held = held.saturating_add_signed(change);
+    }
+
     fn position(&self, ticket: u64) -> Option<usize> {
         self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket).ok()
     }
@@ -228,6 +250,7 @@ impl<T: Send> Mailbox<T> {
                 closed: false,
                 high: VecDeque::new(),
                 extra: Box::default(),
+                extra_used_up: 0,
                 waiters: VecDeque::new(),
                 next_ticket: 0,
                 given_back: UsedUp::default(),
@@ -256,7 +279,7 @@ impl<T: Send> Mailbox<T> {
     pub fn register_edge(&self) -> EdgeId {
         let mut state = self.lock();
         let index = u16::try_from(state.edges.len()).expect("a node's wiring declares fewer than 65,536 edges");
-        state.edges.push(EdgeCounts::default());
+        state.edges.push(Tally::default());
         EdgeId(index)
     }
 
@@ -266,9 +289,9 @@ impl<T: Send> Mailbox<T> {
     /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = self.lock();
-        let mut counts = state.edges[usize::from(edge.0)];
-        let queued = state.normal.iter().chain(&state.high).filter(|item| item.edge == edge);
-        counts.queued = queued.count() as u64;
+        let Tally { sent, refused, merged, waited, held } = state.edges[usize::from(edge.0)];
+        let queued = state.normal.iter().chain(&state.high).filter(|item| item.edge == edge).count() as u64;
+        let mut counts = EdgeCounts { sent, refused, merged, queued, waited, held, ..EdgeCounts::default() };
         for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
             counts.waiting += 1;
             if counts.waiting_since == 0 {
@@ -282,6 +305,20 @@ impl<T: Send> Mailbox<T> {
     pub fn used(&self) -> (usize, usize) {
         let state = self.lock();
         (state.used as usize, state.used_bytes as usize)
+    }
+
+    /// Messages that wait or are being delivered, and a number that changes whenever one was delivered: while it stays
+    /// the same the reader is at one message, or has not come back for the first.
+    pub fn progress(&self) -> (usize, u64) {
+        let state = self.lock();
+        let used_up = UsedUp::from_bits(self.of_reader.0.used_up.load(Ordering::Relaxed));
+        let own = state.used.wrapping_sub(used_up.places.wrapping_sub(state.given_back.places));
+        let extra: usize = state.extra.iter().map(|(_, taken)| *taken).sum();
+        let held: u64 = state.edges.iter().map(|counts| counts.held).sum();
+        (
+            (own as usize).saturating_sub(usize::try_from(held).unwrap_or(usize::MAX)) + extra,
+            state.extra_used_up.wrapping_add(u64::from(used_up.places)),
+        )
     }
 
     /// Messages waiting, not counting those that the reader has taken out.
@@ -493,10 +530,13 @@ impl<T: Send> Mailbox<T> {
         }
     }
 
-    /// Gives one place back.
-    pub(crate) fn give_back(&self, bytes: u32) {
+    /// Gives back a place that was held.
+    pub(crate) fn give_back(&self, edge: EdgeId, bytes: u32) {
         let mut wakers = Vec::new();
-        self.release(&mut self.lock(), 1, bytes, &mut wakers);
+        let mut state = self.lock();
+        state.held(edge, -1);
+        self.release(&mut state, 1, bytes, &mut wakers);
+        drop(state);
         wake_all(&mut wakers);
     }
 

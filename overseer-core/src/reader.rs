@@ -123,7 +123,6 @@ impl<T: Send> Reader<T> {
 
     /// One from the high lane, unless it is the turn of the normal one.
     fn prepare_high(&mut self) -> bool {
-        let used_up = self.tell_all();
         let mut state = self.mailbox.lock();
         if self.high_in_a_row >= HIGH_BURST_MAX && !(self.batch.is_empty() && state.normal.is_empty()) {
             return false;
@@ -133,7 +132,9 @@ impl<T: Send> Reader<T> {
             self.mailbox.of_reader.0.high_waiting.store(false, Ordering::Release);
         }
         // The lock is held anyway: what was used is given back at once, so that a flood here starves no waiting sender.
-        self.mailbox.settle(&mut state, used_up, &mut self.wakers);
+        self.tell();
+        (self.spent, self.spent_bytes) = (0, 0);
+        self.mailbox.settle(&mut state, self.used_up, &mut self.wakers);
         drop(state);
         wake_all(&mut self.wakers);
         self.high_in_a_row += u32::from(self.urgent.is_some());
@@ -147,6 +148,7 @@ impl<T: Send> Reader<T> {
         if let Some((_, taken)) = state.extra.get_mut(usize::from(place) - 1) {
             *taken -= 1;
         }
+        state.extra_used_up += 1;
         self.mailbox.release(&mut state, 0, bytes, &mut self.wakers);
         drop(state);
         wake_all(&mut self.wakers);

@@ -121,6 +121,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Future for Reserve<T, B> {
         match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), waker) {
             Ok(false) => Poll::Pending,
             Ok(true) => {
+                state.held(this.edge, 1);
                 drop(state);
                 Poll::Ready(Ok(Permit { mailbox: this.mailbox.clone(), edge: this.edge, bytes, used: false }))
             }
@@ -161,6 +162,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
         if Mailbox::is_closed(&state) {
             return Err(value);
         }
+        state.held(self.edge, -1);
         let waker = self.mailbox.push(&mut state, lane, Item::new(value, self.bytes, self.edge, 0));
         drop(state);
         self.used = true;
@@ -174,7 +176,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Permit<T, B> {
 impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Permit<T, B> {
     fn drop(&mut self) {
         if !self.used {
-            self.mailbox.give_back(self.bytes);
+            self.mailbox.give_back(self.edge, self.bytes);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The few primitives that everything here is made of: `std`'s in a program, `loom`'s in its models.
+//! The few primitives that everything here is made of: `std`'s in a program, `loom`'s in its models, counted ones in
+//! this crate's own tests.
 
 #[cfg(loom)]
 pub use loom::sync::{
@@ -6,11 +7,16 @@ pub use loom::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 use std::sync::PoisonError;
-#[cfg(not(loom))]
+#[cfg(not(any(loom, test)))]
 pub use std::sync::{
-    Mutex, MutexGuard, TryLockError,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize},
 };
+#[cfg(not(loom))]
+pub use std::sync::{MutexGuard, TryLockError, atomic::Ordering};
+
+#[cfg(all(test, not(loom)))]
+pub use crate::tests::{AtomicBool, AtomicU64, Mutex};
 
 /// Looks at a taken lock before this thread sleeps for it.
 #[cfg(not(loom))]

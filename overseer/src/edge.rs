@@ -58,6 +58,7 @@ pub(crate) trait Gauge: Send + Sync {
     fn limits(&self) -> MailboxLimits;
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts;
     fn meter(&self) -> &Meter;
+    fn progress(&self) -> (usize, u64);
 }
 
 impl<T: Inbox> Gauge for Mailbox<T> {
@@ -78,6 +79,9 @@ impl<T: Inbox> Gauge for Mailbox<T> {
     }
     fn meter(&self) -> &Meter {
         Mailbox::meter(self)
+    }
+    fn progress(&self) -> (usize, u64) {
+        Mailbox::progress(self)
     }
 }
 
@@ -122,12 +126,13 @@ impl EdgeRecord {
         }
     }
 
-    /// Since how many nanoseconds somebody waits here at least: for a place, for an answer.
-    pub(crate) fn waits(&self) -> (Option<u64>, Option<u64>) {
+    /// Since how many nanoseconds somebody waits here at least, for a place and for an answer; and whether places are
+    /// held here.
+    pub(crate) fn waits(&self) -> (Option<u64>, Option<u64>, bool) {
         let now = self.gauge.meter().now();
         let counts = self.gauge.counts(self.id);
         let place = (counts.waiting > 0).then(|| now.saturating_sub(counts.waiting_since));
-        (place, self.flights.oldest(now))
+        (place, self.flights.oldest(now), counts.held > 0)
     }
 }
 

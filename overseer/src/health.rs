@@ -43,6 +43,8 @@ pub struct LongWait {
     pub message: &'static str,
     /// Whose queue is full, or who owes the answer.
     pub to: &'static str,
+    /// Of a wait for a place: somebody who holds one there without a message ([`Place`](crate::port::Place)).
+    pub held_by: Option<(&'static str, Origin)>,
     /// For how long at least: a lower bound.
     pub time: Duration,
 }
@@ -52,6 +54,9 @@ pub struct LongWait {
 pub struct Readiness {
     /// Subsystems more than [`LAG_MAX`] entries behind their signal log, with how many.
     pub lagging: Vec<(&'static str, u64)>,
+    /// Subsystems that have messages and have come back for none since so long, at least [`LONG_WAIT`], without waiting
+    /// for anybody that is known.
+    pub stalled: Vec<(&'static str, Duration)>,
     /// Long waits, each once, in the order of the wiring.
     pub long_waits: Vec<LongWait>,
     /// The same waits as chains, a line each: `a waits 6.0 s with Put at b, which waits 6.0 s for the answer to Query
@@ -63,9 +68,9 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Whether nobody lags and nobody waits for long.
+    /// Whether nobody lags, stands still or waits for long.
     pub fn is_ready(&self) -> bool {
-        self.lagging.is_empty() && self.long_waits.is_empty()
+        self.lagging.is_empty() && self.stalled.is_empty() && self.long_waits.is_empty()
     }
 }
 
@@ -76,24 +81,38 @@ pub(crate) struct Health {
 }
 
 impl Handle {
-    /// Whether the node keeps up, and if not, who waits for whom. The age of a question is a lower bound that is
-    /// precise only as far as somebody calls this every second or so; [`watch`](Self::watch) does.
+    /// Whether the node keeps up, and if not, who waits for whom. The age of a question, and since when somebody stands
+    /// still, are lower bounds that are precise only as far as somebody calls this every second or so;
+    /// [`watch`](Self::watch) does.
     pub fn readiness(&self) -> Readiness {
         let lagging = self.shared.readers.iter().map(|reader| (reader.subsystem, (reader.lag)()));
         let lagging = lagging.filter(|(_, lag)| *lag > LAG_MAX).collect();
         let mut long_waits = Vec::new();
+        let mut holders = BTreeMap::new();
         let edges = lock(&self.shared.switchboard).edges.clone();
         for edge in edges {
-            let (place, answer) = edge.waits();
+            let (place, answer, holds) = edge.waits();
+            let (from, origin, message, to) = (edge.from, edge.origin, edge.declared.message, edge.declared.to);
+            if holds {
+                holders.entry(to).or_insert((from, origin));
+            }
             let for_place = if edge.declared.kind == SendKind::Cast { WaitsFor::OutboxPlace } else { WaitsFor::Place };
             for (nanos, waits_for) in [(place, for_place), (answer, WaitsFor::Answer)] {
                 let Some(time) = nanos.map(Duration::from_nanos).filter(|time| *time >= LONG_WAIT) else { continue };
-                let (message, to) = (edge.declared.message, edge.declared.to);
-                long_waits.push(LongWait { from: edge.from, origin: edge.origin, waits_for, message, to, time });
+                long_waits.push(LongWait { from, origin, waits_for, message, to, held_by: None, time });
             }
         }
+        for wait in long_waits.iter_mut().filter(|wait| wait.waits_for != WaitsFor::Answer) {
+            wait.held_by = holders.get(wait.to).copied();
+        }
         let (chains, chain_names) = (chains(&long_waits, true), chains(&long_waits, false));
-        Readiness { lagging, long_waits, chains, chain_names }
+        let stalled = self.shared.readers.iter().filter_map(|reader| {
+            let waits = |wait: &LongWait| wait.keeps_loop_of(reader.subsystem);
+            let time = reader.stands_still().filter(|time| *time >= LONG_WAIT)?;
+            (!long_waits.iter().any(waits)).then_some((reader.subsystem, time))
+        });
+        let stalled = stalled.collect();
+        Readiness { lagging, stalled, long_waits, chains, chain_names }
     }
 
     /// Looks every [`LOOK_EVERY`] and logs each new chain of waits and each subsystem that begins to lag, once, until
@@ -121,6 +140,10 @@ impl Handle {
         for (subsystem, lag) in &readiness.lagging {
             lines.insert((*subsystem).to_owned(), format!("{subsystem} is {lag} signals behind"));
         }
+        for (subsystem, time) in &readiness.stalled {
+            let line = format!("{subsystem} has taken no message for {:.1} s", time.as_secs_f64());
+            lines.insert(format!("{subsystem} stands still"), line);
+        }
         lines.extend(readiness.chain_names.iter().cloned().zip(readiness.chains.iter().cloned()));
         let mut told = lock(&self.shared.health.told);
         told.retain(|key| lines.contains_key(key));
@@ -139,7 +162,13 @@ impl LongWait {
             WaitsFor::Place | WaitsFor::OutboxPlace => other.origin == Origin::Loop,
             WaitsFor::Answer => true,
         };
-        may_owe && other.from == self.to && other.waits_for != WaitsFor::OutboxPlace
+        let owes = may_owe && other.from == self.to || self.held_by == Some((other.from, other.origin));
+        owes && other.waits_for != WaitsFor::OutboxPlace
+    }
+
+    /// Whether the loop of a subsystem stands in this wait.
+    fn keeps_loop_of(&self, subsystem: &str) -> bool {
+        self.from == subsystem && self.origin == Origin::Loop && self.waits_for != WaitsFor::OutboxPlace
     }
 
     /// The wait in words, after who waits.
@@ -152,7 +181,16 @@ impl LongWait {
             WaitsFor::OutboxPlace => write!(line, "keeps {message} for {to} in its outbox{time}"),
             WaitsFor::Answer => write!(line, "{verb}{time} for the answer to {message} of {to}"),
         };
+        if let Some((from, origin)) = self.held_by {
+            let verb = if origin == Origin::Jobs { "hold" } else { "holds" };
+            let _ = write!(line, ", where {} {verb} a place", who(from, origin));
+        }
     }
+}
+
+/// Who waits, in words.
+fn who(from: &str, origin: Origin) -> String {
+    if origin == Origin::Jobs { format!("jobs of {from}") } else { from.to_owned() }
 }
 
 /// One line for each long wait that nobody waits behind, for each further branch, and for each circle.
@@ -181,8 +219,7 @@ fn chain(
     branches: &mut Vec<usize>,
     with_times: bool,
 ) -> String {
-    let from = waits[head].from;
-    let mut line = if waits[head].origin == Origin::Jobs { format!("jobs of {from} ") } else { format!("{from} ") };
+    let mut line = who(waits[head].from, waits[head].origin) + " ";
     let mut seen = BTreeSet::new();
     let mut index = head;
     loop {
@@ -197,7 +234,12 @@ fn chain(
         }
         let Some((next, others)) = behind.split_first() else { return line };
         branches.extend(others.iter().rev());
-        line.push_str(if waits[*next].origin == Origin::Jobs { ", whose jobs " } else { ", which " });
+        let next_who = (waits[*next].from, waits[*next].origin);
+        line.push_str(match next_who.1 {
+            _ if waits[index].held_by == Some(next_who) => " and ",
+            Origin::Jobs => ", whose jobs ",
+            _ => ", which ",
+        });
         index = *next;
     }
 }
@@ -207,7 +249,7 @@ mod tests {
     use super::*;
 
     fn wait(from: &'static str, waits_for: WaitsFor, message: &'static str, to: &'static str) -> LongWait {
-        LongWait { from, origin: Origin::Loop, waits_for, message, to, time: Duration::from_secs(6) }
+        LongWait { from, origin: Origin::Loop, waits_for, message, to, held_by: None, time: Duration::from_secs(6) }
     }
 
     #[test]
@@ -270,6 +312,19 @@ mod tests {
                 "b waits with Put at c, which waits for the answer to Read of d",
             ]
         );
+    }
+
+    #[test]
+    fn who_holds_a_place_keeps_others_waiting() {
+        let held = |by, wait| LongWait { held_by: Some((by, Origin::Jobs)), origin: Origin::Jobs, ..wait };
+        let waits =
+            [held("y", wait("x", WaitsFor::Place, "Put", "b")), held("x", wait("y", WaitsFor::Place, "Set", "a"))];
+        assert_eq!(
+            chains(&waits, false),
+            ["jobs of x wait with Put at b, where jobs of y hold a place and wait with Set at a, where jobs of x \
+                 hold a place: a circle"]
+        );
+        assert_eq!(chains(&waits[..1], false), ["jobs of x wait with Put at b, where jobs of y hold a place"]);
     }
 
     #[test]

@@ -11,10 +11,11 @@
 //! them in order, with the first cause named.
 //!
 //! **Invariants.** A message sent by somebody who has seen a signal is never handled by somebody who has not (OV-4). No
-//! circle of waiting sends can be built. Publishing a signal never waits for a subsystem. The overseer knows no word of
+//! circle of waiting sends can be built; who holds a [`Place`](port::Place) while he waits for another is named when it
+//! lasts. Publishing a signal never waits for a subsystem. The overseer knows no word of
 //! any blockchain.
 //!
-//! **Slow is not dead.** [`Handle::readiness`] names who lags and who waits for whom; [`Handle::watch`] logs it. Only a
+//! **Slow is not dead.** [`Handle::readiness`] names who lags, who stands still and who waits for whom; [`Handle::watch`] logs it. Only a
 //! slot's own policy ends or restarts anybody.
 //!
 //! **Full recordings.** [`replay`] records one subsystem and shows where a fresh instance first does something else.

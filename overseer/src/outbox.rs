@@ -1,6 +1,7 @@
 //! Casts that a full queue refused, kept by the loop that made them until there is room.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
 use std::task::Context;
 
 use deterministic::BoxFuture;
@@ -18,9 +19,10 @@ pub(crate) struct Outbox {
 pub(crate) struct Queue {
     to: &'static str,
     lane: Lane,
-    waiting: VecDeque<(&'static str, BoxFuture<()>)>,
+    waiting: VecDeque<(&'static str, usize, BoxFuture<()>)>,
     /// How many of them by message.
     counts: BTreeMap<&'static str, usize>,
+    bytes: usize,
 }
 
 impl Outbox {
@@ -33,7 +35,7 @@ impl Outbox {
     pub(crate) fn queue(&mut self, to: &'static str, lane: Lane) -> &mut Queue {
         let known = self.queues.iter().position(|queue| queue.to == to && queue.lane == lane);
         let index = known.unwrap_or_else(|| {
-            self.queues.push(Queue { to, lane, waiting: VecDeque::new(), counts: BTreeMap::new() });
+            self.queues.push(Queue { to, lane, waiting: VecDeque::new(), counts: BTreeMap::new(), bytes: 0 });
             self.queues.len() - 1
         });
         &mut self.queues[index]
@@ -43,6 +45,19 @@ impl Outbox {
     #[cold]
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         self.queues.iter_mut().for_each(|queue| queue.flush(cx));
+    }
+
+    /// Waits for something else, and sends what there is room for meanwhile.
+    pub(crate) async fn beside<T>(&mut self, waiting: impl Future<Output = T>) -> T {
+        let mut waiting = std::pin::pin!(waiting);
+        poll_fn(|cx| {
+            let polled = waiting.as_mut().poll(cx);
+            if polled.is_pending() {
+                self.flush(cx);
+            }
+            polled
+        })
+        .await
     }
 }
 
@@ -56,17 +71,24 @@ impl Queue {
         self.counts.get(message).copied().unwrap_or(0)
     }
 
+    /// The bytes of all that is kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Keeps the sending of a message.
-    pub(crate) fn keep(&mut self, message: &'static str, sending: BoxFuture<()>) {
-        self.waiting.push_back((message, sending));
+    pub(crate) fn keep(&mut self, message: &'static str, bytes: usize, sending: BoxFuture<()>) {
+        self.waiting.push_back((message, bytes, sending));
+        self.bytes += bytes;
         *self.counts.entry(message).or_default() += 1;
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
-        while let Some((message, sending)) = self.waiting.front_mut() {
+        while let Some((message, bytes, sending)) = self.waiting.front_mut() {
             if sending.as_mut().poll(cx).is_pending() {
                 return;
             }
+            self.bytes -= *bytes;
             if let Some(count) = self.counts.get_mut(message) {
                 *count -= 1;
             }

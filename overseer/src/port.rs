@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use deterministic::{BoxFuture, Environment};
-use futures::FutureExt as _;
 use futures::future::{Either, select};
+use futures::{FutureExt as _, TryFutureExt as _};
 use overseer_core::sending::{Permit, Reserve, Sending};
 use tokio::sync::watch;
 use tokio::task::coop;
@@ -183,14 +183,15 @@ impl<M: Post> Port<M> {
     }
 
     #[inline]
-    pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
-        match &self.aside {
+    pub(crate) fn send<'a>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M> {
+        let state = match &self.aside {
             None => {
                 let bytes = message.bytes();
-                Delivery { turn, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+                SendState::Plain(self.put(message.into_inbox(), bytes))
             }
-            Some(aside) => Delivery { turn, state: SendState::Aside(self.send_aside(aside, message)) },
-        }
+            Some(aside) => SendState::Aside(self.send_aside(aside, message)),
+        };
+        Delivery { turn, outbox, state }
     }
 
     /// Apart, so that what every send runs through is small enough to stand in the loop that sends: a large message is
@@ -225,7 +226,7 @@ impl<M: Post> Port<M> {
     async fn send_tapped(&self, message: M) -> Result<(), SendError<M>> {
         let plain = |message: M| {
             let bytes = message.bytes();
-            Delivery { turn: Turn::Lasts, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
+            self.put(message.into_inbox(), bytes).map_err(|(inbox, reason)| back(inbox, reason))
         };
         let Some(tap) = self.tap() else { return plain(message).await };
         match tap.on_send(message) {
@@ -272,12 +273,19 @@ impl<M: Post> Port<M> {
                 }
             }
         }
+        let bytes_max = self.mailbox.limits().bytes;
         for (message, delay) in kept {
-            if queue.kept_of(self.message_name()) >= places {
-                self.mailbox.count_refused(self.id);
-                return Err(SendError { message, reason: RefusedReason::OverBudget(places) });
-            }
-            queue.keep(self.message_name(), self.deferred(message, delay));
+            let bytes = message.bytes();
+            let reason = match queue.kept_of(self.message_name()) {
+                _ if bytes > bytes_max => RefusedReason::TooLarge,
+                kept if kept >= places || queue.bytes() + bytes > bytes_max => RefusedReason::OverBudget(places),
+                _ => {
+                    queue.keep(self.message_name(), bytes, self.deferred(message, delay));
+                    continue;
+                }
+            };
+            self.mailbox.count_refused(self.id);
+            return Err(SendError { message, reason });
         }
         Ok(())
     }
@@ -333,12 +341,16 @@ impl<M: Post> Port<M> {
         });
         let sending = Sending::new(self.mailbox.clone(), self.id, message.into_inbox(), bytes, M::LANE);
         let sleep = delay.map(|delay| self.desk.environment.clock.sleep(delay));
+        let (mailbox, id) = (self.mailbox.clone(), self.id);
+        // A consumer that has ended takes nothing any more, and who ends keeps nothing: what is lost so is counted.
+        let lost = scopeguard::guard((), move |()| mailbox.count_refused(id));
         let sending = async move {
             if let Some(sleep) = sleep {
                 sleep.await;
             }
-            // A consumer that has ended takes nothing any more; the node is stopping then.
-            drop(sending.await);
+            if sending.await.is_ok() {
+                scopeguard::ScopeGuard::into_inner(lost);
+            }
         };
         let Some((reel, event)) = kept else { return Box::pin(sending) };
         let over = move |(): &()| Text::new(format_args!("its cast of event {event} leaves the outbox"));
@@ -483,6 +495,9 @@ impl<M: Post> Place<'_, M> {
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Delivery<'a, M: Post> {
     turn: Turn,
+    /// A loop's, to be sent from while it waits here: a place that one of its messages was granted is not kept from
+    /// others, who may be those it waits for.
+    outbox: Option<&'a mut Outbox>,
     state: SendState<'a, M>,
 }
 
@@ -512,7 +527,7 @@ impl<M: Post> Future for Delivery<'_, M> {
         if self.turn != Turn::Lasts && self.end_turn(cx).is_pending() {
             return Poll::Pending;
         }
-        match &mut self.state {
+        let delivered = match &mut self.state {
             SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
                 Poll::Ready(Ok(())) => {
                     spend_budget(cx);
@@ -522,7 +537,13 @@ impl<M: Post> Future for Delivery<'_, M> {
                 Poll::Pending => Poll::Pending,
             },
             SendState::Aside(sending) => sending.as_mut().poll(cx),
+        };
+        if delivered.is_pending()
+            && let Some(outbox) = &mut self.outbox
+        {
+            outbox.flush(cx);
         }
+        delivered
     }
 }
 
@@ -631,22 +652,23 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        self.send_in(Turn::ByTask, message)
+        M::port(&self.ports).send(Turn::ByTask, None, message)
     }
 
     #[inline]
-    pub(crate) fn send_in<M, I>(&self, turn: Turn, message: M) -> Delivery<'_, M>
+    pub(crate) fn send_in<'a, M, I>(&'a self, turn: Turn, outbox: &'a mut Outbox, message: M) -> Delivery<'a, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(turn, message)
+        M::port(&self.ports).send(turn, Some(outbox), message)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message
     /// when the wait is cancelled.
     ///
-    /// Hold it briefly, and wait for nothing else meanwhile: a place that is held is a wait that the graph of waits does not
-    /// know of, and two who hold what the other waits for stand for ever.
+    /// Hold it briefly, and wait for nothing else meanwhile: [`build`](crate::node::Builder::build) does not know who holds
+    /// a place while he waits for another, and two who hold what the other waits for stand for ever.
+    /// [`Handle::readiness`](crate::Handle::readiness) then names both and what they hold.
     ///
     /// # Errors
     /// [`Closed`](RefusedReason::Closed) if the consumer has ended, [`TooLarge`](RefusedReason::TooLarge) if `bytes` is

@@ -298,7 +298,7 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        self.ports.send_in(turn, message)
+        self.ports.send_in(turn, &mut self.outbox, message)
     }
 
     /// Counts a send, and says whether others have to run before it.
@@ -346,7 +346,7 @@ impl<S: Subsystem> Context<S> {
         if self.is_turn_over() {
             tokio::task::yield_now().await;
         }
-        self.ports.reserve(bytes).await
+        self.outbox.beside(self.ports.reserve(bytes)).await
     }
 
     /// Asks and waits for the answer in the loop itself; declared as [`Ask`] in [`Subsystem::Sends`]. For a question
@@ -371,7 +371,7 @@ impl<S: Subsystem> Context<S> {
         M: Request + SentBy<FromLoop<S>, Ask<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Ask<M>, I>());
-        self.ports.ask(message).await
+        self.outbox.beside(self.ports.ask(message)).await
     }
 
     /// Sends without ever waiting; declared as [`Cast`] in [`Subsystem::Sends`].
@@ -384,8 +384,8 @@ impl<S: Subsystem> Context<S> {
     /// # Back-pressure
     /// None. What a full queue does says [`Message::WHEN_FULL`](crate::Message::WHEN_FULL). An outbox message stays in
     /// this context and goes out while the loop [receives](Self::recv), in order with all that is kept for the same lane
-    /// of the same consumer; what the loop sends there in another way may overtake it. It is lost if the subsystem
-    /// returns before that.
+    /// of the same consumer; what the loop sends there in another way may overtake it. If the subsystem returns before
+    /// that it is lost, and counted as refused.
     pub fn cast<M, I>(&mut self, message: M) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<FromLoop<S>, Cast<M>, I>,

@@ -123,6 +123,7 @@ struct OverseerCollector {
     busy: GaugeVec,
     long_waits: IntGaugeVec,
     long_wait_chains: IntGaugeVec,
+    stalled: IntGaugeVec,
     queued: Times,
     handled: Times,
 }
@@ -164,6 +165,10 @@ impl OverseerCollector {
                 Opts::new("long_wait_chains", "1 while these wait for each other for longer than the threshold"),
                 &["chain"],
             )?,
+            stalled: gauge(
+                "stalled",
+                "1 while a subsystem has messages and has taken none for longer than the threshold",
+            )?,
             queued: Times::new("message_queued_seconds", "From send to receive, of one message in 64")?,
             handled: Times::new("message_handled_seconds", "Handling time, of one message in 64")?,
         })
@@ -188,6 +193,7 @@ impl OverseerCollector {
             &self.busy,
             &self.long_waits,
             &self.long_wait_chains,
+            &self.stalled,
         ]
     }
 }
@@ -203,7 +209,14 @@ impl Collector for OverseerCollector {
             counter.reset();
         }
         self.edge_fill.reset();
-        for gauge in [&self.in_flight, &self.open_feeds, &self.edge_queued, &self.long_waits, &self.long_wait_chains] {
+        for gauge in [
+            &self.in_flight,
+            &self.open_feeds,
+            &self.edge_queued,
+            &self.long_waits,
+            &self.long_wait_chains,
+            &self.stalled,
+        ] {
             gauge.reset();
         }
         let (mut queued, mut handled) = (BTreeMap::new(), BTreeMap::new());
@@ -237,6 +250,9 @@ impl Collector for OverseerCollector {
         let readiness = self.handle.readiness();
         for wait in readiness.long_waits {
             self.long_waits.with_label_values(&[wait.from, wait.to, wait.message]).set(1);
+        }
+        for (subsystem, _) in readiness.stalled {
+            self.stalled.with_label_values(&[subsystem]).set(1);
         }
         for chain in readiness.chain_names {
             self.long_wait_chains.with_label_values(&[chain]).set(1);

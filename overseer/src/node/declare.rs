@@ -5,7 +5,7 @@
 /// does not compile.
 ///
 /// Beside the slots the builder has what [`Builder`](crate::node::Builder) has: `restarting`, `mailbox_limits`,
-/// `outside`, `tap`, `tap_outside`, `topology`, `build`, and `drain_empty_slots`.
+/// `outside`, `tap`, `tap_outside`, `wrap`, `recorded`, `topology`, `build`, and `drain_empty_slots`.
 ///
 /// # Examples
 /// ```

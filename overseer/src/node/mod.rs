@@ -59,6 +59,14 @@ pub enum BuildError {
     /// them apart.
     #[error("two of this node are called {0}: give each role, and each who sends from outside, a name of its own")]
     TwoOfOneName(&'static str),
+    /// A tap on what nobody in this node sends.
+    #[error("tap on {message} of {from}: {from} does not declare that it sends {message}, or is not in this node")]
+    NothingToTap {
+        /// Who was to be tapped.
+        from: &'static str,
+        /// The message.
+        message: &'static str,
+    },
 }
 
 /// Somebody who is not a subsystem but sends: a block author, a network's pump, an operator's request, a test.
@@ -164,6 +172,8 @@ pub struct Builder {
     switchboard: Switchboard,
     outsides: Vec<(&'static str, Vec<Edge>)>,
     limits: BTreeMap<&'static str, MailboxLimits>,
+    /// Who is tapped for which message.
+    taps: Vec<(&'static str, &'static str)>,
 }
 
 fn edges<L: SendList>(from: &'static str, origin: Origin) -> impl Iterator<Item = Edge> {
@@ -181,6 +191,7 @@ impl Builder {
             switchboard,
             outsides: Vec::new(),
             limits: BTreeMap::new(),
+            taps: Vec::new(),
         }
     }
 
@@ -239,17 +250,20 @@ impl Builder {
     }
 
     /// Puts a tap on what role `R` (its loop and its jobs) sends as `M`, in place of the one that was there.
+    /// [`build`](Self::build) refuses one on what is never sent.
     pub fn tap<R: Role, M: Message>(&mut self, tap: impl Tap<M>) {
         self.tap_from(R::NAME, tap);
     }
 
-    /// Puts a tap on what somebody outside sends as `M`, as [`tap`](Self::tap) does for a role.
+    /// Puts a tap on what somebody outside sends as `M`, as [`tap`](Self::tap) does for a role; they are to be named as
+    /// [outside](Self::outside).
     pub fn tap_outside<O: Outside, M: Message>(&mut self, tap: impl Tap<M>) {
         self.tap_from(O::NAME, tap);
     }
 
     fn tap_from<M: Message>(&mut self, from: &'static str, tap: impl Tap<M>) {
         let slot: TapSlot = Arc::new(Arc::new(tap) as Arc<dyn Tap<M>>);
+        self.taps.push((from, M::name()));
         self.switchboard.taps.insert((from, TypeId::of::<M>()), slot);
     }
 
@@ -280,7 +294,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`TwoOfOneName`](BuildError::TwoOfOneName), [`EmptySlot`](BuildError::EmptySlot),
-    /// [`NoConsumer`](BuildError::NoConsumer) or [`WaitingCycle`](BuildError::WaitingCycle), each by name. The slots of [`node!`](crate::node!) make the second a
+    /// [`NoConsumer`](BuildError::NoConsumer), [`NothingToTap`](BuildError::NothingToTap) or
+    /// [`WaitingCycle`](BuildError::WaitingCycle), each by name. The slots of [`node!`](crate::node!) make `NoConsumer` a
     /// compile error.
     pub fn build(mut self) -> Result<Overseer, BuildError> {
         let mut names = BTreeSet::new();
@@ -295,6 +310,10 @@ impl Builder {
         if let Some(cycle) = topology.waiting_cycle() {
             return Err(BuildError::WaitingCycle(cycle));
         }
+        let is_sent = |tap: &(_, _)| topology.edges.iter().any(|edge| (edge.from, edge.declared.message) == *tap);
+        if let Some(&(from, message)) = self.taps.iter().find(|tap| !is_sent(tap)) {
+            return Err(BuildError::NothingToTap { from, message });
+        }
         let mut logs = Logs::default();
         let (ended, ends) = mpsc::channel(self.roles.len().max(1));
         let mut tasks = Vec::new();
@@ -305,7 +324,7 @@ impl Builder {
             let Connected { task, abort, lag, recording } =
                 (slot.connect)(&mut self.switchboard, &mut logs, &self.environment, launch)?;
             tasks.push((*role, task, abort));
-            readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording });
+            readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording, seen: Mutex::default() });
         }
         let (stop, _) = watch::channel(false);
         let shared = Arc::new(Shared {

@@ -265,3 +265,105 @@ fn a_wait_until_ends_with_the_node() {
     let fulfilled = simulation.run_until(handle.wait_until::<Ticks>(|_| false));
     assert_eq!(fulfilled.ok(), Some(false));
 }
+
+#[test]
+fn a_loop_that_comes_back_for_nothing_is_named_though_nobody_waits_for_it() {
+    /// Takes one job and stays at it.
+    struct Sticks;
+    impl Subsystem for Sticks {
+        type Role = Front;
+        type View = Nothing;
+        type Sends = ();
+        type JobSends = ();
+
+        async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+            context.recv().await;
+            context.environment().clock.sleep(Duration::from_secs(60)).await;
+            while !matches!(context.recv().await, Event::Conclude) {}
+            Ok(())
+        }
+    }
+    let simulation = Simulation::new(6);
+    let builder = HouseBuilder::new(simulation.environment("node")).front(Sticks).back(Silent);
+    let handle = house(&simulation, builder);
+    let look = |seconds: u64| {
+        simulation.run_for(Duration::from_secs(seconds)).expect("no live-lock");
+        handle.readiness()
+    };
+    // Nothing to do is no fault.
+    assert!((0..10).all(|_| look(1).is_ready()));
+    let street = handle.outlet::<Street>().expect("there is a front");
+    simulation.run_until(street.send(Job(1))).expect("there is room").expect("the front is there");
+    assert!((0..5).all(|_| look(1).is_ready()), "not long enough");
+    assert_eq!(look(1).stalled, [("front", Duration::from_secs(5))]);
+    assert!(!look(1).is_ready());
+    assert!(look(60).is_ready(), "it is done");
+}
+
+#[test]
+fn places_that_are_held_are_named_and_a_circle_of_them_too() {
+    struct Left;
+    impl Outside for Left {
+        const NAME: &'static str = "left";
+        type Sends = (Wait<Job>, Wait<Unused>);
+    }
+    struct Right;
+    impl Outside for Right {
+        const NAME: &'static str = "right";
+        type Sends = (Wait<Job>, Wait<Unused>);
+    }
+    let simulation = Simulation::new(7);
+    let environment = simulation.environment("node");
+    let one = MailboxLimits { messages: 1, bytes: 1024 };
+    let overseer = HouseBuilder::new(environment.clone())
+        .mailbox_limits::<Front>(one)
+        .mailbox_limits::<Back>(one)
+        .front(Counts::<Nothing>(Arc::default(), Arc::default(), std::marker::PhantomData))
+        .back(Silent)
+        .outside::<Left>()
+        .outside::<Right>()
+        .build()
+        .expect("no circle is known");
+    let handle = overseer.handle();
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    let left = handle.outlet::<Left>().expect("both are there");
+    let right = handle.outlet::<Right>().expect("both are there");
+    let held = |edge: &str| handle.edges().iter().find(|known| known.from == edge).map(|known| known.queued);
+    let simulated = simulation.run_until(async {
+        let at_front = left.reserve::<Job, _>(8).await.expect("there is room");
+        let at_back = right.reserve::<Unused, _>(8).await.expect("there is room");
+        (at_front, at_back)
+    });
+    let (at_front, at_back) = simulated.expect("nobody waits");
+    assert_eq!(held("left"), Some(0), "no message is queued");
+    simulation.run_for(Duration::from_secs(10)).expect("no live-lock");
+    assert!(handle.readiness().is_ready(), "nobody waits, and nobody stands still: {:?}", handle.readiness());
+    let (waiting_left, waiting_right) = (left.clone(), right.clone());
+    let (left_end, right_end) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (ends_left, ends_right) = (left_end.clone(), right_end.clone());
+    environment.spawner.spawn(
+        "left",
+        Box::pin(async move {
+            waiting_left.send(Unused).await.expect("the back is there");
+            ends_left.store(1, Ordering::Relaxed);
+        }),
+    );
+    environment.spawner.spawn(
+        "right",
+        Box::pin(async move {
+            waiting_right.send(Job(1)).await.expect("the front is there");
+            ends_right.store(1, Ordering::Relaxed);
+        }),
+    );
+    simulation.run_for(Duration::from_secs(6)).expect("no live-lock");
+    assert_eq!(
+        handle.readiness().chain_names,
+        ["left waits with Unused at back, where right holds a place and waits with Job at front, where left holds a \
+          place: a circle"]
+    );
+    drop(at_front);
+    at_back.send(Unused).expect("the back is there");
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!((left_end.load(Ordering::Relaxed), right_end.load(Ordering::Relaxed)), (1, 1));
+    assert!(handle.readiness().is_ready());
+}

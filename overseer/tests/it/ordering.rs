@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use deterministic::Simulation;
+use overseer::mailbox::MailboxLimits;
 use overseer::{Ask, Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait, WhenFull};
 
 use crate::Beats;
@@ -11,6 +12,8 @@ use crate::Beats;
 pub(crate) struct Told(u64);
 pub(crate) struct Urgent(u64);
 pub(crate) struct Newest(u64);
+pub(crate) struct Rumour(u64);
+pub(crate) struct Kept(u64);
 pub(crate) struct Asked(u64);
 pub(crate) struct AskedUrgently(u64);
 
@@ -31,6 +34,8 @@ overseer::inbox! {
                     None
                 }
             },
+            Rumour { const WHEN_FULL: WhenFull = WhenFull::Lossy; },
+            Kept { const WHEN_FULL: WhenFull = WhenFull::Outbox(1000); },
         }
         ask {
             Asked -> u64,
@@ -54,8 +59,8 @@ struct Talks;
 impl Subsystem for Talks {
     type Role = Talker;
     type View = Beats;
-    type Sends = (Wait<Told>, Cast<Urgent>);
-    type JobSends = (Wait<Told>, Ask<Asked>, Ask<AskedUrgently>);
+    type Sends = (Wait<Told>, Cast<Urgent>, Cast<Kept>);
+    type JobSends = (Wait<Told>, Ask<Asked>, Ask<AskedUrgently>, Cast<Rumour>);
 
     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
         loop {
@@ -63,9 +68,14 @@ impl Subsystem for Talks {
                 Event::Signal(beat) => {
                     context.send(Told(beat)).await?;
                     context.cast(Urgent(beat))?;
+                    // Refused while as much is kept as the queue takes.
+                    drop(context.cast(Kept(beat)));
+                    context.reserve::<Told, _>(8).await?.send(Told(beat))?;
                     let jobs = context.jobs();
                     let (nested, spawner) = (jobs.clone(), context.environment().spawner.clone());
                     let job = async move {
+                        // Refused while the queue is full.
+                        drop(jobs.cast(Rumour(beat)));
                         drop(jobs.send(Told(beat)).await);
                         let asks = async move {
                             drop(nested.ask(Asked(beat)).await);
@@ -100,7 +110,11 @@ impl Subsystem for Checks {
                 Event::Signal(beat) => seen = beat,
                 Event::Message(message) => {
                     let beat = match message {
-                        Inbox::Told(Told(beat)) | Inbox::Urgent(Urgent(beat)) | Inbox::Newest(Newest(beat)) => beat,
+                        Inbox::Told(Told(beat))
+                        | Inbox::Urgent(Urgent(beat))
+                        | Inbox::Newest(Newest(beat))
+                        | Inbox::Rumour(Rumour(beat))
+                        | Inbox::Kept(Kept(beat)) => beat,
                         Inbox::Asked(Asked(beat), reply) | Inbox::AskedUrgently(AskedUrgently(beat), reply) => {
                             // The asker may be gone with the node.
                             let _ = reply.answer(seen);
@@ -119,14 +133,17 @@ impl Subsystem for Checks {
 struct Author;
 impl Outside for Author {
     const NAME: &'static str = "author";
-    type Sends = (Wait<Told>, Wait<Urgent>, Cast<Newest>, Ask<Asked>, Ask<AskedUrgently>);
+    type Sends = (Wait<Told>, Wait<Urgent>, Cast<Newest>, Cast<Rumour>, Ask<Asked>, Ask<AskedUrgently>);
 }
 
 fn run(seed: u64) -> (u64, u64) {
     let simulation = Simulation::new(seed);
     let environment = simulation.environment("node");
     let (handled, broken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    // From a queue that is full all the time to one that never is.
+    let limits = MailboxLimits { messages: 1 << (seed % 12), bytes: 64 << (seed % 7) };
     let overseer = PairBuilder::new(environment.clone())
+        .mailbox_limits::<Receiver>(limits)
         .receiver(Checks { handled: handled.clone(), broken: broken.clone() })
         .talker(Talks)
         .outside::<Author>()
@@ -145,8 +162,11 @@ fn run(seed: u64) -> (u64, u64) {
                 let clone = author.clone();
                 let asks = async move {
                     drop(clone.cast(Newest(beat)));
+                    drop(clone.cast(Rumour(beat)));
                     clone.send(Urgent(beat)).await.expect("the receiver runs");
                     clone.send(Told(beat)).await.expect("the receiver runs");
+                    let place = clone.reserve::<Told, _>(8).await.expect("the receiver runs");
+                    place.send(Told(beat)).expect("the receiver runs");
                     for seen in [clone.ask(Asked(beat)).await, clone.ask(AskedUrgently(beat)).await] {
                         assert!(seen.expect("the receiver runs") >= beat);
                     }

@@ -172,3 +172,87 @@ fn a_tap_sees_each_message_once_whether_it_is_kept_or_not() {
     heard.simulation.run_for(Duration::from_secs(40)).expect("no live-lock");
     assert_eq!(lines(&heard.late)[before.len()..], ["Slow 3", "Aside 3"]);
 }
+
+#[test]
+fn what_is_kept_at_the_end_is_counted_as_lost() {
+    let heard = street(4, |builder| builder);
+    heard.handle.stop();
+    heard.simulation.run_for(Duration::from_secs(60)).expect("no live-lock");
+    let edges = heard.handle.edges();
+    for message in ["Slow", "Aside"] {
+        let edge = edges.iter().find(|edge| edge.declared.message == message).expect("declared");
+        assert_eq!((edge.sent, edge.refused), (1, 3), "{message}: one was in the queue, three were kept");
+    }
+}
+
+struct Crate(usize);
+overseer::inbox! {
+    /// Nothing.
+    enum LoaderInbox for Loader as "loader" {}
+}
+overseer::inbox! {
+    /// What the yard takes.
+    enum YardInbox for Yard as "yard" {
+        tell {
+            Crate {
+                const WHEN_FULL: WhenFull = WhenFull::Outbox(100);
+                fn bytes(&self) -> usize {
+                    self.0
+                }
+            },
+        }
+    }
+}
+overseer::node! {
+    /// One who loads, one who takes nothing.
+    struct Harbour, built by HarbourBuilder { loader: Loader, yard: Yard }
+}
+
+/// Casts crates of these sizes, and says what came back.
+struct Loads(Vec<usize>, Arc<Mutex<Vec<(usize, RefusedReason)>>>);
+impl Subsystem for Loads {
+    type Role = Loader;
+    type View = Nothing;
+    type Sends = (Cast<Crate>,);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        for bytes in self.0 {
+            if let Err(refused) = context.cast(Crate(bytes)) {
+                self.1.lock().expect("one thread").push((refused.message.0, refused.reason));
+            }
+        }
+        while !matches!(context.recv().await, Event::Conclude) {}
+        Ok(())
+    }
+}
+
+/// Never looks.
+struct Shut;
+impl Subsystem for Shut {
+    type Role = Yard;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, _context: Context<Self>) -> Result<(), Failure> {
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn an_outbox_keeps_no_more_bytes_than_its_consumer_takes() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let overseer = HarbourBuilder::new(environment.clone())
+        .mailbox_limits::<Yard>(MailboxLimits { messages: 100, bytes: 1000 })
+        .loader(Loads(vec![900, 900, 1001, 200, 100], refused.clone()))
+        .yard(Shut)
+        .build()
+        .expect("no cycle");
+    environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    simulation.run_until_stalled().expect("no live-lock");
+    let over = RefusedReason::OverBudget(100);
+    assert_eq!(*refused.lock().expect("one thread"), [(1001, RefusedReason::TooLarge), (200, over)]);
+}

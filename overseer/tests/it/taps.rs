@@ -158,17 +158,18 @@ impl Subsystem for Hears {
     }
 }
 
+fn tap<M: Message + From<u32> + Into<u32>>(verdict: Verdict) -> impl Fn(M) -> Tapped<M> + Send + Sync + 'static {
+    move |message| match (message.into(), verdict) {
+        (1, Verdict::Replace) => Tapped::Pass(M::from(11)),
+        (1, Verdict::Drop) => Tapped::Drop,
+        (1, Verdict::Duplicate) => Tapped::Duplicate(M::from(1), M::from(11)),
+        (1, Verdict::Delay) => Tapped::Delay(M::from(1), Duration::from_secs(10)),
+        (number, _) => Tapped::Pass(M::from(number)),
+    }
+}
+
 /// A tap of every message the mouth sends.
 fn tapped(builder: HeadBuilder, verdict: Verdict) -> HeadBuilder {
-    fn tap<M: Message + From<u32> + Into<u32>>(verdict: Verdict) -> impl Fn(M) -> Tapped<M> + Send + Sync + 'static {
-        move |message| match (message.into(), verdict) {
-            (1, Verdict::Replace) => Tapped::Pass(M::from(11)),
-            (1, Verdict::Drop) => Tapped::Drop,
-            (1, Verdict::Duplicate) => Tapped::Duplicate(M::from(1), M::from(11)),
-            (1, Verdict::Delay) => Tapped::Delay(M::from(1), Duration::from_secs(10)),
-            (number, _) => Tapped::Pass(M::from(number)),
-        }
-    }
     let builder = builder.tap::<Mouth, Sent>(tap(verdict)).tap::<Mouth, Placed>(tap(verdict));
     let builder = builder.tap::<Mouth, Late>(tap(verdict)).tap::<Mouth, Said>(tap(verdict));
     let builder = builder.tap::<Mouth, Query>(tap(verdict)).tap::<Mouth, Lossy>(tap(verdict));
@@ -315,7 +316,8 @@ fn what_is_delayed_for_a_job_goes_with_the_job() {
     let (simulation, notes) = (Simulation::new(7), Notes::default());
     let environment = simulation.environment("node");
     let builder = HeadBuilder::new(environment.clone()).mouth(GivesUp).ear(Hears(notes.clone()));
-    let overseer = tapped(builder, Verdict::Delay).build().expect("no cycle");
+    let builder = builder.tap::<Mouth, Late>(tap(Verdict::Delay)).tap::<Mouth, Query>(tap(Verdict::Delay));
+    let overseer = builder.build().expect("no cycle");
     environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
     simulation.run_for(Duration::from_secs(2)).expect("no live-lock");
     let tasks: Vec<String> = simulation.tasks().into_iter().map(|task| task.name.to_string()).collect();
@@ -341,7 +343,8 @@ fn what_is_sent_from_outside_goes_through_its_tap_too() {
     let (simulation, notes) = (Simulation::new(7), Notes::default());
     let environment = simulation.environment("node");
     let builder = HeadBuilder::new(environment.clone()).drain_empty_slots().ear(Hears(notes.clone()));
-    let builder = builder.tap_outside::<Friend, Sent>(|Sent(number)| Tapped::Pass(Sent(number + 10)));
+    let builder =
+        builder.outside::<Friend>().tap_outside::<Friend, Sent>(|Sent(number)| Tapped::Pass(Sent(number + 10)));
     let overseer = builder.tap_outside::<Friend, Query>(|_: Query| Tapped::Drop).build().expect("no cycle");
     let handle = overseer.handle();
     environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));

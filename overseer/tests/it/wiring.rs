@@ -254,3 +254,23 @@ fn the_topology_names_every_edge() {
     assert!(topology.to_mermaid().contains("left -.->|Later| right"));
     assert!(topology.to_json().contains(r#""message":"Sum","kind":"ask""#));
 }
+
+#[test]
+fn a_tap_on_what_nobody_sends_is_refused_by_name() {
+    let builder = || {
+        let environment = Simulation::new(4).environment("node");
+        BothBuilder::new(environment).left(WaitsForRight).right(Sums(Arc::default()))
+    };
+    let error = builder().tap::<Right, Sum>(|sum: Sum| Tapped::Pass(sum)).build().err().expect("right never asks");
+    assert_eq!(error, BuildError::NothingToTap { from: "right", message: "Sum" });
+    assert_eq!(
+        error.to_string(),
+        "tap on Sum of right: right does not declare that it sends Sum, or is not in this node"
+    );
+    let unknown = builder().tap_outside::<Asker, Sum>(|sum: Sum| Tapped::Pass(sum)).build().err();
+    assert_eq!(
+        unknown,
+        Some(BuildError::NothingToTap { from: "asker", message: "Sum" }),
+        "it was not named as outside"
+    );
+}

@@ -18,7 +18,7 @@
 //! - a node that is started on its disk continues where it was acknowledged to be.
 //!
 //! **Parts**: [`tree`], [`slots`], [`votes`], [`spec`], [`reports`], [`transactions`], [`justification`], [`messages`] are pure; [`import`], [`reverts`],
-//! [`author`], [`sync`], [`finality`], [`storage`], [`snapshots`], [`upkeep`] do the work around them.
+//! [`author`], [`sync`], [`serve`], [`finality`], [`storage`], [`snapshots`], [`upkeep`] do the work around them.
 //!
 //! **Limits** are named constants in these modules.
 
@@ -37,6 +37,7 @@ mod load;
 pub mod messages;
 pub mod reports;
 pub mod reverts;
+pub mod serve;
 pub mod slots;
 pub mod snapshots;
 pub mod spec;

@@ -1,4 +1,5 @@
-//! Blocks between peers: announcements in and out, orphans, requests for stretches of a chain, and their serving.
+//! Blocks between peers: announcements in and out, orphans, and requests for stretches of a chain ([`crate::serve`]
+//! answers them).
 //!
 //! A block whose parent is not known waits as an orphan while the stretch from the finalized block to its parent is asked
 //! of whoever sent it. Answers carry proofs of finality, so that a node that was away for long finalizes on its way.
@@ -15,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use codec::Encode;
 use futures::{FutureExt, StreamExt, channel::mpsc, pin_mut, select_biased};
-use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, NetworkEvent, PeerId, ProtocolEvents, StorageError};
+use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{BlockNumber, Hash, decode_limited};
 use runtime::{Block, SlotClaim};
 
@@ -25,9 +26,9 @@ use crate::{
     justification::Justification,
     messages::{
         BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, Handshake, MAX_BLOCKS_PER_RESPONSE,
-        MAX_CHAIN_REQUEST_BYTES, MAX_JUSTIFICATIONS_PER_RESPONSE, RESPONSE_BLOCKS_BYTES,
+        MAX_CHAIN_REQUEST_BYTES,
     },
-    storage::StoredBlock,
+    serve::{self, Server},
     tree::TreeError,
 };
 
@@ -360,6 +361,8 @@ pub(crate) async fn run(
     mut synced: mpsc::UnboundedReceiver<Hash>,
 ) {
     let mut orphans = Orphans::default();
+    let (server, asked) = Server::new();
+    chain.environment.spawner.spawn("chain-serve", Box::pin(serve::run(chain.clone(), server.clone(), asked)));
     let stopped = chain.until_stopped().fuse();
     pin_mut!(stopped);
     loop {
@@ -389,11 +392,7 @@ pub(crate) async fn run(
             },
             Some(NetworkEvent::Request { peer, payload, respond }) => {
                 match decode_limited(&payload, MAX_CHAIN_REQUEST_BYTES) {
-                    Ok(request) => match serve(&chain, request).await {
-                        // The asker may have given up meanwhile.
-                        Ok(response) => drop(respond.answer(Bytes::from(response.encode()))),
-                        Err(error) => tracing::error!(%error, "cannot serve blocks"),
-                    },
+                    Ok(request) => server.take(peer, request, respond),
                     Err(error) => chain.offence(&peer, &error),
                 }
             }
@@ -471,95 +470,4 @@ async fn caught_up(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, h
     if let Some((peer, block)) = orphans.by_parent.values().next().and_then(|waiting| waiting.first()) {
         syncer.start_for_child(peer.clone(), block);
     }
-}
-
-/// The blocks of a chain from a height on, and what proves some of them final.
-pub(crate) async fn serve(chain: &Chain, request: BlockRequest) -> Result<BlockResponse, StorageError> {
-    let most = (request.max as usize).min(MAX_BLOCKS_PER_RESPONSE);
-    let path = path(chain, request, most).await?;
-    let mut blocks = Vec::new();
-    let mut bytes = 0;
-    for stored in path {
-        let held = chain.snapshot(&stored.hash).map(|known| known.data.block);
-        let block = match held {
-            Some(block) => Block::clone(&block),
-            None => match chain.storage.block(stored).await? {
-                Some(block) => block,
-                None => break,
-            },
-        };
-        bytes += block.encoded_size();
-        if bytes > RESPONSE_BLOCKS_BYTES && !blocks.is_empty() {
-            break;
-        }
-        blocks.push(block);
-    }
-    let last = request.first.saturating_add(blocks.len().saturating_sub(1) as u32);
-    let (justifications, covered) =
-        if blocks.is_empty() { (Vec::new(), last) } else { proofs(chain, request.first, last).await? };
-    // Whoever takes blocks without the proofs between them could not finalize what follows.
-    blocks.truncate((covered - request.first) as usize + 1);
-    Ok(BlockResponse {
-        blocks: blocks.try_into().unwrap_or_default(),
-        justifications: justifications.try_into().unwrap_or_default(),
-    })
-}
-
-/// Names the blocks to be served, in order of height.
-async fn path(chain: &Chain, request: BlockRequest, most: usize) -> Result<Vec<StoredBlock>, StorageError> {
-    let BlockRequest { head, first, .. } = request;
-    let end = first.saturating_add(most as u32);
-    let (oldest, mut in_tree) = {
-        let tree = chain.tree();
-        let (hash, entry) = tree.oldest();
-        let oldest = StoredBlock { number: entry.header.number, hash };
-        let mut found = Vec::new();
-        let mut hash = head;
-        while let Some(entry) = tree.get(&hash)
-            && entry.header.number >= first
-        {
-            if entry.header.number < end {
-                found.push(StoredBlock { number: entry.header.number, hash });
-            }
-            hash = entry.header.parent_hash;
-        }
-        let known = tree.contains(&head);
-        (oldest, if known { Some(found) } else { None })
-    };
-    let Some(in_tree) = in_tree.as_mut() else {
-        return Ok(Vec::new());
-    };
-    in_tree.reverse();
-    let mut path = Vec::new();
-    if first < oldest.number {
-        let last = end.min(oldest.number).saturating_sub(1);
-        path = chain.storage.finalized_blocks(first.max(1), last, oldest).await?;
-        if path.is_empty() {
-            return Ok(path);
-        }
-    }
-    path.append(in_tree);
-    Ok(path)
-}
-
-/// The newest proof for the stretch, and before it the newest of each earlier voter set; and how far the stretch may go,
-/// because only so many proofs go with it.
-async fn proofs(
-    chain: &Chain,
-    first: BlockNumber,
-    last: BlockNumber,
-) -> Result<(Vec<Justification>, BlockNumber), StorageError> {
-    let mut newest = BTreeMap::new();
-    for (number, set_id) in chain.storage.justifications(first, last).await? {
-        newest.insert(set_id, number);
-    }
-    let more = newest.len() > MAX_JUSTIFICATIONS_PER_RESPONSE;
-    let (mut proofs, mut covered) = (Vec::new(), last);
-    for (set_id, number) in newest.into_iter().take(MAX_JUSTIFICATIONS_PER_RESPONSE) {
-        proofs.extend(chain.storage.justification(number, set_id).await?);
-        if more {
-            covered = number;
-        }
-    }
-    Ok((proofs, covered))
 }

@@ -471,3 +471,30 @@ async fn caught_up(chain: &Chain, syncer: &Arc<Syncer>, orphans: &mut Orphans, h
         syncer.start_for_child(peer.clone(), block);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use primitives::Header;
+
+    use super::*;
+
+    #[test]
+    fn orphans_of_those_who_have_most_make_room() {
+        let mut orphans = Orphans::default();
+        let mut add = |peer: u8, parent: usize| {
+            let parent_hash = primitives::blake2_256(&parent.to_le_bytes());
+            let (state_root, extrinsics_root) = (Hash::ZERO, Hash::ZERO);
+            let header = Header { parent_hash, number: 9, state_root, extrinsics_root, digest: Vec::new() };
+            orphans.add(PeerId::new(&[peer]).unwrap(), Block { header, extrinsics: Vec::new() });
+            parent_hash
+        };
+        let honest = add(0, 0);
+        for index in 0..2 * ORPHANS_MAX {
+            add(1 + (index % 8) as u8, 1 + index);
+        }
+        assert_eq!(orphans.count, ORPHANS_MAX);
+        assert_eq!(orphans.by_parent.values().map(Vec::len).sum::<usize>(), ORPHANS_MAX);
+        assert_eq!(orphans.take(&honest).len(), 1);
+        assert_eq!(orphans.count, ORPHANS_MAX - 1);
+    }
+}

@@ -26,7 +26,7 @@ use crate::{
 /// How many slots a block may be ahead of our clock.
 pub const FUTURE_SLOTS_TOLERATED: u64 = 1;
 /// Blocks of one author and slot in the tree. The second shows the equivocation, more would only fill the tree: a further
-/// one is taken only if it is needed ([`Source::Needed`]).
+/// one is taken only if it is needed (as an ancestor of somebody else's block, or proven final).
 pub const BLOCKS_PER_CLAIM_MAX: usize = 2;
 
 /// Where a block comes from.

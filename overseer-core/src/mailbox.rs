@@ -187,8 +187,6 @@ pub(crate) struct State<T> {
     pub(crate) high: VecDeque<Item<T>>,
     /// Places beyond the limit, by message; it grows with the first of each.
     pub(crate) extra: Box<[(&'static str, usize)]>,
-    /// Of those places, how many messages have used one up.
-    pub(crate) extra_used_up: u64,
     /// Ascending by ticket.
     waiters: VecDeque<Waiter>,
     next_ticket: u64,
@@ -212,6 +210,8 @@ pub(crate) struct OfReader {
     pub(crate) heard: AtomicU64,
     /// What it has [used up](UsedUp), in bits: it may be behind what the reader knows, never before it.
     pub(crate) used_up: AtomicU64,
+    /// Messages beyond the limit that were delivered.
+    pub(crate) extra_used_up: AtomicU64,
 }
 
 /// Wakes everybody in a list and keeps the list's memory.
@@ -250,7 +250,6 @@ impl<T: Send> Mailbox<T> {
                 closed: false,
                 high: VecDeque::new(),
                 extra: Box::default(),
-                extra_used_up: 0,
                 waiters: VecDeque::new(),
                 next_ticket: 0,
                 given_back: UsedUp::default(),
@@ -317,7 +316,7 @@ impl<T: Send> Mailbox<T> {
         let held: u64 = state.edges.iter().map(|counts| counts.held).sum();
         (
             (own as usize).saturating_sub(usize::try_from(held).unwrap_or(usize::MAX)) + extra,
-            state.extra_used_up.wrapping_add(u64::from(used_up.places)),
+            self.of_reader.0.extra_used_up.load(Ordering::Relaxed).wrapping_add(u64::from(used_up.places)),
         )
     }
 

@@ -148,7 +148,7 @@ impl<T: Send> Reader<T> {
         if let Some((_, taken)) = state.extra.get_mut(usize::from(place) - 1) {
             *taken -= 1;
         }
-        state.extra_used_up += 1;
+        self.mailbox.of_reader.0.extra_used_up.fetch_add(1, Ordering::Relaxed);
         self.mailbox.release(&mut state, 0, bytes, &mut self.wakers);
         drop(state);
         wake_all(&mut self.wakers);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use deterministic::Environment;
 use overseer_core::sync::lock;
 
-use crate::node::Handle;
+use crate::node::{Handle, ReaderRecord};
 use crate::wiring::{Origin, SendKind};
 
 /// A wait at least as long as this is named.
@@ -78,6 +78,25 @@ impl Readiness {
 #[derive(Default)]
 pub(crate) struct Health {
     told: Mutex<BTreeSet<String>>,
+    /// Subsystems that had something to do when somebody looked: how far they were, and since when they are there.
+    seen: Mutex<BTreeMap<&'static str, (u64, u64)>>,
+}
+
+impl Health {
+    /// Since when a loop has messages and came back for none: a lower bound, as precise as somebody looks often.
+    fn stands_still(&self, reader: &ReaderRecord) -> Option<Duration> {
+        let ((pending, delivered), now) = (reader.gauge.progress(), reader.gauge.meter().now());
+        let mut seen = lock(&self.seen);
+        if pending == 0 {
+            seen.remove(reader.subsystem);
+            return None;
+        }
+        let known = seen.entry(reader.subsystem).or_insert((delivered, now));
+        if known.0 != delivered {
+            *known = (delivered, now);
+        }
+        Some(Duration::from_nanos(now.saturating_sub(known.1)))
+    }
 }
 
 impl Handle {
@@ -108,7 +127,7 @@ impl Handle {
         let (chains, chain_names) = (chains(&long_waits, true), chains(&long_waits, false));
         let stalled = self.shared.readers.iter().filter_map(|reader| {
             let waits = |wait: &LongWait| wait.keeps_loop_of(reader.subsystem);
-            let time = reader.stands_still().filter(|time| *time >= LONG_WAIT)?;
+            let time = self.shared.health.stands_still(reader).filter(|time| *time >= LONG_WAIT)?;
             (!long_waits.iter().any(waits)).then_some((reader.subsystem, time))
         });
         let stalled = stalled.collect();

@@ -183,15 +183,14 @@ impl<M: Post> Port<M> {
     }
 
     #[inline]
-    pub(crate) fn send<'a>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M> {
-        let state = match &self.aside {
+    pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
+        match &self.aside {
             None => {
                 let bytes = message.bytes();
-                SendState::Plain(self.put(message.into_inbox(), bytes))
+                Delivery { turn, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
             }
-            Some(aside) => SendState::Aside(self.send_aside(aside, message)),
-        };
-        Delivery { turn, outbox, state }
+            Some(aside) => Delivery { turn, state: SendState::Aside(self.send_aside(aside, message)) },
+        }
     }
 
     /// Apart, so that what every send runs through is small enough to stand in the loop that sends: a large message is
@@ -495,9 +494,6 @@ impl<M: Post> Place<'_, M> {
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Delivery<'a, M: Post> {
     turn: Turn,
-    /// A loop's, to be sent from while it waits here: a place that one of its messages was granted is not kept from
-    /// others, who may be those it waits for.
-    outbox: Option<&'a mut Outbox>,
     state: SendState<'a, M>,
 }
 
@@ -527,7 +523,7 @@ impl<M: Post> Future for Delivery<'_, M> {
         if self.turn != Turn::Lasts && self.end_turn(cx).is_pending() {
             return Poll::Pending;
         }
-        let delivered = match &mut self.state {
+        match &mut self.state {
             SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
                 Poll::Ready(Ok(())) => {
                     spend_budget(cx);
@@ -537,13 +533,7 @@ impl<M: Post> Future for Delivery<'_, M> {
                 Poll::Pending => Poll::Pending,
             },
             SendState::Aside(sending) => sending.as_mut().poll(cx),
-        };
-        if delivered.is_pending()
-            && let Some(outbox) = &mut self.outbox
-        {
-            outbox.flush(cx);
         }
-        delivered
     }
 }
 
@@ -652,15 +642,26 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(Turn::ByTask, None, message)
+        self.send_in(Turn::ByTask, message)
     }
 
     #[inline]
-    pub(crate) fn send_in<'a, M, I>(&'a self, turn: Turn, outbox: &'a mut Outbox, message: M) -> Delivery<'a, M>
+    pub(crate) fn send_in<M, I>(&self, turn: Turn, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(turn, Some(outbox), message)
+        M::port(&self.ports).send(turn, message)
+    }
+
+    /// A send of a loop that has messages in its outbox. They go out while it waits: a place that one of them was granted
+    /// is not kept from others, who may be those it waits for.
+    #[cold]
+    pub(crate) fn send_beside<'a, M, I>(&'a self, turn: Turn, outbox: &'a mut Outbox, message: M) -> Delivery<'a, M>
+    where
+        M: Post + SentBy<F, Wait<M>, I>,
+    {
+        let sending = outbox.beside(M::port(&self.ports).send(Turn::Lasts, message));
+        Delivery { turn, state: SendState::Aside(Box::pin(sending)) }
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -235,7 +236,7 @@ impl<S: Subsystem> Context<S> {
     /// elsewhere, the queue fills up to its [`MailboxLimits`](crate::mailbox::MailboxLimits) and senders wait.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Event<S>> + Send {
-        std::future::poll_fn(|cx| self.poll_recv(cx))
+        Recv(self)
     }
 
     #[inline]
@@ -248,10 +249,26 @@ impl<S: Subsystem> Context<S> {
             return self.poll_recv_aside(cx);
         }
         let Some(inbound) = &mut self.inbound else { return Poll::Pending };
-        inbound.poll_next(cx).map(|incoming| {
+        let incoming = inbound.poll_next(cx);
+        if incoming.is_ready() {
             spend_budget(cx);
-            received(&mut self.recorder, incoming)
-        })
+        }
+        // Each arm for itself: a large message would else be copied once more.
+        match incoming {
+            Poll::Ready(Incoming::Message(message)) => {
+                self.recorder.record(Recorded::Received(message.message_name()));
+                Poll::Ready(Event::Message(message))
+            }
+            Poll::Ready(Incoming::Signal(update)) => {
+                self.recorder.record(Recorded::Signal);
+                Poll::Ready(Event::Signal(update))
+            }
+            Poll::Ready(Incoming::Conclude) => {
+                self.recorder.conclude();
+                Poll::Ready(Event::Conclude)
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Receives from a tape, or through the slot's screen and then onto a tape.
@@ -298,7 +315,11 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        self.ports.send_in(turn, &mut self.outbox, message)
+        if self.outbox.is_empty() {
+            self.ports.send_in(turn, message)
+        } else {
+            self.ports.send_beside(turn, &mut self.outbox, message)
+        }
     }
 
     /// Counts a send, and says whether others have to run before it.
@@ -437,6 +458,18 @@ pub(crate) fn spend_budget(cx: &mut std::task::Context<'_>) {
         && let Poll::Ready(budget) = coop::poll_proceed(cx)
     {
         budget.made_progress();
+    }
+}
+
+/// The future of [`Context::recv`].
+struct Recv<'a, S: Subsystem>(&'a mut Context<S>);
+
+impl<S: Subsystem> Future for Recv<'_, S> {
+    type Output = Event<S>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
+        self.0.poll_recv(cx)
     }
 }
 

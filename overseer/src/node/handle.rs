@@ -1,7 +1,6 @@
 //! The way into a node from outside: what it hears, and how it is doing.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use overseer_core::sync::lock;
 use tokio::sync::watch;
@@ -24,24 +23,6 @@ pub(crate) struct ReaderRecord {
     pub(crate) gauge: Arc<dyn Gauge>,
     pub(crate) lag: Lag,
     pub(crate) recording: Arc<Recording>,
-    /// How far the loop was when somebody looked, and since when it is there; 0 while it has nothing to do.
-    pub(crate) seen: Mutex<(u64, u64)>,
-}
-
-impl ReaderRecord {
-    /// Since when the loop has messages and came back for none: a lower bound, as precise as somebody looks often.
-    pub(crate) fn stands_still(&self) -> Option<Duration> {
-        let ((pending, delivered), now) = (self.gauge.progress(), self.gauge.meter().now());
-        let mut seen = lock(&self.seen);
-        if pending == 0 {
-            *seen = (delivered, 0);
-            return None;
-        }
-        if seen.0 != delivered || seen.1 == 0 {
-            *seen = (delivered, now);
-        }
-        Some(Duration::from_nanos(now.saturating_sub(seen.1)))
-    }
 }
 
 pub(crate) struct Shared {

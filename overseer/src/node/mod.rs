@@ -324,7 +324,7 @@ impl Builder {
             let Connected { task, abort, lag, recording } =
                 (slot.connect)(&mut self.switchboard, &mut logs, &self.environment, launch)?;
             tasks.push((*role, task, abort));
-            readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording, seen: Mutex::default() });
+            readers.push(ReaderRecord { subsystem: role, gauge: slot.gauge, lag, recording });
         }
         let (stop, _) = watch::channel(false);
         let shared = Arc::new(Shared {

@@ -57,6 +57,9 @@ pub enum GenesisError {
     /// A validator is there twice.
     #[error("validator {0} appears twice")]
     DuplicateValidator(ValidatorId),
+    /// Nobody, or everybody, could sign for it.
+    #[error("validator {0:?} is no public key of sr25519")]
+    NotAKey(ValidatorId),
     /// A para is there twice, or its head or code is not acceptable.
     #[error(transparent)]
     Para(#[from] ParaError),

@@ -10,7 +10,7 @@
 use codec::{Decode, Encode};
 use primitives::{
     ConfigurationError, Hash, HostConfiguration, ParaId, SignedMessage, ValidatorId, ValidatorIndex,
-    ValidatorSignature, limits::MAX_CORES, messages::HrmpChannelId, supermajority_threshold,
+    ValidatorSignature, crypto::is_public_key, limits::MAX_CORES, messages::HrmpChannelId, supermajority_threshold,
 };
 use std::sync::Arc;
 
@@ -204,6 +204,9 @@ fn make(state: &mut State, change: Governance) -> Result<(), GovernanceError> {
         }
         Governance::Validators(validators) => {
             check_validators(&validators)?;
+            if let Some(other) = validators.iter().find(|validator| !is_public_key(&validator.0)) {
+                return Err(GenesisError::NotAKey(*other).into());
+            }
             Arc::make_mut(&mut state.session).announced = Some(Arc::new(validators));
         }
         Governance::InitializePara(para, args) => registrar::register(state, para, args)?,

@@ -13,7 +13,7 @@ use schnorrkel::{PublicKey, signing_context, verify_batch_rng};
 
 use crate::{
     SignedMessage,
-    crypto::{SIGNING_CONTEXT, SeedRng},
+    crypto::{SIGNING_CONTEXT, SeedRng, public_key},
     hash::blake2_256,
 };
 
@@ -41,7 +41,7 @@ impl KnownKeys {
                     (_, Some(key)) => keys.push(*key),
                     (Some(last), None) if last.as_compressed().as_bytes() == &message.public => keys.push(*last),
                     (_, None) => {
-                        let key = PublicKey::from_bytes(&message.public).ok()?;
+                        let key = public_key(&message.public)?;
                         missing.push(key);
                         keys.push(key);
                     }

@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockNumber, Hash,
-    limits::{MAX_ACCEPTANCE_PERIOD, MAX_CODE_SIZE, MAX_CORES, MAX_HEAD_DATA_SIZE, MAX_POV_SIZE, MIN_CODE_SIZE},
+    limits::{
+        MAX_ACCEPTANCE_PERIOD, MAX_ANCESTRY_LEN, MAX_CODE_SIZE, MAX_CORES, MAX_DELAY_BLOCKS, MAX_HEAD_DATA_SIZE,
+        MAX_POV_SIZE, MIN_CODE_SIZE,
+    },
 };
 
 /// Configuration of the parachain host. Changed by governance only, at session boundaries only.
@@ -145,6 +148,10 @@ impl HostConfiguration {
         }
         let ranges = [
             ("acceptance_period", self.acceptance_period, 0, MAX_ACCEPTANCE_PERIOD),
+            ("allowed_ancestry_len", self.allowed_ancestry_len, 0, MAX_ANCESTRY_LEN),
+            ("dispute_post_conclusion_period", self.dispute_post_conclusion_period, 0, MAX_DELAY_BLOCKS),
+            ("validation_upgrade_delay", self.validation_upgrade_delay, 1, MAX_DELAY_BLOCKS),
+            ("validation_upgrade_frequency", self.validation_upgrade_frequency, 0, MAX_DELAY_BLOCKS),
             ("max_code_size", self.max_code_size, MIN_CODE_SIZE, MAX_CODE_SIZE),
             ("max_head_data_size", self.max_head_data_size, 1, MAX_HEAD_DATA_SIZE),
             ("max_pov_size", self.max_pov_size, 1, MAX_POV_SIZE),
@@ -162,9 +169,6 @@ impl HostConfiguration {
         }
         if self.minimum_backing_votes == Some(0) {
             return Err(ConfigurationError::Zero("minimum_backing_votes"));
-        }
-        if self.validation_upgrade_delay == 0 {
-            return Err(ConfigurationError::Zero("validation_upgrade_delay"));
         }
         Ok(())
     }

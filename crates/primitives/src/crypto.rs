@@ -108,14 +108,19 @@ impl SignedMessage {
     }
 }
 
-/// Whether somebody could sign for this key: not all 32 bytes are a point of sr25519.
+/// Whether somebody, and not everybody, could sign for this key: not all 32 bytes are a point of sr25519, and for the
+/// neutral one, whose bytes are all zero, a signature needs no secret.
 pub fn is_public_key(public: &[u8; 32]) -> bool {
-    PublicKey::from_bytes(public).is_ok()
+    public_key(public).is_some()
+}
+
+pub(crate) fn public_key(public: &[u8; 32]) -> Option<PublicKey> {
+    if *public == [0; 32] { None } else { PublicKey::from_bytes(public).ok() }
 }
 
 /// Verifies an sr25519 signature; malformed keys and signatures are simply not valid.
 pub fn verify(public: &[u8; 32], message: &[u8], signature: &Signature) -> bool {
-    let Ok(public) = PublicKey::from_bytes(public) else {
+    let Some(public) = public_key(public) else {
         return false;
     };
     let Ok(signature) = schnorrkel::Signature::from_bytes(&signature.0) else {
@@ -232,7 +237,7 @@ pub fn vrf_input_bytes(input: &[u8]) -> Transcript {
 
 /// Verifies output and proof for `input`; `None` if anything about them is wrong.
 pub fn vrf_verify(public: &[u8; 32], input: Transcript, signature: &VrfSignature) -> Option<VrfOutput> {
-    let public = PublicKey::from_bytes(public).ok()?;
+    let public = public_key(public)?;
     let pre_output = VRFPreOut::from_bytes(&signature.pre_output).ok()?;
     let proof = VRFProof::from_bytes(&signature.proof).ok()?;
     public.vrf_verify_extra(input, &pre_output, &proof, vrf_extra()).ok().map(|(in_out, _)| VrfOutput(in_out))

@@ -15,6 +15,11 @@ pub const MAX_CORES: usize = 256;
 /// Longest acceptance period, in blocks: what each of so many blocks included is kept for secondary checks, and all of
 /// it ends with the session after theirs in any case.
 pub const MAX_ACCEPTANCE_PERIOD: u32 = 600;
+/// Longest delay that a configuration may ask for, in blocks: a week of six-second ones. What waits for longer would keep
+/// its place in the state as good as for ever.
+pub const MAX_DELAY_BLOCKS: u32 = 100_800;
+/// Oldest relay parent that a configuration may allow, in blocks: more are not remembered.
+pub const MAX_ANCESTRY_LEN: u32 = 255;
 /// Most upward messages in the commitments of one candidate.
 pub const MAX_UPWARD_MESSAGES: usize = 16 * 1024;
 /// Most horizontal messages in the commitments of one candidate.

@@ -2,7 +2,8 @@
 
 use crate::support::*;
 use primitives::{
-    CollatorId, ConfigurationError, HostConfiguration, Pair, ParaId, ValidatorIndex, limits::MAX_ACCEPTANCE_PERIOD,
+    CollatorId, ConfigurationError, HostConfiguration, Pair, ParaId, ValidatorId, ValidatorIndex,
+    limits::MAX_ACCEPTANCE_PERIOD,
 };
 use runtime::{
     BalanceError, ClaimError, ConfigurationChange, Extrinsic, ExtrinsicError, Governance, GovernanceError,
@@ -224,4 +225,17 @@ fn an_author_keeps_the_transactions_that_fit_together() {
     let kept = runtime::filter_extrinsics(&chain.state, &chain.header, &chain.inherent(), transactions, verifier);
     assert_eq!(kept, [good]);
     assert!(chain.try_extrinsics(chain.inherent(), kept).is_ok());
+}
+
+#[test]
+fn keys_that_nobody_or_everybody_could_sign_for_are_not_seated() {
+    let chain = Chain::new(4);
+    for bytes in [[0xff; 32], [0; 32]] {
+        let seated = vec![chain.state.validators()[0], ValidatorId(bytes)];
+        let signed = chain.governance(Governance::Validators(seated), &[0, 1, 2]);
+        assert_eq!(
+            refusal(&chain, signed),
+            GovernanceError::Validators(runtime::GenesisError::NotAKey(ValidatorId(bytes)))
+        );
+    }
 }

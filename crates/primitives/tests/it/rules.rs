@@ -6,9 +6,9 @@ use primitives::{
     BackedCandidate, BackingError, Bits, CandidateCommitments, CandidateDescriptor, CandidateHash, CollatorId,
     CommittedCandidateReceipt, CompactStatement, CompactVote, ConfigurationError, CoreIndex, DescriptorError,
     DescriptorVersion, DigestItem, DisputeStatement, GroupIndex, GroupRotationInfo, Hash, Header, HostConfiguration,
-    MisbehaviorError, MisbehaviorKind, MisbehaviorReport, Pair, ParaId, PoV, Signature, SigningContext, SigningPayload,
-    UmpSignal, UmpSignals, ValidDisputeStatementKind, ValidatorId, ValidatorIndex, ValidityAttestation, backing_quorum,
-    check_candidate_backing,
+    MisbehaviorError, MisbehaviorKind, MisbehaviorReport, Pair, ParaId, PoV, Signature, SignedMessage, SigningContext,
+    SigningPayload, UmpSignal, UmpSignals, ValidDisputeStatementKind, ValidatorId, ValidatorIndex, ValidityAttestation,
+    backing_quorum, check_candidate_backing,
     crypto::{SeedRng, vrf_input, vrf_verify},
     descriptor::{DescriptorFields, collator_signature_payload},
     messages::{HrmpChannelId, UmpSignalError},
@@ -357,6 +357,16 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
         broken(|c| c.acceptance_period = 601),
         ConfigurationError::OutOfRange { field: "acceptance_period", found: 601, min: 0, max: 600 }
     );
+    let too_long: [(&str, fn(&mut HostConfiguration)); 4] = [
+        ("dispute_post_conclusion_period", |c| c.dispute_post_conclusion_period = 100_801),
+        ("validation_upgrade_delay", |c| c.validation_upgrade_delay = 100_801),
+        ("validation_upgrade_frequency", |c| c.validation_upgrade_frequency = u32::MAX),
+        ("allowed_ancestry_len", |c| c.allowed_ancestry_len = 256),
+    ];
+    for (name, change) in too_long {
+        let error = broken(change);
+        assert!(matches!(error, ConfigurationError::OutOfRange { field, .. } if field == name), "{error}");
+    }
     assert!(matches!(broken(|c| c.max_pov_size += 1), ConfigurationError::OutOfRange { field: "max_pov_size", .. }));
     let error = broken(|c| c.thread_availability_period = c.parachain_rotation_frequency);
     assert!(matches!(error, ConfigurationError::RotationTooFast { field: "thread_availability_period", .. }));
@@ -368,4 +378,19 @@ fn clones_of_a_pov_share_its_bytes() {
     let pov = PoV::from(vec![1; 1024]);
     let clone = pov.clone();
     assert_eq!(clone.block_data.0.as_ptr(), pov.block_data.0.as_ptr());
+}
+
+/// With the neutral point as the key a signature needs no secret: its nonce's point is neutral too, and its scalar zero.
+#[test]
+fn nobody_signs_for_the_key_that_everybody_could_sign_for() {
+    let mut bytes = [0; 64];
+    // The mark of sr25519.
+    bytes[63] = 0x80;
+    let signature = Signature(bytes);
+    assert!(!primitives::crypto::is_public_key(&[0; 32]));
+    assert!(!primitives::crypto::verify(&[0; 32], b"anything", &signature));
+    let message = SignedMessage { public: [0; 32], message: b"anything".to_vec(), signature };
+    assert!(!message.verify());
+    let pair = Pair::from_seed(&[7; 32]);
+    assert!(primitives::crypto::is_public_key(&pair.public()));
 }

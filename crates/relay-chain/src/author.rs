@@ -32,6 +32,8 @@ pub const INHERENT_SHARE_OF_SLOT: u64 = 3;
 pub const LAG_TOLERATED: BlockNumber = 16;
 /// So many further blocks of lag make authors skip one slot more between two blocks.
 pub const LAG_PER_SKIPPED_SLOT: BlockNumber = 8;
+/// Lag from which the pause grows with its own length.
+pub const LAG_HEAVY: BlockNumber = MAX_UNFINALIZED_DEPTH / 2;
 
 /// Why a slot that was ours got no block.
 #[derive(Debug, thiserror::Error)]
@@ -50,13 +52,19 @@ pub enum AuthorError {
     Import(#[from] ImportError),
 }
 
-/// Whether an author pauses in a slot because finality lags.
-pub fn is_paused(slot: Slot, lag: BlockNumber) -> bool {
+/// Whether an author pauses, so many slots after its parent's, because finality lags. Counted from the parent, so that
+/// each slot after the pause may have a block, whoever's turn it is.
+///
+/// From [`LAG_HEAVY`] on the pause doubles with every [`LAG_PER_SKIPPED_SLOT`] blocks: what lets finality go on may have to
+/// come in a block, such as the votes of validators who were away on a dispute, so the last place in the tree is a
+/// matter of weeks.
+pub fn is_paused(slots_since_parent: u64, lag: BlockNumber) -> bool {
     if lag >= MAX_UNFINALIZED_DEPTH {
         return true;
     }
-    let skipped = lag.saturating_sub(LAG_TOLERATED).div_ceil(LAG_PER_SKIPPED_SLOT);
-    !slot.is_multiple_of(u64::from(skipped) + 1)
+    let skipped = lag.min(LAG_HEAVY).saturating_sub(LAG_TOLERATED).div_ceil(LAG_PER_SKIPPED_SLOT);
+    let doublings = lag.saturating_sub(LAG_HEAVY).div_ceil(LAG_PER_SKIPPED_SLOT);
+    slots_since_parent <= u64::from(skipped) << doublings
 }
 
 /// Authors until the chain is stopped.
@@ -70,10 +78,6 @@ pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
         select_biased! {
             () = stopped => return,
             () = woken => {}
-        }
-        if is_paused(slot, chain.lag()) {
-            tracing::debug!(slot, "not authoring: finality lags");
-            continue;
         }
         match author_in(&chain, &*keystore, slot).await {
             Ok(Some(hash)) => tracing::debug!(slot, ?hash, "authored"),
@@ -90,6 +94,11 @@ pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
 async fn author_in(chain: &Chain, keystore: &dyn Keystore, slot: Slot) -> Result<Option<Hash>, AuthorError> {
     let parent = chain.to_build_on();
     if parent.slot >= slot {
+        return Ok(None);
+    }
+    let lag = parent.header.number.saturating_sub(chain.finalized().header.number);
+    if is_paused(slot - parent.slot, lag) {
+        tracing::debug!(slot, lag, "not authoring: finality lags");
         return Ok(None);
     }
     let Some((key, claim)) = own_claim(chain, keystore, &parent, slot)? else {

@@ -14,7 +14,7 @@ use codec::Encode;
 use deterministic::{ComputeError, Environment};
 use overseer::{Feed, answer::FeedSender};
 use ports::{ChainEvent, ImportedBlock, InherentSource, Keystore, Network, PeerId, ProtocolId, StorageError};
-use primitives::{BlockNumber, CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
+use primitives::{CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
 use runtime::{Block, State, Verifier};
 use tokio::sync::{Notify, watch};
 
@@ -490,11 +490,5 @@ impl Chain {
         let mut stopped = self.stopped.subscribe();
         // An error would mean that the sender is gone, which is a field of `self`.
         let _sender_lives = stopped.wait_for(|stopped| *stopped).await;
-    }
-
-    /// Height up to which blocks may be built: authors slow down long before.
-    pub(crate) fn lag(&self) -> BlockNumber {
-        let tree = self.tree();
-        tree.best().1.header.number.saturating_sub(tree.finalized().1.header.number)
     }
 }

@@ -90,7 +90,7 @@ pub(crate) async fn submit(
     let checked = extrinsic.clone();
     let check = move || state.check_extrinsic(&checked, &*verifier);
     compute(&*chain.environment.compute, ComputeKind::VerifySignatures, found, check).await??;
-    if chain.transactions().add(extrinsic.clone()).ok_or(TransactionRefused::Full)? {
+    if chain.transactions().add(extrinsic.clone(), from).ok_or(TransactionRefused::Full)? {
         tracing::debug!(?hash, bytes = found, "transaction waits for a block");
         let announcement = TransactionMessage::announce(&extrinsic.encode(), hash);
         chain.broadcast(TRANSACTION_PROTOCOL, &announcement.into(), from);

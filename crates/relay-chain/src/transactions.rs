@@ -3,6 +3,8 @@
 //! They wait in the order in which they came. One that was carried by a block goes on waiting until that block is final:
 //! another fork may need it. An author leaves out what does not fit on top of its parent.
 //!
+//! One peer cannot fill it: a full pool drops the newest of who has most. What was sent here is never dropped for a peer's.
+//!
 //! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], and
 //! [`MAX_TRANSACTION_BYTES`] each.
 
@@ -10,6 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use codec::Encode;
+use ports::PeerId;
 use primitives::Hash;
 use runtime::Extrinsic;
 
@@ -27,8 +30,15 @@ pub fn transaction_hash(extrinsic: &Extrinsic) -> Hash {
     primitives::blake2_256(&extrinsic.encode())
 }
 
+/// What a transaction takes of the pool, in bytes: its place costs as much as its share of all bytes.
+const fn weight(bytes: usize) -> usize {
+    bytes + TRANSACTIONS_BYTES_MAX / TRANSACTIONS_MAX
+}
+
 struct Waiting {
     hash: Hash,
+    /// Who brought it; `None` for what was sent here.
+    from: Option<PeerId>,
     extrinsic: Arc<Extrinsic>,
     encoded: Bytes,
 }
@@ -48,21 +58,40 @@ impl TransactionPool {
         self.arrivals.contains_key(hash)
     }
 
-    /// Keeps a transaction that was checked. Returns `None` if there is no room, else whether it is new.
-    pub fn add(&mut self, extrinsic: Extrinsic) -> Option<bool> {
+    /// Keeps a transaction that was checked. Returns `None` if there is no room, else whether it is new. Room is made by
+    /// dropping what came last from the peer that has most, as long as that is more than `from` has with this one.
+    pub fn add(&mut self, extrinsic: Extrinsic, from: Option<&PeerId>) -> Option<bool> {
         let encoded = Bytes::from(extrinsic.encode());
         let hash = primitives::blake2_256(&encoded);
         if self.contains(&hash) {
             return Some(false);
         }
-        if self.len() >= TRANSACTIONS_MAX || self.bytes + encoded.len() > TRANSACTIONS_BYTES_MAX {
-            return None;
+        while self.len() >= TRANSACTIONS_MAX || self.bytes + encoded.len() > TRANSACTIONS_BYTES_MAX {
+            let dropped = self.newest_of_the_largest(from, encoded.len())?;
+            self.forget(&[dropped]);
         }
         self.bytes += encoded.len();
         self.arrivals.insert(hash, self.next);
-        self.by_arrival.insert(self.next, Waiting { hash, extrinsic: Arc::new(extrinsic), encoded });
+        let (from, extrinsic) = (from.cloned(), Arc::new(extrinsic));
+        self.by_arrival.insert(self.next, Waiting { hash, from, extrinsic, encoded });
         self.next += 1;
         Some(true)
+    }
+
+    /// The last transaction of the peer that takes most of the pool; `None` if that is no more than `from` takes with
+    /// so many bytes more.
+    fn newest_of_the_largest(&self, from: Option<&PeerId>, bytes: usize) -> Option<Hash> {
+        let mut shares: BTreeMap<&PeerId, (usize, Hash)> = BTreeMap::new();
+        for waiting in self.by_arrival.values() {
+            if let Some(peer) = &waiting.from {
+                let (share, newest) = shares.entry(peer).or_insert((0, waiting.hash));
+                *share += weight(waiting.encoded.len());
+                *newest = waiting.hash;
+            }
+        }
+        let own = from.map_or(0, |from| shares.get(from).map_or(0, |(share, _)| *share) + weight(bytes));
+        let (share, newest) = shares.into_values().max_by_key(|(share, _)| *share)?;
+        (share > own).then_some(newest)
     }
 
     /// Forgets transactions, by name.
@@ -119,27 +148,48 @@ mod tests {
     fn they_wait_once_and_in_order() {
         let mut pool = TransactionPool::default();
         for nonce in [2, 1, 3] {
-            assert_eq!(pool.add(transaction(nonce, 0)), Some(true));
+            assert_eq!(pool.add(transaction(nonce, 0), None), Some(true));
         }
-        assert_eq!(pool.add(transaction(1, 0)), Some(false));
+        assert_eq!(pool.add(transaction(1, 0), None), Some(false));
         assert!(pool.contains(&transaction_hash(&transaction(3, 0))));
         pool.forget(&[transaction_hash(&transaction(1, 0))]);
         assert!(pool.all().eq([&transaction(2, 0), &transaction(3, 0)]));
         assert!(!pool.contains(&transaction_hash(&transaction(1, 0))));
-        assert_eq!(pool.add(transaction(1, 0)), Some(true), "forgotten is forgotten");
+        assert_eq!(pool.add(transaction(1, 0), None), Some(true), "forgotten is forgotten");
     }
 
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
         let mut pool = TransactionPool::default();
-        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, 0)).is_some()).count();
+        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, 0), None).is_some()).count();
         assert_eq!(added, TRANSACTIONS_MAX);
         let mut pool = TransactionPool::default();
         let large = TRANSACTIONS_BYTES_MAX / 4;
-        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, large)).is_some()).count();
+        let added = (0..).take_while(|nonce| pool.add(transaction(*nonce, large), None).is_some()).count();
         assert_eq!(added, 3, "encodings are longer than what they hold");
         let all: Vec<Hash> = pool.shared().into_iter().map(|(hash, _)| hash).collect();
         pool.forget(&all);
-        assert_eq!(pool.add(transaction(0, large)), Some(true), "room comes back");
+        assert_eq!(pool.add(transaction(0, large), None), Some(true), "room comes back");
+    }
+
+    #[test]
+    fn a_peer_that_fills_the_pool_makes_room_for_others_and_for_what_is_sent_here() {
+        let mut pool = TransactionPool::default();
+        let [flood, honest] = [1, 2].map(|id| PeerId::new(&[id]).unwrap());
+        for nonce in 0..TRANSACTIONS_MAX as u64 {
+            assert_eq!(pool.add(transaction(nonce, 0), Some(&flood)), Some(true));
+        }
+        assert_eq!(pool.add(transaction(5_000, 0), Some(&flood)), None, "its own do not make room for its own");
+        assert_eq!(pool.add(transaction(6_000, 0), Some(&honest)), Some(true));
+        assert_eq!(pool.add(transaction(7_000, TRANSACTIONS_BYTES_MAX / 3), None), Some(true));
+        assert!(pool.contains(&transaction_hash(&transaction(0, 0))), "the first stay");
+        assert!(!pool.contains(&transaction_hash(&transaction(TRANSACTIONS_MAX as u64 - 1, 0))), "the last went");
+        for nonce in 8_000..10_000 {
+            pool.add(transaction(nonce, 0), Some(&honest));
+        }
+        let of = |peer: &PeerId| pool.by_arrival.values().filter(|waiting| waiting.from.as_ref() == Some(peer)).count();
+        assert_eq!((of(&flood), of(&honest)), (512, 511), "half each, beside what was sent here");
+        let all = |nonce: u64| pool.contains(&transaction_hash(&transaction(nonce, TRANSACTIONS_BYTES_MAX / 3)));
+        assert!(all(7_000), "that is never dropped for a peer's");
     }
 }

@@ -357,7 +357,8 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
         broken(|c| c.acceptance_period = 601),
         ConfigurationError::OutOfRange { field: "acceptance_period", found: 601, min: 0, max: 600 }
     );
-    let too_long: [(&str, fn(&mut HostConfiguration)); 4] = [
+    type Change = fn(&mut HostConfiguration);
+    let too_long: [(&str, Change); 4] = [
         ("dispute_post_conclusion_period", |c| c.dispute_post_conclusion_period = 100_801),
         ("validation_upgrade_delay", |c| c.validation_upgrade_delay = 100_801),
         ("validation_upgrade_frequency", |c| c.validation_upgrade_frequency = u32::MAX),

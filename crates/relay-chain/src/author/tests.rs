@@ -65,3 +65,18 @@ fn transactions_beyond_their_share_wait_and_smaller_ones_take_their_place() {
     leave_out_transactions(&mut transactions);
     assert_eq!(transactions, [sized(half), sized(10)]);
 }
+
+#[test]
+fn a_pause_grows_with_the_lag_and_leaves_every_slot_after_it_to_whose_turn_it_is() {
+    let pause = |lag: BlockNumber| (1..1 << 20).find(|slots| !is_paused(*slots, lag));
+    assert!((0..=LAG_TOLERATED).all(|lag| pause(lag) == Some(1)), "none at first");
+    assert_eq!((pause(17), pause(24), pause(25), pause(LAG_HEAVY)), (Some(2), Some(2), Some(3), Some(15)));
+    assert_eq!((pause(LAG_HEAVY + 1), pause(LAG_HEAVY + 9)), (Some(29), Some(57)));
+    for lag in 0..MAX_UNFINALIZED_DEPTH {
+        let first = pause(lag).unwrap();
+        assert!((first..first + 100).all(|slots| !is_paused(slots, lag)), "lag {lag}: nobody's turn is left out");
+    }
+    assert_eq!(pause(MAX_UNFINALIZED_DEPTH), None);
+    let slots: u64 = (0..MAX_UNFINALIZED_DEPTH).filter_map(pause).sum();
+    assert!(slots * 6 > 30 * 24 * 3600, "the tree is full after weeks of slots of six seconds: {slots}");
+}

@@ -66,27 +66,43 @@ impl TransactionPool {
         if self.contains(&hash) {
             return Some(false);
         }
+        let mut dropped = Vec::new();
         while self.len() >= TRANSACTIONS_MAX || self.bytes + encoded.len() > TRANSACTIONS_BYTES_MAX {
-            let dropped = self.newest_of_the_largest(from, encoded.len())?;
-            self.forget(&[dropped]);
+            let Some(arrival) = self.newest_of_the_largest(from, encoded.len()) else {
+                // Nobody goes for one that does not come in.
+                dropped.into_iter().for_each(|(arrival, waiting)| self.put(arrival, waiting));
+                return None;
+            };
+            dropped.extend(self.take(arrival).map(|waiting| (arrival, waiting)));
         }
-        self.bytes += encoded.len();
-        self.arrivals.insert(hash, self.next);
         let (from, extrinsic) = (from.cloned(), Arc::new(extrinsic));
-        self.by_arrival.insert(self.next, Waiting { hash, from, extrinsic, encoded });
+        self.put(self.next, Waiting { hash, from, extrinsic, encoded });
         self.next += 1;
         Some(true)
     }
 
-    /// The last transaction of the peer that takes most of the pool; `None` if that is no more than `from` takes with
-    /// so many bytes more.
-    fn newest_of_the_largest(&self, from: Option<&PeerId>, bytes: usize) -> Option<Hash> {
-        let mut shares: BTreeMap<&PeerId, (usize, Hash)> = BTreeMap::new();
-        for waiting in self.by_arrival.values() {
+    fn put(&mut self, arrival: u64, waiting: Waiting) {
+        self.bytes += waiting.encoded.len();
+        self.arrivals.insert(waiting.hash, arrival);
+        self.by_arrival.insert(arrival, waiting);
+    }
+
+    fn take(&mut self, arrival: u64) -> Option<Waiting> {
+        let waiting = self.by_arrival.remove(&arrival)?;
+        self.bytes -= waiting.encoded.len();
+        self.arrivals.remove(&waiting.hash);
+        Some(waiting)
+    }
+
+    /// The arrival of the last transaction of the peer that takes most of the pool; `None` if that is no more than `from`
+    /// takes with so many bytes more.
+    fn newest_of_the_largest(&self, from: Option<&PeerId>, bytes: usize) -> Option<u64> {
+        let mut shares: BTreeMap<&PeerId, (usize, u64)> = BTreeMap::new();
+        for (arrival, waiting) in &self.by_arrival {
             if let Some(peer) = &waiting.from {
-                let (share, newest) = shares.entry(peer).or_insert((0, waiting.hash));
+                let (share, newest) = shares.entry(peer).or_insert((0, *arrival));
                 *share += weight(waiting.encoded.len());
-                *newest = waiting.hash;
+                *newest = *arrival;
             }
         }
         let own = from.map_or(0, |from| shares.get(from).map_or(0, |(share, _)| *share) + weight(bytes));
@@ -96,9 +112,9 @@ impl TransactionPool {
 
     /// Forgets transactions, by name.
     pub fn forget(&mut self, settled: &[Hash]) {
-        for arrival in settled.iter().filter_map(|hash| self.arrivals.remove(hash)) {
-            if let Some(waiting) = self.by_arrival.remove(&arrival) {
-                self.bytes -= waiting.encoded.len();
+        for hash in settled {
+            if let Some(arrival) = self.arrivals.get(hash) {
+                self.take(*arrival);
             }
         }
     }
@@ -191,5 +207,21 @@ mod tests {
         assert_eq!((of(&flood), of(&honest)), (512, 511), "half each, beside what was sent here");
         let all = |nonce: u64| pool.contains(&transaction_hash(&transaction(nonce, TRANSACTIONS_BYTES_MAX / 3)));
         assert!(all(7_000), "that is never dropped for a peer's");
+    }
+
+    #[test]
+    fn nobody_goes_for_one_that_does_not_come_in() {
+        let mut pool = TransactionPool::default();
+        let [many, one] = [1, 2].map(|id| PeerId::new(&[id]).unwrap());
+        for nonce in 0..3 {
+            assert_eq!(pool.add(transaction(nonce, TRANSACTIONS_BYTES_MAX / 4), Some(&many)), Some(true));
+        }
+        let held = |pool: &TransactionPool| {
+            (pool.bytes, pool.shared().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>(), pool.arrivals.clone())
+        };
+        let before = held(&pool);
+        // With one of the three gone there would still be no room for it, and it would be more than the other two.
+        assert_eq!(pool.add(transaction(3, TRANSACTIONS_BYTES_MAX * 5 / 8), Some(&one)), None);
+        assert_eq!(held(&pool), before);
     }
 }

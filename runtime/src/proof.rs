@@ -34,7 +34,8 @@ impl State {
     /// Proof of what stands under `keys` in [`State::storage`], or that nothing does.
     pub fn state_proof(&self, keys: &[Vec<u8>]) -> StateProof {
         let storage = self.storage();
-        let entries: Vec<_> = storage.iter().map(|(key, value)| Item::changing(key, Slot::Inline(value))).collect();
+        let entries: Vec<_> =
+            storage.iter().map(|(key, value)| Item::new(key, Content::Changing(Slot::Inline(value)))).collect();
         let wanted: Vec<_> = keys.iter().map(|key| nibbles(key)).collect();
         let mut builder = Builder { wanted, ..Builder::default() };
         let root = builder.node(&entries, 0);
@@ -81,51 +82,83 @@ impl StateProof {
     }
 }
 
-/// Nodes over entries that did not change, by the nibbles that lead to them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct KnownNodes(BTreeMap<Vec<u8>, Vec<u8>>);
+/// The uppermost nodes that are over settled entries alone: together over all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownNodes(Vec<KnownNode>);
 
-/// The root over both kinds of entries. `known` are nodes over settled entries alone; if there are more such nodes
-/// than known, all of them are returned.
+#[derive(Clone, Debug)]
+struct KnownNode {
+    /// The nibbles that lead to it, in pairs; half of the last byte is filling if their number is odd.
+    path: Vec<u8>,
+    /// How many they are.
+    len: usize,
+    node: Vec<u8>,
+}
+
+/// The root over both kinds of entries, and what stands for the settled ones the next time: nothing if a changing key
+/// continues a settled one, whose value is in no node of settled entries alone then.
 pub(crate) fn root<'a>(
     changing: impl Iterator<Item = (&'a [u8], Slot<'a>)>,
     settled: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    known: &KnownNodes,
 ) -> (Hash, Option<KnownNodes>) {
-    let settled = settled.map(|(key, value)| Item { is_settled: true, ..Item::changing(key, Slot::Inline(value)) });
-    let mut items: Vec<_> = settled.chain(changing.map(|(key, value)| Item::changing(key, value))).collect();
+    let settled = settled.map(|(key, value)| Item::new(key, Content::Settled(Slot::Inline(value))));
+    let mut items: Vec<_> = settled.collect();
+    let mut unknown = items.len();
+    items.extend(changing.map(|(key, value)| Item::new(key, Content::Changing(value))));
     // Two runs in order: merging them is what this sort does best.
     items.sort_by(|one, other| one.bytes.cmp(other.bytes));
-    let mut builder = Builder { known: Some(known), ..Builder::default() };
+    let mut builder = Builder { learned: Some(Vec::new()), ..Builder::default() };
     let hash = blake2_256(&builder.node(&items, 0));
-    let learned = (!builder.learned.is_empty()).then(|| {
-        let mut all = known.clone();
-        all.0.append(&mut builder.learned);
-        all
-    });
-    (hash, learned)
+    let learned = builder.learned.unwrap_or_default();
+    for (_, entries) in &learned {
+        unknown = unknown.saturating_sub(*entries);
+    }
+    let nodes = learned.into_iter().map(|(node, _)| node).collect();
+    (hash, (unknown == 0).then_some(KnownNodes(nodes)))
 }
 
-/// An entry of the trie.
+/// The root over changing entries and what is known of the settled ones; `None` if the trie has another shape now, so
+/// that these nodes have no place in it: a changing key has come inside one, or one has gone beside which one stood.
+pub(crate) fn root_from<'a>(changing: impl Iterator<Item = (&'a [u8], Slot<'a>)>, known: &KnownNodes) -> Option<Hash> {
+    let known = known.0.iter().map(|KnownNode { path, len, node }| Item {
+        bytes: path,
+        len: *len,
+        content: Content::Known(node),
+    });
+    let mut items: Vec<_> =
+        known.chain(changing.map(|(key, value)| Item::new(key, Content::Changing(value)))).collect();
+    items.sort_by(|one, other| one.bytes.cmp(other.bytes));
+    let mut builder = Builder::default();
+    let hash = blake2_256(&builder.node(&items, 0));
+    (!builder.is_misshapen).then_some(hash)
+}
+
+/// What stands in the trie.
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    Changing(Slot<'a>),
+    /// An entry that [`KnownNodes`] are over.
+    Settled(Slot<'a>),
+    /// A node over settled entries.
+    Known(&'a [u8]),
+}
+
+/// An entry of the trie, or a node that is known.
 struct Item<'a> {
     bytes: &'a [u8],
-    value: Slot<'a>,
-    /// Whether it belongs to the entries that [`KnownNodes`] are over.
-    is_settled: bool,
+    /// Nibbles of `bytes` that count.
+    len: usize,
+    content: Content<'a>,
 }
 
 impl<'a> Item<'a> {
-    const fn changing(bytes: &'a [u8], value: Slot<'a>) -> Self {
-        Self { bytes, value, is_settled: false }
-    }
-
-    const fn len(&self) -> usize {
-        self.bytes.len().saturating_mul(2)
+    const fn new(bytes: &'a [u8], content: Content<'a>) -> Self {
+        Self { bytes, len: bytes.len().saturating_mul(2), content }
     }
 
     /// One of the key's nibbles.
     fn nibble(&self, at: usize) -> Option<u8> {
-        let byte = self.bytes.get(at / 2)?;
+        let byte = self.bytes.get(at / 2).filter(|_| at < self.len)?;
         Some(if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f })
     }
 
@@ -138,7 +171,7 @@ impl<'a> Item<'a> {
         let bytes = self.bytes.iter().zip(other.bytes).take_while(|(one, other)| one == other).count();
         let nibbles = bytes.saturating_mul(2);
         let half = self.nibble(nibbles).is_some() && self.nibble(nibbles) == other.nibble(nibbles);
-        nibbles.saturating_add(usize::from(half))
+        nibbles.saturating_add(usize::from(half)).min(self.len).min(other.len)
     }
 }
 
@@ -148,16 +181,18 @@ fn nibbles(key: &[u8]) -> Vec<u8> {
 
 /// Builds the trie and keeps what is on the way to the wanted keys.
 #[derive(Default)]
-struct Builder<'a> {
+struct Builder {
     wanted: Vec<Vec<u8>>,
     /// By hash.
     found: BTreeMap<Hash, Vec<u8>>,
-    /// Nodes that need not be built; `None` inside nodes that are being learned.
-    known: Option<&'a KnownNodes>,
-    learned: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The uppermost nodes over settled entries, with the number of these; `None` below one of them, and if nobody
+    /// wants to know.
+    learned: Option<Vec<(KnownNode, usize)>>,
+    /// A known node had no place.
+    is_misshapen: bool,
 }
 
-impl Builder<'_> {
+impl Builder {
     fn keep(&mut self, part: Vec<u8>) {
         self.found.insert(blake2_256(&part), part);
     }
@@ -168,18 +203,24 @@ impl Builder<'_> {
         let (Some(first), Some(last)) = (items.first(), items.last()) else {
             return trie::empty_node();
         };
-        let common = if items.len() == 1 { first.len() } else { first.common(last) };
+        let common = if items.len() == 1 { first.len } else { first.common(last) };
         let partial = first.nibbles(from..common);
         // Keys are ascending: the one that ends here is the first.
-        let ends_here = first.len() == common;
-        let value = ends_here.then_some(first.value);
+        let value = match first.content {
+            _ if first.len != common => None,
+            Content::Changing(value) | Content::Settled(value) => Some(value),
+            Content::Known(_) => {
+                self.is_misshapen = true;
+                None
+            }
+        };
         if let Some(Slot::Inline(value)) = value
             && trie::is_hashed(value)
-            && self.wanted.contains(&first.nibbles(0..first.len()))
+            && self.wanted.contains(&first.nibbles(0..first.len))
         {
             self.keep(value.to_vec());
         }
-        let mut below = items.get(usize::from(ends_here)..).unwrap_or_default();
+        let mut below = items.get(usize::from(first.len == common)..).unwrap_or_default();
         if below.is_empty() {
             return trie::leaf(&partial, value.unwrap_or(Slot::Inline(&[])));
         }
@@ -192,27 +233,33 @@ impl Builder<'_> {
                 *child = Some(self.child(of_child, common.saturating_add(1)));
             }
         }
+        // A known node whose path ends here behind another key.
+        self.is_misshapen |= !below.is_empty();
         trie::branch(&partial, value, &children)
     }
 
     /// The node to which the first `from` nibbles of all `items` lead.
     fn child(&mut self, items: &[Item<'_>], from: usize) -> Vec<u8> {
-        let path = items.first().map(|item| item.nibbles(0..from)).unwrap_or_default();
-        if let Some(known) = self.known
-            && items.iter().all(|item| item.is_settled)
+        if let [Item { content: Content::Known(node), len, .. }] = items
+            && *len == from
         {
-            if let Some(node) = known.0.get(&path) {
-                return node.clone();
-            }
-            self.known = None;
+            return node.to_vec();
+        }
+        if items.iter().all(|item| matches!(item.content, Content::Settled(_)))
+            && let Some(mut learned) = self.learned.take()
+        {
             let node = self.node(items, from);
-            self.known = Some(known);
-            self.learned.insert(path, node.clone());
+            let path = items.first().and_then(|item| item.bytes.get(..from.div_ceil(2))).unwrap_or_default();
+            learned.push((KnownNode { path: path.to_vec(), len: from, node: node.clone() }, items.len()));
+            self.learned = Some(learned);
             return node;
         }
         let node = self.node(items, from);
-        if node.len() > INLINE_NODE_MAX && self.wanted.iter().any(|wanted| wanted.starts_with(&path)) {
-            self.keep(node.clone());
+        if node.len() > INLINE_NODE_MAX && !self.wanted.is_empty() {
+            let path = items.first().map(|item| item.nibbles(0..from)).unwrap_or_default();
+            if self.wanted.iter().any(|wanted| wanted.starts_with(&path)) {
+                self.keep(node.clone());
+            }
         }
         node
     }
@@ -313,7 +360,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn proof(entries: &BTreeMap<Vec<u8>, Vec<u8>>, keys: &[Vec<u8>]) -> (Hash, StateProof) {
-        let listed: Vec<_> = entries.iter().map(|(key, value)| Item::changing(key, Slot::Inline(value))).collect();
+        let listed: Vec<_> =
+            entries.iter().map(|(key, value)| Item::new(key, Content::Changing(Slot::Inline(value)))).collect();
         let mut builder = Builder { wanted: keys.iter().map(|key| nibbles(key)).collect(), ..Builder::default() };
         let root = builder.node(&listed, 0);
         let hash = blake2_256(&root);
@@ -349,18 +397,27 @@ mod tests {
             // Some entries settle; the others change from one root to the next.
             let settled: Vec<_> =
                 entries.iter().zip(0_u32..).filter(|(_, index)| marks >> (index % 64) & 1 == 1).map(|(entry, _)| entry).collect();
-            let mut known = KnownNodes::default();
-            for changing in [&entries, &other, &BTreeMap::new(), &other] {
-                let changing = changing.iter().filter(|(key, _)| !settled.iter().any(|(taken, _)| taken == key));
-                let changing: Vec<_> = changing.collect();
-                let (root, learned) = super::root(
-                    changing.iter().map(|(key, value)| (&key[..], Slot::Inline(value))),
-                    settled.iter().map(|(key, value)| (&key[..], &value[..])),
-                    &known,
-                );
-                let all = changing.iter().chain(&settled).map(|(key, value)| (key.to_vec(), value.to_vec()));
-                prop_assert_eq!(root, trie::root(all));
-                known = learned.unwrap_or(known);
+            let settled = || settled.iter().map(|(key, value)| (&key[..], &value[..]));
+            let free = |kind: &BTreeMap<Vec<u8>, Vec<u8>>| -> BTreeMap<_, _> {
+                kind.clone().into_iter().filter(|(key, _)| !settled().any(|(taken, _)| taken == key)).collect()
+            };
+            let (first, second) = (free(&entries), free(&other));
+            let both = first.clone().into_iter().chain(second.clone()).collect();
+            let changed: BTreeMap<_, _> = first.keys().map(|key| (key.clone(), key.repeat(2))).collect();
+            let sets = [first, second, both, BTreeMap::new(), changed];
+            for before in &sets {
+                let changing = |set| BTreeMap::iter(set).map(|(key, value): (&Vec<u8>, &Vec<u8>)| (&key[..], Slot::Inline(value)));
+                let root_of = |set: &BTreeMap<_, _>| {
+                    trie::root(set.clone().into_iter().chain(settled().map(|(key, value)| (key.to_vec(), value.to_vec()))))
+                };
+                let (root, known) = super::root(changing(before), settled());
+                prop_assert_eq!(root, root_of(before));
+                let Some(known) = known else { continue };
+                for set in &sets {
+                    let root = root_from(changing(set), &known);
+                    prop_assert!(root.is_none_or(|root| root == root_of(set)));
+                    prop_assert!(root.is_some() || set.keys().ne(before.keys()), "the same keys make the same shape");
+                }
             }
         }
 
@@ -397,11 +454,27 @@ mod tests {
     fn of_what_did_not_change_the_uppermost_nodes_are_remembered_only() {
         let entries: Vec<_> = (0..=255_u8).map(|byte| (vec![byte; 4], vec![byte; 40])).collect();
         let settled = || entries.iter().map(|(key, value)| (&key[..], &value[..]));
-        let (root, learned) = super::root(std::iter::empty(), settled(), &KnownNodes::default());
-        let learned = learned.unwrap();
-        assert_eq!(learned.0.len(), BRANCHING);
-        let (again, more) = super::root(std::iter::empty(), settled(), &learned);
-        assert!(again == root && more.is_none());
+        let (root, known) = super::root(std::iter::empty(), settled());
+        let known = known.unwrap();
+        assert_eq!(known.0.len(), BRANCHING);
+        assert_eq!(root_from(std::iter::empty(), &known), Some(root));
+        // Where no key was there is room; inside a known node there is none, nor at its end.
+        for (key, has_room) in [(&[][..], true), (&[7], false), (&[7, 7], false), (&[0x70], false), (&[7; 8], false)] {
+            let changing = || std::iter::once((key, Slot::Inline(&[1])));
+            let (expected, _) = super::root(changing(), settled());
+            assert_eq!(root_from(changing(), &known), has_room.then_some(expected), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_have_no_place_any_more_once_the_key_beside_them_is_gone() {
+        let entry = (&[0x12, 1][..], &[1][..]);
+        let changing = || std::iter::once((&[0x13][..], Slot::Inline(&[2])));
+        let known = super::root(changing(), std::iter::once(entry)).1.unwrap();
+        assert!(root_from(changing(), &known).is_some());
+        assert_eq!(root_from(std::iter::empty(), &known), None);
+        let (_, known) = super::root(std::iter::once((&[0x12, 1, 1][..], Slot::Inline(&[2]))), std::iter::once(entry));
+        assert!(known.is_none(), "its value stands in a node of both kinds");
     }
 
     #[test]

@@ -58,8 +58,9 @@ macro_rules! sealed {
         #[derive(Clone, Debug)]
         pub(crate) struct Sealed {
             $($module: (Arc<$kind>, Hash),)*
-            /// Over the entries that change only when a para, a message or the configuration does. The entries are
-            /// not kept: of a thousand states they would take much more room than time.
+            /// Over the entries that change only when a para, a message or the configuration does. As long as none
+            /// does, these nodes stand for the entries, which are not even listed; kept they are not, because those of
+            /// a thousand states would take much more room than time.
             settled: Option<Arc<proof::KnownNodes>>,
         }
 
@@ -178,19 +179,24 @@ impl State {
 
 /// The root, and what makes the next one cheap.
 pub(crate) fn state_root(state: &State, sealed: &mut Sealed) -> Hash {
+    let changing = state.changing_entries(sealed);
+    let changing = || changing.iter().map(|(key, entry)| (&key[..], entry.value()));
     let unchanged = |before: &&Sealed| {
         Arc::ptr_eq(&before.paras.0, &state.paras)
             && Arc::ptr_eq(&before.messages.0, &state.messages)
             && Arc::ptr_eq(&before.configuration.0, &state.configuration)
     };
-    let kept = state.sealed.as_deref().filter(unchanged).and_then(|before| before.settled.clone());
-    let known = kept.unwrap_or_default();
-    let changing = state.changing_entries(sealed);
-    let changing = changing.iter().map(|(key, entry)| (&key[..], entry.value()));
+    if let Some(known) = state.sealed.as_deref().filter(unchanged).and_then(|before| before.settled.as_ref())
+        && let Some(root) = proof::root_from(changing(), known)
+    {
+        let known = Arc::clone(known);
+        sealed.settled = Some(known);
+        return root;
+    }
     let settled = state.settled_entries();
     let settled = settled.iter().map(|(key, value)| (&key[..], &value[..]));
-    let (root, learned) = proof::root(changing, settled, &known);
-    sealed.settled = Some(learned.map_or(known, Arc::new));
+    let (root, learned) = proof::root(changing(), settled);
+    sealed.settled = learned.map(Arc::new);
     root
 }
 

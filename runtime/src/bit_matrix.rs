@@ -98,8 +98,12 @@ fn swap<const WIDTH: usize>(block: &mut [u64; WORD_BITS], mask: u64) {
 
 /// Bytes as words, the last one filled up with zeros.
 fn words(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    bytes.chunks(WORD_BYTES).map(|chunk| {
-        chunk.iter().zip(0_u32..).fold(0, |word, (byte, at)| word | u64::from(*byte).wrapping_shl(at.wrapping_mul(8)))
+    bytes.chunks(WORD_BYTES).map(|chunk| match <[u8; WORD_BYTES]>::try_from(chunk) {
+        Ok(whole) => u64::from_le_bytes(whole),
+        Err(_) => {
+            let bytes = chunk.iter().zip(0_u32..);
+            bytes.fold(0, |word, (byte, at)| word | u64::from(*byte).wrapping_shl(at.wrapping_mul(8)))
+        }
     })
 }
 

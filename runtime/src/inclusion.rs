@@ -11,8 +11,9 @@
 
 use codec::{Encode, Output};
 use primitives::{
-    Bits, BlockNumber, CandidateEvent, CandidateHash, CommittedCandidateReceipt, CoreIndex, GroupIndex, Hash,
-    SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorId, ValidatorIndex, supermajority_threshold,
+    Bits, BlockNumber, CandidateEvent, CandidateHash, CandidateReceipt, CommittedCandidateReceipt, CoreIndex,
+    GroupIndex, Hash, SigningContext, UncheckedSignedAvailabilityBitfield, ValidatorId, ValidatorIndex,
+    supermajority_threshold,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,6 +35,8 @@ pub struct PendingCandidate {
     pub hash: CandidateHash,
     /// The receipt with commitments, shared between forks.
     pub receipt: Arc<CommittedCandidateReceipt>,
+    /// Of its commitments, as `hash` covers it.
+    pub commitments_hash: Hash,
     /// A bit per validator that holds its chunk.
     pub availability: Bits,
     /// Height of the relay parent.
@@ -46,6 +49,13 @@ pub struct PendingCandidate {
     pub backing_hash: Hash,
     /// Who backed it, fit to be told to another fork.
     pub backers: Arc<[DisputeVote]>,
+}
+
+impl PendingCandidate {
+    /// The receipt without the commitments, which are not hashed again.
+    pub fn to_receipt(&self) -> CandidateReceipt {
+        CandidateReceipt { descriptor: self.receipt.descriptor.clone(), commitments_hash: self.commitments_hash }
+    }
 }
 
 /// Without receipt and backers, for which their hashes stand.
@@ -244,7 +254,7 @@ pub(crate) fn process_bitfields(
     for (core, pending) in &available {
         enact_candidate(state, pending);
         outcome.events.push(CandidateEvent::Included(
-            pending.receipt.to_receipt(),
+            pending.to_receipt(),
             pending.receipt.commitments.head_data.clone(),
             *core,
             pending.backing_group,

@@ -71,7 +71,7 @@ pub(crate) fn free_cores(state: &mut State, bitfields: &[UncheckedSignedAvailabi
         for (core, pending) in timed_out {
             freed.insert(core, FreedReason::TimedOut);
             outcome.events.push(CandidateEvent::TimedOut(
-                pending.receipt.to_receipt(),
+                pending.to_receipt(),
                 pending.receipt.commitments.head_data.clone(),
                 core,
             ));
@@ -107,6 +107,7 @@ fn process_candidates(
             PendingCandidate {
                 hash: receipt.hash(),
                 receipt: Arc::new(backed.candidate().clone()),
+                commitments_hash: receipt.commitments_hash,
                 availability: Bits::repeat(false, state.validators().len()),
                 relay_parent_number: checked.relay_parent_number,
                 backed_in_number: state.number(),

@@ -147,9 +147,11 @@ impl WholePending {
     }
 
     fn restore(self) -> PendingCandidate {
+        let receipt = self.receipt.to_receipt();
         PendingCandidate {
-            hash: self.receipt.hash(),
+            hash: receipt.hash(),
             receipt: self.receipt,
+            commitments_hash: receipt.commitments_hash,
             availability: self.availability,
             relay_parent_number: self.relay_parent_number,
             backed_in_number: self.backed_in_number,

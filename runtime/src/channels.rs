@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{MessageError, limits::MAX_CHANNELS_PER_PARA, queue::Queue};
+use crate::{MessageError, error::out_of_order, limits::MAX_CHANNELS_PER_PARA, queue::Queue};
 
 /// Why a channel is neither opened nor closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,11 +127,8 @@ impl Channels {
         if messages.len() > max as usize {
             return Err(MessageError::TooManyHorizontal { found: messages.len(), max });
         }
-        let recipients = || messages.iter().map(|message| message.recipient);
-        for (first, second) in recipients().zip(recipients().skip(1)) {
-            if first >= second {
-                return Err(MessageError::RecipientOrder { first, second });
-            }
+        if let Some((first, second)) = out_of_order(messages.iter().map(|message| message.recipient)) {
+            return Err(MessageError::RecipientOrder { first, second });
         }
         for OutboundHrmpMessage { recipient, data } in messages {
             let (recipient, found) = (*recipient, data.len());

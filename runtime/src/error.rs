@@ -4,6 +4,18 @@ use primitives::{CandidateHash, CoreIndex, Hash, ParaId, Slot, ValidatorIndex};
 
 use crate::{BitfieldError, CandidateError, DisputeError, ExtrinsicError, ReportError};
 
+/// The first two neighbours that are not strictly ascending: what has one order has one encoding.
+pub(crate) fn out_of_order<K: Ord>(mut keys: impl Iterator<Item = K>) -> Option<(K, K)> {
+    let mut first = keys.next()?;
+    for second in keys {
+        if first >= second {
+            return Some((first, second));
+        }
+        first = second;
+    }
+    None
+}
+
 /// Whose signature is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureOf {

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use crate::{
     AccountId, Balance, BalanceError, ChannelError, ClaimError, ConfigurationChange, DownwardError, GenesisError,
-    ParaError, ParaGenesisArgs, ParathreadClaim, SignatureOf, State, genesis::check_validators, messages, registrar,
-    verifier::Signatures,
+    ParaError, ParaGenesisArgs, ParathreadClaim, SignatureOf, State, error::out_of_order, genesis::check_validators,
+    messages, registrar, verifier::Signatures,
 };
 
 /// Stands before what validators sign to change something.
@@ -175,11 +175,8 @@ pub(crate) fn process(
     if found < needed {
         return Err(GovernanceError::TooFewSignatures { found, needed });
     }
-    let signers = || signed.signatures.iter().map(|(validator, _)| *validator);
-    for (first, second) in signers().zip(signers().skip(1)) {
-        if first >= second {
-            return Err(GovernanceError::Order { first, second });
-        }
+    if let Some((first, second)) = out_of_order(signed.signatures.iter().map(|(validator, _)| *validator)) {
+        return Err(GovernanceError::Order { first, second });
     }
     let payload = governance_payload(state.chain_id(), signed.nonce, &signed.change);
     for (validator, signature) in &signed.signatures {

@@ -23,6 +23,7 @@ use std::{
 use crate::{
     DisputeVote, SignatureOf, State,
     bit_matrix::{self, CoreMask, Rows, WORD_BITS},
+    error::out_of_order,
     outcome::Outcome,
     validity,
     verifier::Signatures,
@@ -183,13 +184,10 @@ fn check_order(state: &State, bitfields: &[UncheckedSignedAvailabilityBitfield])
     if bitfields.len() > validators {
         return Err(BitfieldError::TooMany { found: bitfields.len(), validators });
     }
-    let signers = || bitfields.iter().map(|bitfield| bitfield.validator_index);
-    for (first, second) in signers().zip(signers().skip(1)) {
-        if first >= second {
-            return Err(BitfieldError::Order { first, second });
-        }
+    match out_of_order(bitfields.iter().map(|bitfield| bitfield.validator_index)) {
+        Some((first, second)) => Err(BitfieldError::Order { first, second }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Checks one bitfield by itself.

@@ -17,6 +17,7 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 use crate::{
     BlockError, FreedReason, PendingCandidate, State,
     candidates::check_candidate,
+    error::out_of_order,
     inclusion::{check_bitfields, process_bitfields},
     limits::MAX_DISPUTE_SETS_PER_BLOCK,
     outcome::Outcome,
@@ -86,11 +87,8 @@ fn process_candidates(
     signatures: &mut Signatures,
     events: &mut Vec<CandidateEvent>,
 ) -> Result<BTreeSet<CoreIndex>, BlockError> {
-    let paras = || candidates.iter().map(|backed| backed.descriptor().para_id());
-    for (first, second) in paras().zip(paras().skip(1)) {
-        if first >= second {
-            return Err(BlockError::CandidateOrder { first, second });
-        }
+    if let Some((first, second)) = out_of_order(candidates.iter().map(|backed| backed.descriptor().para_id())) {
+        return Err(BlockError::CandidateOrder { first, second });
     }
     let mut occupied = BTreeSet::new();
     let mut pending = Vec::with_capacity(candidates.len().min(state.scheduler.cores.len()));

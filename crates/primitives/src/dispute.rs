@@ -117,8 +117,27 @@ pub struct DisputeStatementSet {
     pub candidate_hash: CandidateHash,
     /// Its session.
     pub session: SessionIndex,
-    /// The statements.
+    /// The statements, strictly ascending by [`DisputeStatementSet::place`].
     pub statements: Vec<(DisputeStatement, ValidatorIndex, ValidatorSignature)>,
+}
+
+impl DisputeStatementSet {
+    /// Puts the statements into the order that the chain takes them in.
+    pub fn new(
+        candidate_hash: CandidateHash,
+        session: SessionIndex,
+        mut statements: Vec<(DisputeStatement, ValidatorIndex, ValidatorSignature)>,
+    ) -> Self {
+        statements.sort_by_key(Self::place);
+        Self { candidate_hash, session, statements }
+    }
+
+    /// The place of a statement in a set: by validator, the word against the candidate before that for it.
+    pub const fn place(
+        (statement, validator, _): &(DisputeStatement, ValidatorIndex, ValidatorSignature),
+    ) -> (ValidatorIndex, bool) {
+        (*validator, statement.indicates_validity())
+    }
 }
 
 /// Statements about several candidates.

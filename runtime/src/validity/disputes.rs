@@ -5,10 +5,13 @@ use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatementSet, Hash, SessionIndex,
     SignedMessage, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, supermajority_threshold,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::{DisputeKey, DisputeVote, Verdict, fishermen::BondedReport, mark, remote::Remote, verdict};
-use crate::{SignatureOf, State, ValidityEvent, limits::MAX_VOTES_PER_SET, outcome::Outcome, verifier::Signatures};
+use crate::{
+    SignatureOf, State, ValidityEvent, error::out_of_order, limits::MAX_VOTES_PER_SET, outcome::Outcome,
+    verifier::Signatures,
+};
 
 /// Why dispute votes are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +36,14 @@ pub enum DisputeError {
     /// It is over.
     #[error("the dispute is over: {0:?}")]
     Settled(Verdict),
-    /// A validator votes twice for one side in one set.
-    #[error("validator {0} votes twice for one side")]
-    Duplicate(ValidatorIndex),
+    /// A validator speaks twice, or the order is wrong: a set has one order, so that it is one transaction.
+    #[error("vote of validator {second} follows that of {first}, expected ascending validators")]
+    Order {
+        /// The earlier.
+        first: ValidatorIndex,
+        /// The later.
+        second: ValidatorIndex,
+    },
     /// All of it is known.
     #[error("no vote is new")]
     NothingNew,
@@ -139,7 +147,7 @@ pub(crate) struct Dispute {
     pub(crate) validation_code: Option<ValidationCode>,
     pub(crate) votes_for: Bits,
     pub(crate) votes_against: Bits,
-    /// Who was the first to vote against.
+    /// Who was the first to vote against; of one set the first in its order.
     pub(crate) disputer: Option<ValidatorIndex>,
     /// Who has paid for being on the wrong side.
     pub(crate) slashed: Bits,
@@ -241,16 +249,15 @@ pub(crate) fn check_votes(set: &DisputeStatementSet, validators: &[ValidatorId])
     if found > MAX_VOTES_PER_SET {
         return Err(DisputeError::TooMany { found });
     }
-    let mut seen = BTreeSet::new();
+    if let Some((first, second)) = out_of_order(set.statements.iter().map(DisputeStatementSet::place)) {
+        return Err(DisputeError::Order { first: first.0, second: second.0 });
+    }
     let mut votes = Vec::with_capacity(found);
     for vote in &set.statements {
         let (statement, validator, signature) = vote;
         let public = validators
             .get(validator.as_usize())
             .ok_or(DisputeError::UnknownValidator { session: set.session, validator: *validator })?;
-        if !seen.insert((*validator, statement.indicates_validity())) {
-            return Err(DisputeError::Duplicate(*validator));
-        }
         let message =
             statement.payload(set.candidate_hash, set.session).ok_or(DisputeError::OtherCandidates(*validator))?;
         votes.push((vote.clone(), SignedMessage { public: public.0, message, signature: *signature }));

@@ -99,7 +99,7 @@ impl State {
     /// All votes of a dispute, so that another fork can be told.
     pub fn dispute_votes(&self, session: SessionIndex, candidate: CandidateHash) -> Option<DisputeStatementSet> {
         let dispute = self.validity.disputes.get(&(session, candidate))?;
-        Some(DisputeStatementSet { candidate_hash: candidate, session, statements: dispute.votes.clone() })
+        Some(DisputeStatementSet::new(candidate, session, dispute.votes.clone()))
     }
 
     /// The candidates that were judged invalid, of this session and the one before.
@@ -142,7 +142,8 @@ impl State {
         let included =
             self.validity.blocks.values().flat_map(|block| block.candidates.iter().map(|it| (block.session, it)));
         let unavailable = included.filter(|(session, it)| is_settled((*session, it.hash))).map(|(session, it)| {
-            let votes = it.unavailable.clone();
+            let mut votes = it.unavailable.clone();
+            votes.sort_unstable_by_key(|(validator, _)| *validator);
             Extrinsic::Unavailable(UnavailableReport { session, candidate: it.hash, votes })
         });
         reports.chain(disputes).chain(unavailable).collect()

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     SignatureOf, State, ValidityEvent,
+    error::out_of_order,
     limits::{MAX_REMOTE_DISPUTES, MAX_REMOTE_DISPUTES_PER_VALIDATOR},
     outcome::Outcome,
     verifier::Signatures,
@@ -47,7 +48,7 @@ pub struct RemoteAvailability {
     pub session: SessionIndex,
     /// The candidate.
     pub candidate: CandidateHash,
-    /// Validators of that session, each over [`remote_availability_payload`].
+    /// Validators of that session, ascending, each over [`remote_availability_payload`].
     pub votes: Vec<(ValidatorIndex, ValidatorSignature)>,
 }
 
@@ -165,6 +166,9 @@ pub(crate) fn note_availability(
     let found = said.votes.len();
     if found > dispute.validators.len() {
         return Err(DisputeError::TooMany { found });
+    }
+    if let Some((first, second)) = out_of_order(said.votes.iter().map(|(validator, _)| *validator)) {
+        return Err(DisputeError::Order { first, second });
     }
     let payload = remote_availability_payload(said.candidate, said.session);
     let mut any_new = false;

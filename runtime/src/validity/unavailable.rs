@@ -6,10 +6,10 @@ use codec::{Decode, Encode};
 use primitives::{
     CandidateHash, SessionIndex, SignedMessage, ValidatorIndex, ValidatorSignature, supermajority_threshold,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use super::{disputes::DisputeError, verdict};
-use crate::{SignatureOf, State, outcome::Outcome, verifier::Signatures};
+use crate::{SignatureOf, State, error::out_of_order, outcome::Outcome, verifier::Signatures};
 
 /// Stands before what a validator signs when it cannot get hold of a candidate.
 const UNAVAILABLE_MAGIC: [u8; 4] = *b"UNAV";
@@ -21,7 +21,7 @@ pub struct UnavailableReport {
     pub session: SessionIndex,
     /// The candidate.
     pub candidate: CandidateHash,
-    /// Validators of that session, each over [`unavailable_payload`].
+    /// Validators of that session, ascending, each over [`unavailable_payload`].
     pub votes: Vec<(ValidatorIndex, ValidatorSignature)>,
 }
 
@@ -49,18 +49,22 @@ pub(crate) fn process(
     if found > validators.len() {
         return Err(DisputeError::TooMany { found });
     }
+    if let Some((first, second)) = out_of_order(report.votes.iter().map(|(validator, _)| *validator)) {
+        return Err(DisputeError::Order { first, second });
+    }
     let known = match state.validity.included(key) {
         Some((_, included)) => &included.unavailable[..],
         None if state.pending_core(key).is_some() => &[],
         None => return Err(DisputeError::UnknownCandidate),
     };
     let payload = unavailable_payload(report.candidate, report.session);
-    let mut new = BTreeMap::new();
+    let mut new = Vec::new();
     for (validator, signature) in &report.votes {
         let public = validators
             .get(validator.as_usize())
             .ok_or(DisputeError::UnknownValidator { session: report.session, validator: *validator })?;
-        if known.iter().all(|(said, _)| said != validator) && new.insert(*validator, *signature).is_none() {
+        if known.iter().all(|(said, _)| said != validator) {
+            new.push((*validator, *signature));
             let message = SignedMessage { public: public.0, message: payload.clone(), signature: *signature };
             signatures.push(SignatureOf::Unavailable(report.candidate, *validator), message);
         }

@@ -232,7 +232,15 @@ fn what_a_set_of_votes_is_refused_for() {
     assert_eq!(refusal(&chain, set), DisputeError::UnknownValidator { session: 0, validator: ValidatorIndex(7) });
     let mut set = good.clone();
     set.statements.push(set.statements[0].clone());
-    assert_eq!(refusal(&chain, set), DisputeError::Duplicate(ValidatorIndex(opponent)));
+    let order = |first, second| DisputeError::Order { first: ValidatorIndex(first), second: ValidatorIndex(second) };
+    assert_eq!(refusal(&chain, set), order(opponent, opponent));
+    // The same votes have one order, so that they are one transaction; also those of one validator on both sides.
+    let mut set = chain.votes(0, candidate, &[opponent], &others(&backers)[..2]);
+    set.statements.swap(0, 1);
+    assert_eq!(refusal(&chain, set), order(opponent, opponent));
+    let mut set = chain.votes(0, candidate, &[], &others(&backers)[..2]);
+    set.statements.reverse();
+    assert_eq!(refusal(&chain, set), order(others(&backers)[1], opponent));
     let mut set = good.clone();
     set.candidate_hash = CandidateHash::default();
     assert_eq!(refusal(&chain, set), DisputeError::UnknownCandidate);
@@ -415,6 +423,7 @@ fn votes_of_one_side_alone_prove_nothing_about_a_candidate_that_is_unknown_here(
     let mut undecided = there.state.dispute_votes(0, candidate).unwrap();
     undecided.statements.retain(|(statement, ..)| statement.indicates_validity());
     undecided.statements.extend(here.votes(0, candidate, &[], &others(&backers)[..1]).statements);
+    undecided.statements.sort_by_key(DisputeStatementSet::place);
     assert_eq!(refusal(&here, undecided), DisputeError::UnknownCandidate);
 }
 

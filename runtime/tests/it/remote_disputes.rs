@@ -1,7 +1,9 @@
 //! Disputes of other forks that nobody has decided.
 
 use crate::support::*;
-use primitives::{CandidateHash, CoreIndex, DisputeStatement, ValidDisputeStatementKind, ValidatorIndex};
+use primitives::{
+    CandidateHash, CoreIndex, DisputeStatement, DisputeStatementSet, ValidDisputeStatementKind, ValidatorIndex,
+};
 use runtime::{
     DisputeError, DisputePhase, Extrinsic, ExtrinsicError, PenaltyReason, RemoteAvailability, RemoteDispute,
     SignatureOf, ValidityEvent, Verdict, remote_availability_payload,
@@ -21,6 +23,7 @@ pub(crate) fn from_elsewhere() -> (Chain, RemoteDispute, CandidateHash) {
     let seconded = DisputeStatement::Valid(kind);
     let signature = sign(there.pair_in(0, 0), &seconded.payload(hash, 0).unwrap());
     votes.statements.push((seconded, ValidatorIndex(0), signature));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let code = there.state.validation_code_by_hash(candidate.descriptor.validation_code_hash()).cloned();
     let mut here = Chain::new(7);
     here.skip(2);
@@ -110,7 +113,8 @@ fn a_remote_dispute_without_enough_votes_costs_who_vouched_and_can_be_decided_la
     assert_eq!((penalty.reason, penalty.amount), (PenaltyReason::Distraction(candidate), 2_000));
     assert_eq!(penalty.validator_index, ValidatorIndex(0));
     let mut decided = chain.votes(0, candidate, &[], &[1, 2, 3, 4, 5]);
-    decided.statements.push(remote.votes.statements[1].clone());
+    decided.statements.push(remote.votes.statements[0].clone());
+    decided.statements.sort_by_key(DisputeStatementSet::place);
     chain.dispute(decided);
     assert!(chain.state.is_blacklisted(0, candidate));
     assert_eq!(chain.state.stake_of(&chain.state.validators()[0]), 0);
@@ -129,13 +133,17 @@ fn what_a_remote_dispute_is_refused_for() {
         DisputeError::OtherReceipt { found: candidate, expected: CandidateHash::default() }
     );
     assert_eq!(refused(|remote| remote.votes.session = 4), DisputeError::UnknownSession(4));
-    assert_eq!(refused(|remote| _ = remote.votes.statements.remove(0)), DisputeError::NoEscalation);
-    assert_eq!(refused(|remote| _ = remote.votes.statements.remove(1)), DisputeError::NoBacking);
+    assert_eq!(refused(|remote| _ = remote.votes.statements.remove(0)), DisputeError::NoBacking);
+    assert_eq!(refused(|remote| _ = remote.votes.statements.remove(1)), DisputeError::NoEscalation);
+    assert_eq!(
+        refused(|remote| remote.votes.statements.reverse()),
+        DisputeError::Order { first: ValidatorIndex(1), second: ValidatorIndex(0) }
+    );
     let code = good.candidate.descriptor.validation_code_hash();
     assert_eq!(refused(|remote| remote.validation_code = None), DisputeError::Code(code));
     assert_eq!(refused(|remote| remote.validation_code = Some(vec![1; 40].into())), DisputeError::Code(code));
     let mut forged = good.clone();
-    forged.votes.statements[0].2 = forged.votes.statements[1].2;
+    forged.votes.statements[1].2 = forged.votes.statements[0].2;
     assert_eq!(chain.wrong_signature(transaction(&forged)), SignatureOf::DisputeVote(candidate, ValidatorIndex(1)));
     chain.push_extrinsics(vec![transaction(&good)]);
     assert_eq!(refusal(&chain, transaction(&good)), DisputeError::NotRemote);
@@ -151,6 +159,12 @@ fn what_a_remote_dispute_is_refused_for() {
         chain.wrong_signature(Extrinsic::RemoteAvailability(said)),
         SignatureOf::RemoteAvailability(candidate, ValidatorIndex(2))
     );
+    for (first, second) in [(2, 1), (1, 1)] {
+        assert_eq!(
+            refusal(&chain, available(&chain, candidate, &[first, second])),
+            DisputeError::Order { first: ValidatorIndex(first), second: ValidatorIndex(second) }
+        );
+    }
     chain.push_extrinsics(vec![stranger.clone()]);
     assert_eq!(refusal(&chain, stranger), DisputeError::NothingNew);
 }
@@ -177,6 +191,7 @@ fn about(chain: &Chain, core: usize, disputing: &[u32]) -> Extrinsic {
     let seconded = DisputeStatement::Valid(kind);
     let signature = sign(chain.pair_in(0, 0), &seconded.payload(hash, 0).unwrap());
     votes.statements.push((seconded, ValidatorIndex(0), signature));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     transaction(&RemoteDispute { candidate, validation_code: None, votes })
 }
 
@@ -227,6 +242,7 @@ fn a_remote_dispute_becomes_a_local_one_when_the_candidate_is_included() {
     let seconded = DisputeStatement::Valid(kind);
     let signature = sign(chain.pair_in(0, backers[0]), &seconded.payload(candidate, 0).unwrap());
     votes.statements.push((seconded, ValidatorIndex(backers[0]), signature));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let remote = RemoteDispute { candidate: receipt, validation_code: None, votes };
     let (block, executed) = chain.try_extrinsics(backing, vec![transaction(&remote)]).unwrap();
     (chain.header, chain.state) = (block.header, executed.state);
@@ -252,6 +268,7 @@ fn inclusion_decides_a_remote_dispute_if_its_backers_are_what_was_missing() {
     let signature = sign(chain.pair_in(0, backers[0]), &seconded.payload(candidate, 0).unwrap());
     let mut votes = chain.votes(0, candidate, &rest[..2], &rest[3..]);
     votes.statements.push((seconded, ValidatorIndex(backers[0]), signature));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let remote = RemoteDispute { candidate: receipt, validation_code: None, votes };
     // The dispute comes first, so that the block knows nothing of those who back the candidate in the next.
     chain.push_extrinsics(vec![transaction(&remote)]);

@@ -204,7 +204,7 @@ impl Chain {
         };
         let valid = valid.iter().map(|validator| vote(validator, true));
         let statements = valid.chain(invalid.iter().map(|validator| vote(validator, false))).collect();
-        DisputeStatementSet { candidate_hash: candidate, session, statements }
+        DisputeStatementSet::new(candidate, session, statements)
     }
 
     /// An inherent with these votes.

@@ -3,8 +3,8 @@
 use crate::support::*;
 use codec::Encode;
 use primitives::{
-    CandidateHash, CollatorId, CoreIndex, DigestItem, DisputeStatement, Hash, HeadData, Header, Pair, SessionIndex,
-    ValidDisputeStatementKind, ValidatorIndex,
+    CandidateHash, CollatorId, CoreIndex, DigestItem, DisputeStatement, DisputeStatementSet, Hash, HeadData, Header,
+    Pair, SessionIndex, ValidDisputeStatementKind, ValidatorIndex,
     crypto::{SeedRng, vrf_input_bytes},
     dispute::approval_payload,
 };
@@ -66,6 +66,7 @@ pub(crate) fn remote(chain: &Chain, head: u8) -> Extrinsic {
     let seconded = DisputeStatement::Valid(ValidDisputeStatementKind::BackingSeconded(draft.relay_parent));
     let signature = sign(chain.pair_in(session, seconder), &seconded.payload(hash, session).unwrap());
     votes.statements.push((seconded, ValidatorIndex(seconder), signature));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate, validation_code: None, votes }))
 }
 

@@ -132,6 +132,10 @@ fn what_a_report_of_unavailability_is_refused_for() {
     assert_eq!(refusal(&chain, UnavailableReport { session: 1, ..good.clone() }), DisputeError::UnknownSession(1));
     let many = UnavailableReport { votes: vec![good.votes[0]; 8], ..good.clone() };
     assert_eq!(refusal(&chain, many), DisputeError::TooMany { found: 8 });
+    for (first, second) in [(2, 1), (1, 1)] {
+        let order = DisputeError::Order { first: ValidatorIndex(first), second: ValidatorIndex(second) };
+        assert_eq!(refusal(&chain, report(&chain, candidate, &[first, second])), order);
+    }
     let mut stranger = good.clone();
     stranger.votes[0].0 = ValidatorIndex(7);
     let unknown = DisputeError::UnknownValidator { session: 0, validator: ValidatorIndex(7) };
@@ -154,8 +158,8 @@ fn a_fork_on_which_it_is_pending_is_told_and_includes_it_no_more() {
     here.skip(1);
     here.push(here.backing(&[(ONE, CORE_0)]));
     assert_eq!(here.state.pending_candidate(CORE_0).unwrap().hash, candidate);
-    there.push_extrinsics(vec![unavailable(&there, candidate, &[0, 1])]);
-    there.push_extrinsics(vec![unavailable(&there, candidate, &[2, 3, 4])]);
+    there.push_extrinsics(vec![unavailable(&there, candidate, &[2, 3])]);
+    there.push_extrinsics(vec![unavailable(&there, candidate, &[0, 1, 4])]);
     // Fewer say nothing about a candidate that is not included here.
     assert_eq!(refusal(&here, report(&here, candidate, &[0, 1, 2, 3])), DisputeError::UnknownCandidate);
     let executed = here.push_extrinsics(there.state.disputes_to_tell(&here.state));

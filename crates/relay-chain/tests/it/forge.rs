@@ -316,7 +316,7 @@ impl Forge {
         };
         let valid = valid.iter().map(|validator| self.vote(candidate, *validator, explicit(true)));
         let invalid = invalid.iter().map(|validator| self.vote(candidate, *validator, explicit(false)));
-        DisputeStatementSet { candidate_hash: candidate, session: 0, statements: valid.chain(invalid).collect() }
+        DisputeStatementSet::new(candidate, 0, valid.chain(invalid).collect())
     }
 
     /// That `validator` seconded a candidate, as it is told to another fork.

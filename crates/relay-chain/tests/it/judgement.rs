@@ -3,7 +3,7 @@
 //! the n/3 outcomes; remote disputes, concluded and not; the escalator of an unavailable candidate.
 
 use crate::forge::{ACCEPTANCE_PERIOD, CORE, Forge, Forged, PARA};
-use primitives::{CandidateEvent, CandidateHash, Hash, HeadData};
+use primitives::{CandidateEvent, CandidateHash, DisputeStatementSet, Hash, HeadData};
 use runtime::{
     BlockError, CandidateError, DisputePhase, Extrinsic, Penalty, PenaltyReason, RemoteDispute, State, ValidityEvent,
     Verdict,
@@ -222,6 +222,7 @@ fn who_escalates_a_candidate_that_nobody_can_get_is_slashed_on_every_fork() {
     let candidate = invented.hash();
     let mut votes = forge.votes(candidate, &[], &[1]);
     votes.statements.push(forge.seconded(&invented, 0));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let remote = RemoteDispute { candidate: invented, validation_code: None, votes };
     for blocks_before in [1, 3] {
         let fork = forge.empty(common, blocks_before).hash;
@@ -254,6 +255,7 @@ fn who_includes_what_was_condemned_is_given_up_even_if_its_block_brings_another_
     let other = invented.hash();
     let mut votes = forge.votes(other, &[], &others[..1]);
     votes.statements.push(forge.seconded(&invented, group[0]));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let remote = RemoteDispute { candidate: invented, validation_code: None, votes };
     let opened = forge.with(backed_in, vec![Extrinsic::RemoteDispute(Box::new(remote))]);
     let available = forge.with(opened.hash, vec![forge.available(other, &[0, 1, 2, 3, 4])]);
@@ -272,6 +274,7 @@ fn what_a_fork_that_was_given_up_knew_of_disputes_is_told_again_after_a_start() 
     let invented = forge.candidate(common, 99);
     let mut votes = forge.votes(invented.hash(), &[], &others[..1]);
     votes.statements.push(forge.seconded(&invented, group[0]));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let remote = RemoteDispute { candidate: invented, validation_code: None, votes };
     let opened = forge.with(included_in, vec![Extrinsic::RemoteDispute(Box::new(remote))]);
     let against = [&others[..], &group[..1]].concat();

@@ -103,7 +103,7 @@ pub(crate) fn votes(
         let signature = sign(pair_of(pairs, state, validator), &payload);
         (statement, validator, signature)
     };
-    DisputeStatementSet { candidate_hash, session, statements: against.iter().map(vote).collect() }
+    DisputeStatementSet::new(candidate_hash, session, against.iter().map(vote).collect())
 }
 
 /// The provisioner of a node.

@@ -6,9 +6,9 @@ use finality_grandpa::{Commit, Message, Prevote};
 use network::MemoryHub;
 use ports::{Network, RuntimeError};
 use primitives::{
-    CandidateDescriptor, CandidateEvent, CandidateHash, CompactVote, CoreState, Hash, HeadData, MisbehaviorKind,
-    MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorId, ValidatorIndex,
-    crypto::SeedRng, descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
+    CandidateDescriptor, CandidateEvent, CandidateHash, CompactVote, CoreState, DisputeStatementSet, Hash, HeadData,
+    MisbehaviorKind, MisbehaviorReport, OccupiedCoreAssumption, ParaId, SigningContext, SigningPayload, ValidatorId,
+    ValidatorIndex, crypto::SeedRng, descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
 };
 use relay_chain::{
     import::{add_seal, split_seal},
@@ -417,6 +417,7 @@ fn a_verdict_can_be_asked_for_on_the_fork_that_it_ends_and_on_the_one_that_is_to
     invented.descriptor = CandidateDescriptor::new_v2(fields, CORE, 0).unwrap();
     let mut votes = forge.votes(invented.hash(), &[], &group[..1]);
     votes.statements.push(forge.seconded(&invented, group[1]));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
     let validation_code = Some(other_code.clone());
     let remote =
         Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate: invented.clone(), validation_code, votes }));

@@ -84,6 +84,7 @@ pub fn genesis(genesis: &Genesis) -> Result<(State, Header), GenesisError> {
     if genesis.session_length < MIN_SESSION_LENGTH {
         return Err(GenesisError::SessionLength(genesis.session_length));
     }
+    genesis.configuration.check_in_sessions(genesis.session_length)?;
     if !(1..=MAX_STAKE).contains(&genesis.stake_per_validator) {
         return Err(GenesisError::Stake(genesis.stake_per_validator));
     }
@@ -185,6 +186,10 @@ pub(crate) mod tests {
             GenesisError::DuplicateValidator(ValidatorId([1; 32]))
         );
         assert_eq!(refused(|g| g.session_length = 1), GenesisError::SessionLength(1));
+        assert_eq!(
+            refused(|g| g.configuration.parachain_rotation_frequency = 20),
+            GenesisError::Configuration(ConfigurationError::RotationTooSlow { rotation: 20, session_length: 20 })
+        );
         assert_eq!(refused(|g| g.stake_per_validator = 0), GenesisError::Stake(0));
         assert_eq!(refused(|g| g.stake_per_validator = MAX_STAKE + 1), GenesisError::Stake(MAX_STAKE + 1));
         assert!(matches!(

@@ -214,6 +214,7 @@ fn make(state: &mut State, change: Governance) -> Result<(), GovernanceError> {
         Governance::OpenChannel(channel) => messages::open_channel(state, channel)?,
         Governance::CloseChannel(channel) => messages::close_channel(state, channel)?,
     }
+    state.configuration.upcoming().check_in_sessions(state.session_length())?;
     let parathread_cores = state.configuration.upcoming().parathread_cores as usize;
     let cores = state.paras.upcoming_parachains().saturating_add(parathread_cores);
     if cores > MAX_CORES {

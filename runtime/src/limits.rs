@@ -36,8 +36,9 @@ pub const MAX_REVERTS_KEPT: usize = 64;
 pub const MIN_CLAIM_DEPOSIT: Balance = 1;
 /// Sessions whose validators can still be reported: the current one and this many before it.
 pub const PAST_SESSIONS_KEPT: u32 = 1;
-/// Shortest session, in blocks: a candidate is backed in one block and included in a later one of the same session.
-pub const MIN_SESSION_LENGTH: u32 = 2;
+/// Shortest session, in blocks: a candidate is backed in one block and included in a later one of the same session, and
+/// groups rotate within it, not with every block.
+pub const MIN_SESSION_LENGTH: u32 = 3;
 /// Largest stake of a validator: half of the number space is that of endowed amounts, the other half that of stakes.
 pub const MAX_STAKE: Balance = Balance::MAX / 2 / primitives::limits::MAX_VALIDATORS as Balance;
 /// Most downward messages that wait for a para.

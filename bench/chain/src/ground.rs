@@ -60,7 +60,7 @@ impl Ground {
         let genesis = Genesis {
             configuration: HostConfiguration {
                 minimum_backing_votes: Some(VOTES as u32),
-                ..HostConfiguration::default()
+                ..HostConfiguration::for_sessions(session_length)
             },
             validators: pairs.iter().map(|pair| ValidatorId(pair.public())).collect(),
             paras: (0..paras).map(para).collect(),

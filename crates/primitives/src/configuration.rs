@@ -125,9 +125,42 @@ pub enum ConfigurationError {
         /// It, in blocks.
         period: BlockNumber,
     },
+    /// Groups would never rotate, so that no candidate could time out and one group would serve a core throughout.
+    #[error("parachain_rotation_frequency {rotation} must be less than the session length {session_length}")]
+    RotationTooSlow {
+        /// The rotation frequency, in blocks.
+        rotation: BlockNumber,
+        /// The length of sessions, in blocks.
+        session_length: BlockNumber,
+    },
 }
 
 impl HostConfiguration {
+    /// The default, with the periods that must be shorter than a session of so many blocks (3 at least) cut for it.
+    pub fn for_sessions(session_length: BlockNumber) -> Self {
+        let all = Self::default();
+        let parachain_rotation_frequency = all.parachain_rotation_frequency.min(session_length / 2).max(2);
+        let cut = |period: BlockNumber| period.min(parachain_rotation_frequency - 1);
+        Self {
+            parachain_rotation_frequency,
+            chain_availability_period: cut(all.chain_availability_period),
+            thread_availability_period: cut(all.thread_availability_period),
+            ..all
+        }
+    }
+
+    /// Checks that groups rotate within a session of so many blocks.
+    ///
+    /// # Errors
+    /// [`ConfigurationError::RotationTooSlow`].
+    pub const fn check_in_sessions(&self, session_length: BlockNumber) -> Result<(), ConfigurationError> {
+        let rotation = self.parachain_rotation_frequency;
+        if rotation >= session_length {
+            return Err(ConfigurationError::RotationTooSlow { rotation, session_length });
+        }
+        Ok(())
+    }
+
     /// Checks the invariants that hold between the fields.
     ///
     /// # Errors

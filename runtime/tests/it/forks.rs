@@ -65,7 +65,7 @@ fn many_paras() -> Chain {
         genesis.paras = (2000..2000 + PARAS).map(para).collect();
         genesis.configuration.parathread_cores = 0;
         // Of a hundred groups nine have a member: theirs are the first cores throughout.
-        genesis.configuration.parachain_rotation_frequency = genesis.session_length;
+        genesis.configuration.parachain_rotation_frequency = genesis.session_length - 1;
     })
 }
 

@@ -105,6 +105,13 @@ fn the_configuration_changes_with_the_session_only() {
         GovernanceError::Configuration(ConfigurationError::Zero("thread_availability_period"))
     );
     configuration.thread_availability_period = 1;
+    configuration.parachain_rotation_frequency = 40;
+    assert_eq!(
+        chain.state.governed(Governance::Configure(Box::new(configuration.clone()))).unwrap_err(),
+        GovernanceError::Configuration(ConfigurationError::RotationTooSlow { rotation: 40, session_length: 40 }),
+        "no candidate could time out"
+    );
+    configuration.parachain_rotation_frequency = 39;
     configuration.parathread_cores = 255;
     assert_eq!(
         chain.state.governed(Governance::Configure(Box::new(configuration))).unwrap_err(),

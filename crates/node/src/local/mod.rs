@@ -193,7 +193,7 @@ impl LocalConfig {
             Some(ScenarioKind::Sessions) => (scenario::configuration(self), scenario::seated(self.validators, 0)),
             None => {
                 let all = (0..self.validators).map(|index| ValidatorId(validator_pair(index).public()));
-                (HostConfiguration::default(), all.collect())
+                (HostConfiguration::for_sessions(self.session_blocks), all.collect())
             }
         };
         Genesis {

@@ -375,6 +375,17 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
 }
 
 #[test]
+fn the_default_can_be_cut_for_sessions_of_any_length() {
+    for blocks in 3..30 {
+        let configuration = HostConfiguration::for_sessions(blocks);
+        assert_eq!((configuration.check(), configuration.check_in_sessions(blocks)), (Ok(()), Ok(())), "{blocks}");
+    }
+    assert_eq!(HostConfiguration::for_sessions(20), HostConfiguration::default());
+    let slow = ConfigurationError::RotationTooSlow { rotation: 10, session_length: 10 };
+    assert_eq!(HostConfiguration::default().check_in_sessions(10), Err(slow));
+}
+
+#[test]
 fn clones_of_a_pov_share_its_bytes() {
     let pov = PoV::from(vec![1; 1024]);
     let clone = pov.clone();

@@ -24,7 +24,7 @@ const LENGTH: u32 = 200;
 impl OnDisk {
     fn new() -> Self {
         let genesis = Genesis {
-            configuration: HostConfiguration::default(),
+            configuration: HostConfiguration::for_sessions(10),
             validators: vec![ValidatorId(Pair::from_name("only").public())],
             paras: Vec::new(),
             stake_per_validator: 1_000,

@@ -67,6 +67,11 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         ),
         (
             "\"session_length_blocks\": 20",
+            "\"session_length_blocks\": 10",
+            "parachain_rotation_frequency 10 must be less than the session length 10",
+        ),
+        (
+            "\"session_length_blocks\": 20",
             "\"session_length_blocks\": 1",
             "session_length_blocks is 1, expected a number",
         ),

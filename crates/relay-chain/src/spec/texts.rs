@@ -39,7 +39,7 @@ fn top_fields() -> Vec<(&'static str, &'static str, Value)> {
         ),
         (
             "session_length_blocks",
-            "Length of a session, in blocks; at least two.",
+            "Length of a session, in blocks; more than `parachain_rotation_frequency_blocks`, so at least three.",
             number(u64::from(MIN_SESSION_LENGTH), u64::from(u32::MAX)),
         ),
         (

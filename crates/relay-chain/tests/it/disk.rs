@@ -119,7 +119,7 @@ fn without_syncs_a_crash_loses_what_was_acknowledged() {
 fn survive_kills(seed: u64) {
     let mut world = World::new(seed, 5, 0.3);
     world.genesis.validators.truncate(4);
-    world.genesis.session_length = 6;
+    world.set_session_length(6);
     let draws = world.simulation.environment("kills").entropy;
     let draw = |bound| below(&*draws, bound);
     let mut highest = (world.genesis_hash(), 0);
@@ -319,7 +319,7 @@ fn damage_above_the_finalized_block_costs_what_was_damaged_and_no_more() {
 fn among_others(seed: u64) -> World {
     let mut world = World::new(seed, 4, 0.6);
     world.genesis.validators.truncate(3);
-    world.genesis.session_length = 3;
+    world.set_session_length(3);
     world
 }
 

@@ -78,7 +78,9 @@ impl Forge {
     pub(crate) fn with_sessions(seed: u64, session_length: u32) -> Self {
         let pairs: Vec<_> = (0..VALIDATORS).map(|index| Pair::from_name(&format!("judge {index}"))).collect();
         let mut world = World::new(seed, 1, 0.0);
-        world.genesis = Genesis { session_length, ..genesis(&pairs) };
+        world.genesis = genesis(&pairs);
+        world.set_session_length(session_length);
+        world.genesis.configuration.acceptance_period = ACCEPTANCE_PERIOD;
         world.start(0).unwrap();
         Self { clock: world.simulation.environment("forge").clock, pairs, world }
     }

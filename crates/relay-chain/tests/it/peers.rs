@@ -467,7 +467,7 @@ fn what_cannot_be_checked_here_is_held_against_nobody() {
 #[test]
 fn what_waits_for_a_para_is_told_at_each_block() {
     let mut world = World::new(50, 1, 0.0);
-    world.genesis.session_length = 4;
+    world.set_session_length(4);
     let (sender, recipient) = (ParaId(2001), PARA);
     world.genesis.paras = vec![para(), GenesisPara { id: sender, ..para() }];
     world.start(0).unwrap();

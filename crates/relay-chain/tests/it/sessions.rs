@@ -24,7 +24,7 @@ use crate::support::{SLOT_MS, World};
 fn world(seed: u64, nodes: usize, validators: usize, session_length: BlockNumber) -> World {
     let mut world = World::new(seed, nodes, 0.0);
     world.genesis.validators.truncate(validators);
-    world.genesis.session_length = session_length;
+    world.set_session_length(session_length);
     world
 }
 

@@ -77,18 +77,27 @@ pub(crate) struct World {
     pub(crate) simulation: Simulation,
 }
 
+/// Of the small chains, in blocks.
+const SESSION_LENGTH: u32 = 10;
+
 pub(crate) fn genesis(pairs: &[Pair]) -> Genesis {
     Genesis {
-        configuration: HostConfiguration::default(),
+        configuration: HostConfiguration::for_sessions(SESSION_LENGTH),
         validators: pairs.iter().map(|pair| ValidatorId(pair.public())).collect(),
         paras: Vec::new(),
         stake_per_validator: 1_000,
-        session_length: 10,
+        session_length: SESSION_LENGTH,
         randomness: [5; 32],
     }
 }
 
 impl World {
+    /// Sessions of so many blocks, for a chain that has not begun.
+    pub(crate) fn set_session_length(&mut self, blocks: u32) {
+        self.genesis.session_length = blocks;
+        self.genesis.configuration = HostConfiguration::for_sessions(blocks);
+    }
+
     /// So many validators, none of them started.
     pub(crate) fn new(seed: u64, validators: usize, fork_probability: f64) -> Self {
         let simulation = Simulation::new(seed);

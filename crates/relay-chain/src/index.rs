@@ -6,16 +6,22 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `chain/number/` and a hash | the block's height |
+//! | `chain/heights/` and 12 bits of a hash | of all blocks with these bits, 32 others and the height, as they became final |
 //! | `chain/indexed` | the highest block that is in it with all its ancestors |
 //!
-//! **Limits**: [`INDEX_PERIOD`].
+//! A key per block would be simpler, but sled holds something in memory for each of its pages, which would grow with the
+//! chain for as long as the node runs. Nor is a whole hash kept: the name of the file has it.
+//!
+//! **Limits**: [`INDEX_PERIOD`], [`BLOCKS_PER_KEY_MAX`].
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 use codec::{DecodeAll, Encode};
 use deterministic::{ComputeKind, Environment};
-use ports::{Index, IndexBatch, StorageError};
+use ports::{Index, IndexBatch, MAX_INDEX_VALUE_BYTES, StorageError};
 use primitives::{BlockNumber, Hash};
 
 use crate::{
@@ -26,11 +32,32 @@ use crate::{
 /// Heights that become final before they are indexed together.
 pub const INDEX_PERIOD: BlockNumber = 32;
 
+/// Blocks under one key, the newest: enough for thirty million in all. Older ones are searched for in the files.
+pub const BLOCKS_PER_KEY_MAX: usize = 8_000;
+
+// A value has its length and eight bytes per block.
+const _: () = assert!(BLOCKS_PER_KEY_MAX * size_of::<Height>() + size_of::<u32>() <= MAX_INDEX_VALUE_BYTES);
 // What leaves the tree is in the index.
 const _: () = assert!((INDEX_PERIOD as usize) < FINALIZED_BLOCKS_KEPT);
 
-const NUMBER: &[u8] = b"chain/number/";
+const HEIGHTS: &[u8] = b"chain/heights/";
 const INDEXED: &[u8] = b"chain/indexed";
+
+/// Some other bits of a block's hash, and its height.
+type Height = ([u8; 4], BlockNumber);
+
+/// Keys of heights.
+const KEYS: u16 = 1 << 12;
+
+fn key(index: u16) -> Vec<u8> {
+    [HEIGHTS, &index.to_be_bytes()].concat()
+}
+
+/// Under which key a block's height stands, and beside which bits.
+fn place(hash: Hash) -> (Vec<u8>, [u8; 4]) {
+    let [first, second, third, fourth, fifth, sixth, ..] = hash.0;
+    (key(u16::from_be_bytes([first, second]) % KEYS), [third, fourth, fifth, sixth])
+}
 
 /// The chain's part of a node's index.
 pub(crate) struct BlockIndex {
@@ -54,7 +81,7 @@ impl BlockIndex {
         oldest: StoredBlock,
         hash: Hash,
     ) -> Result<Option<StoredBlock>, StorageError> {
-        if let Some(number) = self.number(hash).await {
+        for number in self.heights(hash).await {
             let indexed = StoredBlock { number, hash };
             if number < oldest.number && storage.has_block(indexed).await? {
                 return Ok(Some(indexed));
@@ -77,7 +104,8 @@ impl BlockIndex {
     }
 
     /// Takes in what has become final, if that is enough for a batch: one per folder of blocks. What cannot be done now is
-    /// done the next time.
+    /// done the next time. Blocks of dead forks that a crash left beside are removed first, so that what is stored at an
+    /// indexed height is final.
     ///
     /// # Cancel safety
     /// It goes on the next time where it was left.
@@ -91,9 +119,32 @@ impl BlockIndex {
                 Err(error) => return tracing::warn!(%error, "finalized blocks cannot be indexed"),
             };
             let Some(top) = blocks.last() else { return };
-            let entry = |block: &StoredBlock| (number_key(block.hash), Some(block.number.encode()));
+            if let Err(error) = remove_others(storage, next, last, &blocks).await {
+                return tracing::warn!(%error, "cannot remove a block of a dead fork");
+            }
+            let mut changed = BTreeMap::new();
+            if next == 0 {
+                // Whatever is there is not to be believed.
+                changed.extend((0..KEYS).map(|index| (key(index), Vec::new())));
+            }
+            for block in &blocks {
+                let (key, bits) = place(block.hash);
+                let heights = match changed.entry(key) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(vacant) => {
+                        let known = self.heights_at(vacant.key().clone()).await;
+                        vacant.insert(known)
+                    }
+                };
+                heights.push((bits, block.number));
+            }
+            let value = |mut heights: Vec<Height>| {
+                heights.drain(..heights.len().saturating_sub(BLOCKS_PER_KEY_MAX));
+                (!heights.is_empty()).then(|| heights.encode())
+            };
+            let changed = changed.into_iter().map(|(key, heights)| (key, value(heights)));
             let indexed = (INDEXED.to_vec(), Some((top.number, top.hash).encode()));
-            if !self.commit(blocks.iter().map(entry).chain([indexed]).collect()).await {
+            if !self.commit(changed.chain([indexed]).collect()).await {
                 return;
             }
             next = last.saturating_add(1);
@@ -106,12 +157,20 @@ impl BlockIndex {
     async fn indexed(&self) -> Option<StoredBlock> {
         let bytes = self.get(INDEXED.to_vec()).await?;
         let (number, hash) = DecodeAll::decode_all(&mut &bytes[..]).ok()?;
-        (self.number(hash).await == Some(number)).then_some(StoredBlock { number, hash })
+        self.heights(hash).await.contains(&number).then_some(StoredBlock { number, hash })
     }
 
-    async fn number(&self, hash: Hash) -> Option<BlockNumber> {
-        let bytes = self.get(number_key(hash)).await?;
-        BlockNumber::decode_all(&mut &bytes[..]).ok()
+    /// The heights at which a block may be.
+    async fn heights(&self, hash: Hash) -> Vec<BlockNumber> {
+        let (key, wanted) = place(hash);
+        let heights = self.heights_at(key).await.into_iter();
+        heights.filter(|(bits, _)| *bits == wanted).map(|(_, number)| number).collect()
+    }
+
+    /// In the order in which they were written; nothing if it cannot be read.
+    async fn heights_at(&self, key: Vec<u8>) -> Vec<Height> {
+        let bytes = self.get(key).await.unwrap_or_default();
+        DecodeAll::decode_all(&mut &bytes[..]).unwrap_or_default()
     }
 
     async fn get(&self, key: Vec<u8>) -> Option<Vec<u8>> {
@@ -140,8 +199,18 @@ impl BlockIndex {
     }
 }
 
-fn number_key(hash: Hash) -> Vec<u8> {
-    [NUMBER, hash.as_bytes()].concat()
+/// Removes the blocks at heights from `first` to `last` that are not `kept`.
+async fn remove_others(
+    storage: &Storage,
+    first: BlockNumber,
+    last: BlockNumber,
+    kept: &[StoredBlock],
+) -> Result<(), StorageError> {
+    let stored = storage.blocks(first, last).await?;
+    for other in stored.into_iter().filter(|stored| kept.binary_search(stored).is_err()) {
+        storage.remove_block(other).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

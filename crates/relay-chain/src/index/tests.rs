@@ -89,8 +89,16 @@ impl Ground {
         (found.map(|found| found.number), self.counting.1.load(Ordering::Relaxed))
     }
 
-    fn entries(&self) -> usize {
-        self.memory.scan(NUMBER, usize::MAX).unwrap().len()
+    /// Heights that are indexed.
+    fn entries(&self) -> u32 {
+        let keys = self.memory.scan(HEIGHTS, usize::MAX).unwrap();
+        keys.iter().map(|(_, value)| Vec::<Height>::decode_all(&mut &value[..]).unwrap().len() as u32).sum()
+    }
+
+    /// What is said of a block, and of all others under its key.
+    fn say(&self, hash: Hash, number: Option<BlockNumber>) {
+        let (key, bits) = place(hash);
+        self.change(key, number.map(|number| vec![(bits, number)].encode()));
     }
 
     fn change(&self, key: Vec<u8>, value: Option<Vec<u8>>) {
@@ -106,7 +114,7 @@ fn what_is_indexed_is_found_without_a_look_at_the_folders() {
     for height in [INDEX_PERIOD, INDEX_PERIOD + 1, LENGTH] {
         ground.finalize(height);
         let indexed = if height == LENGTH { LENGTH } else { INDEX_PERIOD };
-        assert_eq!(ground.entries() as u32, indexed, "all below the finalized block, after {height}");
+        assert_eq!(ground.entries(), indexed, "all below the finalized block, after {height}");
     }
     for number in [0, 1, BLOCKS_PER_BUCKET - 1, BLOCKS_PER_BUCKET, LENGTH - 1] {
         assert_eq!(ground.find(ground.chain[number as usize].hash), (Some(number), 0));
@@ -120,15 +128,17 @@ fn an_index_that_lost_its_newest_batches_goes_on_from_what_it_has_and_an_empty_o
     let ground = Ground::new();
     ground.finalize(BLOCKS_PER_BUCKET / 2);
     let early = ground.chain[7].hash;
-    ground.change(number_key(early), None);
+    let before = ground.entries();
+    ground.say(early, None);
+    let lost = before - ground.entries();
     ground.finalize(LENGTH);
-    assert_eq!(ground.entries() as u32, LENGTH - 1, "what was done before is not done again");
+    assert_eq!((lost > 0, ground.entries()), (true, LENGTH - lost), "what was done before is not done again");
     for key in ground.memory.scan(b"chain/", usize::MAX).unwrap() {
         ground.change(key.0, None);
     }
     assert_eq!(ground.find(early).0, Some(7));
     ground.finalize(LENGTH);
-    assert_eq!((ground.entries() as u32, ground.find(early)), (LENGTH, (Some(7), 0)));
+    assert_eq!((ground.entries(), ground.find(early)), (LENGTH, (Some(7), 0)));
 }
 
 #[test]
@@ -136,26 +146,55 @@ fn an_index_that_is_wrong_is_not_believed_and_made_anew() {
     let ground = Ground::new();
     ground.finalize(LENGTH);
     let early = ground.chain[7].hash;
-    for wrong in [None, Some(8_u32.encode()), Some(LENGTH.encode()), Some(vec![1])] {
-        ground.change(number_key(early), wrong.clone());
+    let saying = |number: BlockNumber| Some(vec![(place(early).1, number)].encode());
+    for wrong in [None, saying(8), saying(LENGTH), Some(vec![1])] {
+        ground.change(place(early).0, wrong.clone());
         assert_eq!(ground.find(early).0, Some(7), "{wrong:?}");
         ground.finalize(LENGTH);
-        assert_eq!(ground.find(early), (Some(7), 0), "after {wrong:?}");
+        assert_eq!((ground.find(early), ground.entries()), ((Some(7), 0), LENGTH), "after {wrong:?}");
     }
     // One that says it knows more than there is.
     let beyond = Hash::repeat(3);
-    ground.change(number_key(beyond), Some((LENGTH + 5).encode()));
+    ground.say(beyond, Some(LENGTH + 5));
     ground.change(INDEXED.to_vec(), Some((LENGTH + 5, beyond).encode()));
-    ground.change(number_key(early), None);
+    ground.say(early, None);
     ground.finalize(LENGTH);
     assert_eq!((ground.find(early), ground.find(beyond).0), ((Some(7), 0), None));
 }
 
 #[test]
-fn a_block_of_a_dead_fork_is_neither_indexed_nor_found() {
+fn of_blocks_whose_hashes_are_alike_each_is_found() {
+    let ground = Ground::new();
+    ground.finalize(LENGTH);
+    let [one, other] = [7, 900].map(|number| ground.chain[number].hash);
+    let (key, bits) = place(one);
+    let heights: Vec<Height> = vec![(bits, 900), (place(other).1, 7), (bits, LENGTH + 9), (bits, 7)];
+    ground.change(key, Some(heights.encode()));
+    assert_eq!((ground.find(one), ground.find(other)), ((Some(7), 0), (Some(900), 0)));
+}
+
+#[test]
+fn of_more_blocks_than_a_key_has_room_for_the_newest_are_kept() {
+    let ground = Ground::new();
+    ground.finalize(BLOCKS_PER_BUCKET);
+    let newest = ground.chain[BLOCKS_PER_BUCKET as usize + 5].hash;
+    let full: Vec<Height> = vec![([0; 4], 1); BLOCKS_PER_KEY_MAX];
+    ground.change(place(newest).0, Some(full.encode()));
+    ground.finalize(LENGTH);
+    let value = ground.memory.get(&place(newest).0).unwrap().unwrap();
+    assert_eq!(Vec::<Height>::decode_all(&mut &value[..]).unwrap().len(), BLOCKS_PER_KEY_MAX);
+    assert_eq!(ground.find(newest), (Some(BLOCKS_PER_BUCKET + 5), 0));
+}
+
+#[test]
+fn a_block_of_a_dead_fork_is_neither_indexed_nor_found_and_goes() {
     let ground = Ground::new();
     let dead = ground.put(&block(ground.chain[6].hash, 7, 1));
+    let stored = || {
+        ground.simulation.run_until(ground.storage.has_block(StoredBlock { number: 7, hash: dead })).unwrap().unwrap()
+    };
+    assert_eq!((ground.find(dead).0, stored()), (None, true));
     ground.finalize(LENGTH);
     assert_eq!((ground.find(dead).0, ground.find(ground.chain[7].hash)), (None, (Some(7), 0)));
-    assert_eq!(ground.entries() as u32, LENGTH);
+    assert_eq!((ground.entries(), stored()), (LENGTH, false));
 }

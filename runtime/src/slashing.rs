@@ -147,11 +147,20 @@ impl Slashing {
         offence
     }
 
+    /// A part of the original stake.
+    fn part(&self, permille: Balance) -> Balance {
+        // Dividing first cannot overflow, and loses less than a thousandth of a thousand units.
+        if permille >= 1000 { self.stake } else { (self.stake / 1000).saturating_mul(permille).max(1) }
+    }
+
+    /// Whether a validator has left what a dispute may cost whoever makes it.
+    pub(crate) fn can_dispute(&self, validator: &ValidatorId) -> bool {
+        self.stake_of(validator) >= self.part(AGAINST_VALID_PERMILLE.max(UNAVAILABLE_PERMILLE))
+    }
+
     /// Takes a part of the original stake, or what is left of it.
     fn take(&mut self, validator: ValidatorId, permille: Balance) -> Balance {
-        // Dividing first cannot overflow, and loses less than a thousandth of a thousand units.
-        let part = if permille >= 1000 { self.stake } else { (self.stake / 1000).saturating_mul(permille).max(1) };
-        let amount = part.min(self.stake_of(&validator));
+        let amount = self.part(permille).min(self.stake_of(&validator));
         let lost = self.slashes.entry(validator).or_default();
         *lost = lost.saturating_add(amount);
         amount

@@ -269,9 +269,11 @@ async fn take_stretch(
     response: BlockResponse,
 ) -> Stretch {
     let (blocks, proofs) = (response.blocks.into_inner(), response.justifications.into_inner());
-    let named: Vec<(Hash, BlockNumber)> = blocks.iter().map(Block::hash).zip(first..).collect();
+    let named: Vec<(Hash, BlockNumber)> = blocks.iter().map(Block::hash).zip(first..=BlockNumber::MAX).collect();
     let parents = blocks.iter().skip(1).map(|block| block.header.parent_hash);
-    if !parents.eq(named.iter().map(|(hash, _)| *hash).take(blocks.len().saturating_sub(1))) {
+    if named.len() < blocks.len()
+        || !parents.eq(named.iter().map(|(hash, _)| *hash).take(blocks.len().saturating_sub(1)))
+    {
         chain.offence(peer, &"blocks that do not follow each other");
         return Stretch::End;
     }

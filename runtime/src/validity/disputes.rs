@@ -76,6 +76,9 @@ pub enum DisputeError {
     /// The code is not the candidate's, or is not known here.
     #[error("validation code {0} is needed, it is neither here nor in the transaction")]
     Code(ValidationCodeHash),
+    /// It takes somebody who can lose something to open a dispute that the votes do not decide.
+    #[error("no validator that disputes has enough at stake to open a dispute")]
+    NothingAtStake,
     /// Too many of them are open.
     #[error("{max} remote disputes are open already")]
     TooManyRemote {
@@ -265,6 +268,15 @@ pub(crate) fn check_votes(set: &DisputeStatementSet, validators: &[ValidatorId])
     Ok(CheckedVotes { votes })
 }
 
+/// Those of `validators` that a set says dispute.
+pub(crate) fn against<'a>(
+    set: &'a DisputeStatementSet,
+    validators: &'a [ValidatorId],
+) -> impl Iterator<Item = &'a ValidatorId> {
+    let disputing = set.statements.iter().filter(|(statement, ..)| !statement.indicates_validity());
+    disputing.filter_map(|(_, validator, _)| validators.get(validator.as_usize()))
+}
+
 /// Takes a set of votes: of a dispute that is open, on a candidate of this chain, as late backing, or as a dispute
 /// of another fork that is decided by these votes.
 pub(crate) fn process_votes(
@@ -302,8 +314,13 @@ pub(crate) fn process_votes(
     if !any_new {
         return Err(DisputeError::NothingNew);
     }
-    if is_new && dispute.place.is_none() && !dispute.is_decided_contradiction() {
-        return Err(DisputeError::UnknownCandidate);
+    if is_new && !dispute.is_decided_contradiction() {
+        if dispute.place.is_none() {
+            return Err(DisputeError::UnknownCandidate);
+        }
+        if !against(set, &dispute.validators).any(|validator| state.slashing.can_dispute(validator)) {
+            return Err(DisputeError::NothingAtStake);
+        }
     }
     if is_new {
         outcome.validity.push(ValidityEvent::Escalated { session: key.0, candidate: key.1 });

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{
     Dispute,
-    disputes::{DisputeError, DisputePhase, check_votes, join_record},
+    disputes::{DisputeError, DisputePhase, against, check_votes, join_record},
     mark, verdict,
 };
 use crate::{
@@ -114,8 +114,8 @@ pub(crate) fn open(
     Ok(())
 }
 
-/// For which validator one more dispute counts: the first of those that dispute and have not used up their share, so
-/// that nobody can keep others from disputing by voting with them.
+/// For which validator one more dispute counts: the first of those that dispute, have at stake what that may cost and
+/// have not used up their share, so that nobody can keep others from disputing by voting with them.
 fn check_room(
     state: &State,
     votes: &DisputeStatementSet,
@@ -125,8 +125,10 @@ fn check_room(
     if open().count() >= MAX_REMOTE_DISPUTES {
         return Err(DisputeError::TooManyRemote { max: MAX_REMOTE_DISPUTES });
     }
-    let disputing = votes.statements.iter().filter(|(statement, ..)| !statement.indicates_validity());
-    let mut disputing = disputing.filter_map(|(_, validator, _)| validators.get(validator.as_usize()));
+    let mut disputing = against(votes, validators).filter(|it| state.slashing.can_dispute(it)).peekable();
+    if disputing.peek().is_none() {
+        return Err(DisputeError::NothingAtStake);
+    }
     let max = MAX_REMOTE_DISPUTES_PER_VALIDATOR;
     let has_room = |it: &&ValidatorId| open().filter(|remote| remote.opened_by == **it).count() < max;
     disputing.find(has_room).copied().ok_or(DisputeError::TooManyRemoteOfDisputers { max })

@@ -1,6 +1,6 @@
 //! Local disputes: escalation, conclusion, what it costs, the revert signal, other forks.
 
-use crate::support::*;
+use crate::{equivocations::ruin, support::*};
 use primitives::{CandidateEvent, CandidateHash, DisputeStatementSet, ValidatorIndex};
 use runtime::{
     BlockError, CandidateError, DisputeError, DisputePhase, Extrinsic, ExtrinsicError, PenaltyReason, SignatureOf,
@@ -450,4 +450,16 @@ fn a_core_that_a_verdict_frees_spoils_no_bitfield_of_that_block() {
         panic!("the other candidate is available: {:?}", executed.events)
     };
     assert_eq!(receipt.descriptor.para_id(), TWO);
+}
+
+#[test]
+fn whoever_has_lost_the_stake_opens_no_dispute_but_has_a_vote() {
+    let (mut chain, candidate, backers) = with_candidate();
+    let opponents = others(&backers);
+    ruin(&mut chain, opponents[0]);
+    let alone = chain.votes(0, candidate, &[], &opponents[..1]);
+    assert_eq!(refusal(&chain, alone.clone()), DisputeError::NothingAtStake);
+    chain.dispute(chain.votes(0, candidate, &[], &opponents[1..2]));
+    chain.dispute(alone);
+    assert_eq!(chain.state.dispute(0, candidate).unwrap().votes.validators_against.count_ones(), 2);
 }

@@ -13,6 +13,13 @@ pub(crate) fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) ->
     EquivocationReport { session: 0, validator: ValidatorIndex(by), first, second }
 }
 
+/// Takes all that a validator has at stake.
+pub(crate) fn ruin(chain: &mut Chain, by: u32) {
+    let reports = (0..10).map(|slot| transaction(&report(chain, by, [slot, slot], [1, 2]))).collect();
+    chain.push_extrinsics(reports);
+    assert_eq!(chain.state.stake_of(&chain.state.validators()[by as usize]), 0);
+}
+
 pub(crate) fn transaction(report: &EquivocationReport) -> Extrinsic {
     Extrinsic::Equivocation(Box::new(report.clone()))
 }

@@ -1,6 +1,6 @@
 //! Disputes of other forks that nobody has decided.
 
-use crate::support::*;
+use crate::{equivocations::ruin, support::*};
 use primitives::{
     CandidateHash, CoreIndex, DisputeStatement, DisputeStatementSet, ValidDisputeStatementKind, ValidatorIndex,
 };
@@ -285,4 +285,14 @@ fn inclusion_decides_a_remote_dispute_if_its_backers_are_what_was_missing() {
     );
     let [penalty] = &executed.penalties[..] else { panic!("one has disputed it") };
     assert_eq!((penalty.reason, penalty.validator_index.0), (PenaltyReason::AgainstValid(candidate), rest[3]));
+}
+
+#[test]
+fn whoever_has_lost_the_stake_opens_no_dispute_of_another_fork() {
+    let mut chain = Chain::new(7);
+    ruin(&mut chain, 1);
+    assert_eq!(refusal(&chain, about(&chain, 0, &[1])), DisputeError::NothingAtStake);
+    // It counts for the other one, who could have made it alone.
+    chain.push_extrinsics(vec![about(&chain, 0, &[1, 2])]);
+    assert_eq!(chain.state.disputes()[0].votes.validators_against.count_ones(), 2);
 }

@@ -239,3 +239,32 @@ fn a_proof_that_cannot_be_checked_takes_the_place_of_none_that_was_checked() {
     forge.world.run_slots(2);
     assert_eq!(forge.world.chain(0).status().finalized, (block.hash(), 1));
 }
+
+#[test]
+fn a_height_at_the_end_of_numbers_panics_nobody() {
+    let world = World::started(90, 2, 0.0);
+    let network = world.hub.join(MemoryHub::peer("end"));
+    let mut events = network.open(BLOCK_PROTOCOL, handshake(&world)).unwrap();
+    let header = Header {
+        parent_hash: Hash::ZERO,
+        number: u32::MAX,
+        state_root: Hash::ZERO,
+        extrinsics_root: Hash::ZERO,
+        digest: Vec::new(),
+    };
+    let answers = async move {
+        while let Some(event) = events.next().await {
+            let NetworkEvent::Request { respond, .. } = event else { continue };
+            let blocks = vec![Block { header: header.clone(), extrinsics: Vec::new() }; 7];
+            let blocks = blocks.try_into().unwrap();
+            let _ = respond.answer(BlockResponse { blocks, ..Default::default() }.encode().into());
+        }
+    };
+    world.simulation.environment("end").spawner.spawn("answers", Box::pin(answers));
+    network.connect(&world.nodes[0].peer(), &[]);
+    world.run_slots(2);
+    let have = BlockMessage::Have { hash: Hash::repeat(9), number: u32::MAX };
+    network.send(&world.nodes[0].peer(), BLOCK_PROTOCOL, have.encode().into()).unwrap();
+    world.run_slots(4);
+    assert!(world.agreed() >= 2, "{:?}", world.statuses());
+}

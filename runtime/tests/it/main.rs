@@ -17,6 +17,7 @@ mod messages;
 mod misbehavior;
 mod mutated_blocks;
 mod parathreads;
+mod proofs;
 mod properties;
 mod remote_disputes;
 mod sessions;

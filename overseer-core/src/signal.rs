@@ -17,6 +17,8 @@ use crate::sync::{Apart, AtomicU64, Mutex, Ordering, lock};
 pub const SIGNAL_LOG_MAX: usize = if cfg!(loom) { 2 } else { 256 };
 /// Entries of a segment. A cursor that stands still keeps one segment alive.
 const SEGMENT: u64 = if cfg!(loom) { 2 } else { 16 };
+/// Entries by which the log's own state may lag while cursors that catch up copy it: well within those that are kept.
+const STATE_LAG_MAX: u64 = SIGNAL_LOG_MAX as u64 / 2;
 
 /// What a subsystem hears of the node's heartbeat: what an entry is, and what is so after a number of them.
 ///
@@ -97,7 +99,10 @@ struct Entries<V: View> {
     segments: VecDeque<Arc<Segment<V::Update>>>,
     /// Number of the first segment kept: its first entry has this times [`SEGMENT`] as its position.
     first: u64,
-    state: V::State,
+    /// What is so after the first `applied` entries. Cursors that catch up copy it outside of the lock, and hold it
+    /// meanwhile.
+    state: Arc<V::State>,
+    applied: u64,
     /// Those who wait for a state, by number.
     watchers: Vec<(u64, Waker)>,
     next_watcher: u64,
@@ -108,6 +113,21 @@ impl<V: View> Entries<V> {
     fn segment(&self, position: u64) -> Option<&Arc<Segment<V::Update>>> {
         let index = (position / SEGMENT).checked_sub(self.first)?;
         self.segments.get(usize::try_from(index).ok()?)
+    }
+
+    /// Brings the state up to a number of entries. While somebody copies it, it is left as it is, unless somebody waits
+    /// for a state or it would fall out of the log: then it is copied here.
+    fn apply(&mut self, published: u64) {
+        let must = !self.watchers.is_empty() || published - self.applied > STATE_LAG_MAX;
+        if !must && Arc::get_mut(&mut self.state).is_none() {
+            return;
+        }
+        while let Some(segment) = self.segment(self.applied).filter(|_| self.applied < published).cloned() {
+            self.applied += 1;
+            if let Some(update) = segment.entry(self.applied - 1).get() {
+                V::apply(Arc::make_mut(&mut self.state), update);
+            }
+        }
     }
 }
 
@@ -133,7 +153,8 @@ impl<V: View> SignalLog<V> {
             entries: Mutex::new(Entries {
                 segments: VecDeque::new(),
                 first: 0,
-                state: V::State::default(),
+                state: Arc::default(),
+                applied: 0,
                 watchers: Vec::new(),
                 next_watcher: 0,
             }),
@@ -152,7 +173,9 @@ impl<V: View> SignalLog<V> {
         self.head.0.load(Ordering::Acquire) / 2
     }
 
-    /// Appends an entry and wakes those who hear the view: one store and one wake each, whatever they are doing.
+    /// Appends an entry and wakes those who hear the view: one store and one wake each, whatever they are doing. It does
+    /// not wait while somebody catches up. The state is copied here only when such a copy is under way and either
+    /// somebody waits for a state ([`wait_until`](Self::wait_until)) or half of the log was published meanwhile.
     ///
     /// # Errors
     /// Hands the entry back if the log is concluded: nobody would be told of it.
@@ -163,7 +186,6 @@ impl<V: View> SignalLog<V> {
             if head & 1 == 1 {
                 return Err(update);
             }
-            V::apply(&mut log.state, &update);
             let position = head / 2;
             if position.is_multiple_of(SEGMENT) {
                 log.segments.push_back(Arc::default());
@@ -181,6 +203,8 @@ impl<V: View> SignalLog<V> {
                 None
             };
             self.head.0.fetch_add(2, Ordering::Release);
+            // Last: if the view panics in it, the entry is published all the same.
+            log.apply(position + 1);
             (std::mem::take(&mut log.watchers), dropped)
         };
         drop(dropped);
@@ -217,12 +241,6 @@ impl<V: View> SignalLog<V> {
         std::future::poll_fn(|cx| {
             let mut replaced = None;
             let mut log = lock(&self.entries);
-            if condition(&log.state) {
-                return Poll::Ready(true);
-            }
-            if self.head.0.load(Ordering::Acquire) & 1 == 1 {
-                return Poll::Ready(false);
-            }
             let number = *watching.number.get_or_insert_with(|| {
                 log.next_watcher += 1;
                 log.next_watcher
@@ -232,6 +250,14 @@ impl<V: View> SignalLog<V> {
                 // Dropped after the lock.
                 Some((_, watcher)) => replaced = Some(std::mem::replace(watcher, cx.waker().clone())),
                 None => log.watchers.push((number, cx.waker().clone())),
+            }
+            // Somebody waits now: the state is as new as the log.
+            log.apply(self.published());
+            if condition(&log.state) {
+                return Poll::Ready(true);
+            }
+            if self.head.0.load(Ordering::Acquire) & 1 == 1 {
+                return Poll::Ready(false);
             }
             drop(log);
             drop(replaced);
@@ -330,10 +356,11 @@ impl<V: View> Cursor<V> {
         let left = self.segment.take();
         let (now, position) = {
             let log = lock(&self.log.entries);
-            // Under the lock nothing is published.
-            (log.state.clone(), self.log.published())
+            (log.state.clone(), log.applied)
         };
         drop(left);
+        // Outside of the lock: it may take long, and nobody who publishes waits for it.
+        let now = V::State::clone(&now);
         self.advance(position);
         self.catch_ups += u64::from(!std::mem::take(&mut self.restarted));
         let update = V::catch_up(&self.seen, &now);
@@ -429,6 +456,104 @@ mod tests {
         assert_eq!(slow.catch_ups(), 1);
         let kept = lock(&log.entries).segments.len() as u64 * SEGMENT;
         assert!((SIGNAL_LOG_MAX as u64..SIGNAL_LOG_MAX as u64 + 2 * SEGMENT).contains(&kept), "{kept}");
+    }
+
+    mod gated {
+        use super::*;
+        use std::sync::mpsc::{Receiver, Sender, channel};
+
+        /// Tells that it is cloned, and waits there until it is let go.
+        pub(super) struct Gate(Mutex<(Sender<()>, Receiver<()>)>);
+
+        /// A number; each clone of it passes a gate, if there is one.
+        #[derive(Default)]
+        pub(super) struct Number(pub(super) u64, pub(super) Option<Arc<Gate>>);
+        impl Clone for Number {
+            fn clone(&self) -> Self {
+                if let Some(gate) = &self.1 {
+                    let gate = gate.0.try_lock().expect("one copy at a time");
+                    gate.0.send(()).expect("the test listens");
+                    gate.1.recv().expect("the test lets it go");
+                }
+                Self(self.0, None)
+            }
+        }
+
+        /// Adds up, from the entry that brings a gate on.
+        pub(super) enum Sum {}
+        impl View for Sum {
+            type Update = (u64, Option<Arc<Gate>>);
+            type State = Number;
+            fn apply(state: &mut Number, (more, gate): &Self::Update) {
+                state.0 += more;
+                state.1 = gate.clone().or(state.1.take());
+            }
+            fn catch_up(seen: &Number, now: &Number) -> Self::Update {
+                (now.0 - seen.0, None)
+            }
+        }
+
+        /// The gate, who is told of each clone, and what lets it go.
+        pub(super) fn gate() -> (Arc<Gate>, Receiver<()>, Sender<()>) {
+            let ((began, begins), (go, goes)) = (channel(), channel());
+            (Arc::new(Gate(Mutex::new((began, goes)))), begins, go)
+        }
+    }
+
+    #[test]
+    fn publishing_waits_for_nobody_who_catches_up_and_copies_nothing() {
+        let log = Arc::new(SignalLog::<gated::Sum>::new());
+        let publish = |more, gate| log.publish((more, gate)).map_err(drop).expect("it is not concluded");
+        (0..SIGNAL_LOG_MAX).for_each(|_| publish(1, None));
+        let (gate, begins, go) = gated::gate();
+        publish(1, Some(gate));
+        let mut late = Cursor::new(log.clone());
+        let catching_up = std::thread::spawn(move || {
+            let Next::Update((first, _)) = late.take_next() else { panic!("it is behind") };
+            let mut rest = 0;
+            while let Next::Update((more, _)) = late.take_next() {
+                rest += more;
+            }
+            (first, rest, late.catch_ups())
+        });
+        begins.recv().expect("it copies the state");
+        // It stands in the copy, outside of the lock. Each of these would panic at the gate if it copied as well.
+        assert!(log.entries.try_lock().is_ok(), "it copies under the lock");
+        (0..STATE_LAG_MAX).for_each(|_| publish(1, None));
+        assert_eq!(lock(&log.entries).applied, SIGNAL_LOG_MAX as u64 + 1, "the state is in use");
+        go.send(()).expect("it is there");
+        let all = SIGNAL_LOG_MAX as u64 + 1;
+        let (first, rest, catch_ups) = catching_up.join().expect("it does not panic");
+        assert_eq!((first, rest, catch_ups), (all, STATE_LAG_MAX, 1), "what came meanwhile comes entry by entry");
+        // Nobody copies it any more: it is brought up to date in place.
+        publish(1, None);
+        assert_eq!(lock(&log.entries).state.0, all + STATE_LAG_MAX + 1);
+        assert!(begins.try_recv().is_err(), "it was copied once");
+    }
+
+    #[test]
+    fn who_waits_for_a_state_sees_all_that_was_published_though_somebody_copies_it() {
+        let log = SignalLog::<Numbers>::new();
+        log.publish((vec![], vec![1])).expect("it is not concluded");
+        let copied = lock(&log.entries).state.clone();
+        log.publish((vec![], vec![2])).expect("it is not concluded");
+        assert!(!lock(&log.entries).state.contains(&2), "it is in use");
+        let mut cx = std::task::Context::from_waker(Waker::noop());
+        let mut wait = Box::pin(log.wait_until(|lit| lit.contains(&3)));
+        assert!(Box::pin(log.wait_until(|lit| lit.contains(&2))).as_mut().poll(&mut cx).is_ready());
+        let copied = (copied, lock(&log.entries).state.clone());
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        log.publish((vec![], vec![3])).expect("it is not concluded");
+        assert!(wait.as_mut().poll(&mut cx).is_ready());
+        // However long one copies, the state does not fall out of the log.
+        drop(wait);
+        let held = (copied, lock(&log.entries).state.clone());
+        for number in 0..SIGNAL_LOG_MAX as u32 * 2 {
+            log.publish((vec![], vec![number])).expect("it is not concluded");
+            assert!(log.published() - lock(&log.entries).applied <= STATE_LAG_MAX);
+        }
+        assert!(lock(&log.entries).applied > SIGNAL_LOG_MAX as u64);
+        drop(held);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub enum WaitsFor {
 }
 
 /// Somebody who waits for longer than [`LONG_WAIT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongWait {
     /// The sender.
     pub from: &'static str,
@@ -43,8 +43,9 @@ pub struct LongWait {
     pub message: &'static str,
     /// Whose queue is full, or who owes the answer.
     pub to: &'static str,
-    /// Of a wait for a place: somebody who holds one there without a message ([`Place`](crate::port::Place)).
-    pub held_by: Option<(&'static str, Origin)>,
+    /// Of a wait for a place: all who hold one there without a message ([`Place`](crate::port::Place)), each once, in
+    /// the order of their names. No more than the wiring has senders to that consumer.
+    pub held_by: Vec<(&'static str, Origin)>,
     /// For how long at least: a lower bound.
     pub time: Duration,
 }
@@ -107,22 +108,22 @@ impl Handle {
         let lagging = self.shared.readers.iter().map(|reader| (reader.subsystem, (reader.lag)()));
         let lagging = lagging.filter(|(_, lag)| *lag > LAG_MAX).collect();
         let mut long_waits = Vec::new();
-        let mut holders = BTreeMap::new();
+        let mut holders = BTreeMap::<_, BTreeSet<_>>::new();
         let edges = lock(&self.shared.switchboard).edges.clone();
         for edge in edges {
             let (place, answer, holds) = edge.waits();
             let (from, origin, message, to) = (edge.from, edge.origin, edge.declared.message, edge.declared.to);
             if holds {
-                holders.entry(to).or_insert((from, origin));
+                holders.entry(to).or_default().insert((from, origin));
             }
             let for_place = if edge.declared.kind == SendKind::Cast { WaitsFor::OutboxPlace } else { WaitsFor::Place };
             for (nanos, waits_for) in [(place, for_place), (answer, WaitsFor::Answer)] {
                 let Some(time) = nanos.map(Duration::from_nanos).filter(|time| *time >= LONG_WAIT) else { continue };
-                long_waits.push(LongWait { from, origin, waits_for, message, to, held_by: None, time });
+                long_waits.push(LongWait { from, origin, waits_for, message, to, held_by: Vec::new(), time });
             }
         }
         for wait in long_waits.iter_mut().filter(|wait| wait.waits_for != WaitsFor::Answer) {
-            wait.held_by = holders.get(wait.to).copied();
+            wait.held_by = holders.get(wait.to).into_iter().flatten().copied().collect();
         }
         let (chains, chain_names) = (chains(&long_waits, true), chains(&long_waits, false));
         let stalled = self.shared.readers.iter().filter_map(|reader| {
@@ -181,7 +182,7 @@ impl LongWait {
             WaitsFor::Place | WaitsFor::OutboxPlace => other.origin == Origin::Loop,
             WaitsFor::Answer => true,
         };
-        let owes = may_owe && other.from == self.to || self.held_by == Some((other.from, other.origin));
+        let owes = may_owe && other.from == self.to || self.held_by.contains(&(other.from, other.origin));
         owes && other.waits_for != WaitsFor::OutboxPlace
     }
 
@@ -200,9 +201,10 @@ impl LongWait {
             WaitsFor::OutboxPlace => write!(line, "keeps {message} for {to} in its outbox{time}"),
             WaitsFor::Answer => write!(line, "{verb}{time} for the answer to {message} of {to}"),
         };
-        if let Some((from, origin)) = self.held_by {
-            let verb = if origin == Origin::Jobs { "hold" } else { "holds" };
-            let _ = write!(line, ", where {} {verb} a place", who(from, origin));
+        for (index, (from, origin)) in self.held_by.iter().enumerate() {
+            let before = if index == 0 { ", where" } else { " and" };
+            let verb = if *origin == Origin::Jobs { "hold" } else { "holds" };
+            let _ = write!(line, "{before} {} {verb} a place", who(from, *origin));
         }
     }
 }
@@ -254,10 +256,11 @@ fn chain(
         let Some((next, others)) = behind.split_first() else { return line };
         branches.extend(others.iter().rev());
         let next_who = (waits[*next].from, waits[*next].origin);
-        line.push_str(match next_who.1 {
-            _ if waits[index].held_by == Some(next_who) => " and ",
-            Origin::Jobs => ", whose jobs ",
-            _ => ", which ",
+        line.push_str(&match next_who.1 {
+            _ if waits[index].held_by.last() == Some(&next_who) => " and ".to_owned(),
+            _ if waits[index].held_by.contains(&next_who) => format!("; {} ", who(next_who.0, next_who.1)),
+            Origin::Jobs => ", whose jobs ".to_owned(),
+            _ => ", which ".to_owned(),
         });
         index = *next;
     }
@@ -268,7 +271,15 @@ mod tests {
     use super::*;
 
     fn wait(from: &'static str, waits_for: WaitsFor, message: &'static str, to: &'static str) -> LongWait {
-        LongWait { from, origin: Origin::Loop, waits_for, message, to, held_by: None, time: Duration::from_secs(6) }
+        LongWait {
+            from,
+            origin: Origin::Loop,
+            waits_for,
+            message,
+            to,
+            held_by: Vec::new(),
+            time: Duration::from_secs(6),
+        }
     }
 
     #[test]
@@ -335,7 +346,7 @@ mod tests {
 
     #[test]
     fn who_holds_a_place_keeps_others_waiting() {
-        let held = |by, wait| LongWait { held_by: Some((by, Origin::Jobs)), origin: Origin::Jobs, ..wait };
+        let held = |by, wait| LongWait { held_by: vec![(by, Origin::Jobs)], origin: Origin::Jobs, ..wait };
         let waits =
             [held("y", wait("x", WaitsFor::Place, "Put", "b")), held("x", wait("y", WaitsFor::Place, "Set", "a"))];
         assert_eq!(
@@ -344,6 +355,22 @@ mod tests {
                  hold a place: a circle"]
         );
         assert_eq!(chains(&waits[..1], false), ["jobs of x wait with Put at b, where jobs of y hold a place"]);
+        // All who hold one are told, and the circle may go through any of them.
+        for others in [vec!["a", "y"], vec!["y", "z"]] {
+            let mut waits = waits.clone();
+            waits[0].held_by = others.into_iter().map(|by| (by, Origin::Jobs)).collect();
+            let [chain] = &chains(&waits, false)[..] else { panic!("one chain: {:?}", chains(&waits, false)) };
+            assert!(chain.ends_with("jobs of x hold a place: a circle"), "{chain}");
+        }
+        let mut waits = waits;
+        waits[0].held_by.push(("z", Origin::Loop));
+        assert_eq!(
+            chains(&waits, false),
+            [
+                "jobs of x wait with Put at b, where jobs of y hold a place and z holds a place; jobs of y wait with Set \
+                 at a, where jobs of x hold a place: a circle"
+            ]
+        );
     }
 
     #[test]

@@ -312,14 +312,22 @@ fn places_that_are_held_are_named_and_a_circle_of_them_too() {
         const NAME: &'static str = "right";
         type Sends = (Wait<Job>, Wait<Unused>);
     }
+    /// Holds a place beside the others, and comes before them in the wiring.
+    struct Beside;
+    impl Outside for Beside {
+        const NAME: &'static str = "beside";
+        type Sends = (Wait<Job>,);
+    }
     let simulation = Simulation::new(7);
     let environment = simulation.environment("node");
     let one = MailboxLimits { messages: 1, bytes: 1024 };
+    let two = MailboxLimits { messages: 2, bytes: 1024 };
     let overseer = HouseBuilder::new(environment.clone())
-        .mailbox_limits::<Front>(one)
+        .mailbox_limits::<Front>(two)
         .mailbox_limits::<Back>(one)
         .front(Counts::<Nothing>(Arc::default(), Arc::default(), std::marker::PhantomData))
         .back(Silent)
+        .outside::<Beside>()
         .outside::<Left>()
         .outside::<Right>()
         .build()
@@ -328,9 +336,11 @@ fn places_that_are_held_are_named_and_a_circle_of_them_too() {
     environment.spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
     let left = handle.outlet::<Left>().expect("both are there");
     let right = handle.outlet::<Right>().expect("both are there");
+    let beside = handle.outlet::<Beside>().expect("the front is there");
     let held = |edge: &str| handle.edges().iter().find(|known| known.from == edge).map(|known| known.queued);
     let simulated = simulation.run_until(async {
-        let at_front = left.reserve::<Job, _>(8).await.expect("there is room");
+        let beside = beside.reserve::<Job, _>(8).await.expect("there is room");
+        let at_front = (left.reserve::<Job, _>(8).await.expect("there is room"), beside);
         let at_back = right.reserve::<Unused, _>(8).await.expect("there is room");
         (at_front, at_back)
     });
@@ -358,8 +368,8 @@ fn places_that_are_held_are_named_and_a_circle_of_them_too() {
     simulation.run_for(Duration::from_secs(6)).expect("no live-lock");
     assert_eq!(
         handle.readiness().chain_names,
-        ["left waits with Unused at back, where right holds a place and waits with Job at front, where left holds a \
-          place: a circle"]
+        ["left waits with Unused at back, where right holds a place and waits with Job at front, where beside holds \
+          a place and left holds a place: a circle"]
     );
     drop(at_front);
     at_back.send(Unused).expect("the back is there");

@@ -185,6 +185,8 @@ pub(crate) mod tests {
             refused(|g| g.validators.push(ValidatorId([1; 32]))),
             GenesisError::DuplicateValidator(ValidatorId([1; 32]))
         );
+        let many = |g: &mut Genesis| g.validators = vec![ValidatorId([1; 32]); MAX_VALIDATORS + 1];
+        assert_eq!(refused(many), GenesisError::ValidatorCount(MAX_VALIDATORS + 1));
         assert_eq!(refused(|g| g.session_length = 1), GenesisError::SessionLength(1));
         assert_eq!(
             refused(|g| g.configuration.parachain_rotation_frequency = 20),

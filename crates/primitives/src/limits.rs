@@ -8,8 +8,10 @@ pub const MAX_CODE_SIZE: u32 = 5 * 1024 * 1024;
 pub const MIN_CODE_SIZE: u32 = 9;
 /// Largest head data, in bytes.
 pub const MAX_HEAD_DATA_SIZE: u32 = 1024 * 1024;
-/// Most validators of one session: an erasure code over 16-bit symbols cannot number more chunks.
-pub const MAX_VALIDATORS: usize = 65_535;
+/// Most validators of one session: all that they can say in a round of finality fits into one message.
+pub const MAX_VALIDATORS: usize = 1_200;
+/// Most chunks but one of an erasure code over 16-bit symbols.
+pub const MAX_CHUNK_INDEX: usize = 65_535;
 /// Most availability cores: a backed candidate carries its core in one byte, so core 255 is the last.
 pub const MAX_CORES: usize = 256;
 /// Longest acceptance period, in blocks: what each of so many blocks included is kept for secondary checks, and all of

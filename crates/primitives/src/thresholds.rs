@@ -1,6 +1,6 @@
 //! How many are enough.
 
-use crate::limits::MAX_VALIDATORS;
+use crate::limits::MAX_CHUNK_INDEX;
 
 /// Most validators of `n` that may be faulty: f with n ≥ 3f + 1.
 pub const fn byzantine_threshold(n: usize) -> usize {
@@ -30,9 +30,9 @@ pub const fn backing_quorum(group_len: usize, minimum: Option<u32>) -> usize {
 }
 
 /// Chunks of `n` that recover the data: f + 1. `None` for numbers of validators that cannot be coded for by
-/// the rules of today's relay chain (fewer than 2, more than [`MAX_VALIDATORS`] + 1).
+/// the rules of today's relay chain (fewer than 2, more than [`MAX_CHUNK_INDEX`] + 1).
 pub const fn recovery_threshold(n: usize) -> Option<usize> {
-    if n < 2 || n > MAX_VALIDATORS + 1 { None } else { Some(byzantine_threshold(n) + 1) }
+    if n < 2 || n > MAX_CHUNK_INDEX + 1 { None } else { Some(byzantine_threshold(n) + 1) }
 }
 
 /// Chunks that hold the data itself in today's erasure code: the largest power of two in the recovery threshold.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use codec::{Decode, Encode};
 use finality_grandpa::{Chain, Commit, Message, SignedMessage, SignedPrecommit, voter_set::VoterSet};
 use ports::FinalityStage;
-use primitives::{BlockNumber, Hash, Header, Signature, ValidatorId};
+use primitives::{BlockNumber, Hash, Header, Signature, ValidatorId, limits::MAX_VALIDATORS};
 
 use crate::tree::MAX_UNFINALIZED_BLOCKS;
 
@@ -17,6 +17,12 @@ pub const MAX_JUSTIFICATION_BYTES: usize = 1024 * 1024 - 64 * 1024;
 pub const MAX_ANCESTRIES: usize = MAX_UNFINALIZED_BLOCKS;
 /// Votes of one voter and stage that are looked at: a second one is an equivocation, more say nothing new.
 pub const VOTES_PER_VOTER_MAX: usize = 2;
+/// Stages of a round: proposal, prevotes, precommits.
+const STAGES: usize = 3;
+/// A signed vote, in bytes: stage, target, height, signature and voter.
+const VOTE_BYTES: usize = 1 + 32 + 4 + 64 + 32;
+// All that is looked at in a round of the largest set can be kept, and told to whoever missed it.
+const _: () = assert!(MAX_VALIDATORS * STAGES * VOTES_PER_VOTER_MAX * VOTE_BYTES + 1024 <= MAX_JUSTIFICATION_BYTES);
 
 /// A vote without its signature.
 pub type VoteMessage = Message<Hash, BlockNumber>;

@@ -143,8 +143,7 @@ impl DevArguments {
             given_genesis: None,
         };
         if let Some(file) = &self.chain_spec {
-            // Nothing was started: what `validate` says of such a file is a wrong flag here.
-            let spec = chain_spec::read(file).map_err(|error| CommandError::Usage(error.to_string()))?;
+            let spec = chain_spec::read(file)?;
             config.follow(&spec).map_err(|error| CommandError::Usage(format!("{}: {error}", file.display())))?;
         }
         Ok(config)

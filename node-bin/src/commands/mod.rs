@@ -13,7 +13,9 @@ use telemetry::LogFormat;
 /// The node of a parachain host, and a local network of such nodes.
 #[derive(Debug, Parser)]
 #[command(name = "parahost", version, about, long_about = None)]
-#[command(after_help = "Without a command, `dev` is run with its defaults: a local network that ends by itself.")]
+#[command(after_help = "Without a command, `dev` is run with its defaults: a local network that ends by itself.\n\n\
+Exit codes: 0 done; 1 tried and failed, also for a file that says something wrong; 2 the command line asks for what \
+cannot be, or names a file that cannot be read; 130 ended by Ctrl-C.")]
 pub(crate) struct Arguments {
     /// What to log to standard error, such as `info` or `info,network_bridge=debug`
     #[arg(long, global = true, env = "PARAHOST_LOG", default_value = "error", value_name = "FILTER")]

@@ -56,7 +56,8 @@ fn files_and_paths_that_cannot_be_used_are_named() {
     ends(&["chain-spec", "validate", &missing], 2, "missing.json: No such file");
     ends(&["chain-spec", "validate", &torn], 1, "torn.json: the file cannot be read as JSON");
     ends(&["dev", "--chain-spec", &missing], 2, "missing.json: No such file");
-    ends(&["dev", "--chain-spec", &torn], 2, "torn.json: the file cannot be read as JSON");
+    ends(&["chain-spec", "inspect", &torn], 1, "torn.json: the file cannot be read as JSON");
+    ends(&["dev", "--chain-spec", &torn], 1, "torn.json: the file cannot be read as JSON");
     // It says that it is empty, and never ends.
     ends(&["chain-spec", "validate", "/dev/zero"], 1, "/dev/zero: the file has more than");
     // Somebody else's directory, a file, and a place where nothing can be made.

@@ -4,7 +4,7 @@
 //! included it waits, with its bond: for the candidate, for a verdict, or for the end of what is known of its session.
 
 use codec::{Decode, Encode};
-use primitives::{CandidateHash, SessionIndex, Signature, SignedMessage};
+use primitives::{CandidateHash, Hash, SessionIndex, Signature, SignedMessage};
 use std::sync::Arc;
 
 use super::{DisputeKey, ValidityEvent};
@@ -46,10 +46,16 @@ pub struct FishermanReport {
     pub signature: Signature,
 }
 
-/// What a reporter signs. No nonce: one report per reporter and candidate counts, on every fork, as long as the
-/// candidate's session is known.
-pub fn fisherman_payload(session: SessionIndex, candidate: CandidateHash, kind: ReportKind, bond: Balance) -> Vec<u8> {
-    (REPORT_MAGIC, session, candidate, kind, bond).encode()
+/// What a reporter signs for a chain. No nonce: one report per reporter and candidate counts, on every fork, as long as
+/// the candidate's session is known.
+pub fn fisherman_payload(
+    chain: Hash,
+    session: SessionIndex,
+    candidate: CandidateHash,
+    kind: ReportKind,
+    bond: Balance,
+) -> Vec<u8> {
+    (REPORT_MAGIC, chain, session, candidate, kind, bond).encode()
 }
 
 /// Why a report is refused.
@@ -133,7 +139,7 @@ pub(crate) fn process(
     let candidate = report.candidate;
     let bonded =
         BondedReport { reporter: report.reporter, kind: report.kind, bond: report.bond, signature: report.signature };
-    let message = fisherman_payload(report.session, candidate, report.kind, report.bond);
+    let message = fisherman_payload(state.chain_id(), report.session, candidate, report.kind, report.bond);
     let message = SignedMessage { public: report.reporter, message, signature: report.signature };
     let dispute = state.validity.disputes.get(&key);
     if state.validity.settled.contains_key(&key) || dispute.is_some_and(|dispute| dispute.concluded().is_some()) {

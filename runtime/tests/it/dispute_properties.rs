@@ -140,7 +140,7 @@ fn transactions(chain: &Chain, step: &Step, inherent: &InherentData) -> Vec<Extr
     {
         let (session, candidate) = *which.get(&contestable);
         let kind = if *is_invalid { ReportKind::Invalid } else { ReportKind::Unavailable };
-        transactions.push(fisherman_report(&fisherman(*reporter), (session, candidate), kind));
+        transactions.push(fisherman_report(chain, &fisherman(*reporter), (session, candidate), kind));
     }
     if let Some((which, count)) = &step.unavailable
         && !contestable.is_empty()

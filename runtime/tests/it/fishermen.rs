@@ -11,13 +11,13 @@ fn fisherman() -> Pair {
     Pair::from_name("fisherman")
 }
 
-fn report_by(pair: &Pair, candidate: CandidateHash, kind: ReportKind, bond: u128) -> FishermanReport {
-    let payload = fisherman_payload(0, candidate, kind, bond);
+fn report_by(chain: &Chain, pair: &Pair, candidate: CandidateHash, kind: ReportKind, bond: u128) -> FishermanReport {
+    let payload = fisherman_payload(chain.state.chain_id(), 0, candidate, kind, bond);
     FishermanReport { reporter: pair.public(), session: 0, candidate, kind, bond, signature: sign(pair, &payload) }
 }
 
-fn report(candidate: CandidateHash, bond: u128) -> FishermanReport {
-    report_by(&fisherman(), candidate, ReportKind::Invalid, bond)
+fn report(chain: &Chain, candidate: CandidateHash, bond: u128) -> FishermanReport {
+    report_by(chain, &fisherman(), candidate, ReportKind::Invalid, bond)
 }
 
 fn refusal(chain: &Chain, report: FishermanReport) -> FishermanError {
@@ -41,7 +41,7 @@ fn each_thousandth_of_a_stake_buys_one_check_more() {
     let (mut chain, candidate, _) = with_fisherman(30);
     let before = chain.state.approval_status(0, candidate).unwrap();
     assert_eq!(before.needed, 12);
-    let executed = chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 3_500))]);
+    let executed = chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 3_500))]);
     assert_eq!(executed.validity_events, [ValidityEvent::MoreChecks { candidate, needed: 15 }]);
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().needed, 15);
     let account = chain.state.account(&fisherman().public());
@@ -49,7 +49,7 @@ fn each_thousandth_of_a_stake_buys_one_check_more() {
     // Never more than there are validators.
     let rich = Pair::from_name("rich");
     chain.enact(Governance::Endow(rich.public(), 1_000_000));
-    let large = report_by(&rich, candidate, ReportKind::Unavailable, 1_000_000);
+    let large = report_by(&chain, &rich, candidate, ReportKind::Unavailable, 1_000_000);
     chain.push_extrinsics(vec![Extrinsic::FishermanReport(large)]);
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().needed, 30);
 }
@@ -57,7 +57,7 @@ fn each_thousandth_of_a_stake_buys_one_check_more() {
 #[test]
 fn the_bond_is_lost_if_nobody_disputes_the_candidate() {
     let (mut chain, candidate, _) = with_fisherman(7);
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
     chain.skip_to(23);
     assert_eq!(chain.state.account(&fisherman().public()).reserved, 2_000);
     let executed = chain.push(chain.inherent());
@@ -72,21 +72,21 @@ fn the_bond_is_lost_if_nobody_disputes_the_candidate() {
 #[test]
 fn a_report_holds_its_bond_once_though_the_acceptance_is_over() {
     let (mut chain, candidate, _) = with_fisherman(7);
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
     chain.skip_to(24);
     assert_eq!(chain.state.account(&fisherman().public()).reserved, 0);
-    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    assert_eq!(refusal(&chain, report(&chain, candidate, 2_000)), FishermanError::Known(candidate));
     // Neither in the session after it, nor when the session is forgotten.
     chain.skip_to(45);
-    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    assert_eq!(refusal(&chain, report(&chain, candidate, 2_000)), FishermanError::Known(candidate));
     chain.skip_to(82);
-    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::UnknownSession(0));
+    assert_eq!(refusal(&chain, report(&chain, candidate, 2_000)), FishermanError::UnknownSession(0));
 }
 
 #[test]
 fn a_true_report_earns_the_bounty() {
     let (mut chain, candidate, backers) = with_fisherman(7);
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
     let opponents: Vec<_> = (0..7).filter(|validator| !backers.contains(validator)).chain([backers[0]]).collect();
     let executed = chain.dispute(chain.votes(0, candidate, &[], &opponents));
     let (reporter, fate) = (fisherman().public(), Fate::Returned);
@@ -94,13 +94,13 @@ fn a_true_report_earns_the_bounty() {
     let lost = 1_000_000 * backers.len() as u128;
     let account = chain.state.account(&fisherman().public());
     assert_eq!((account.free, account.reserved), (10_000 + lost / 10, 0));
-    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Judged(candidate));
+    assert_eq!(refusal(&chain, report(&chain, candidate, 2_000)), FishermanError::Judged(candidate));
 }
 
 #[test]
 fn a_false_report_costs_its_bond_when_the_candidate_is_judged_valid() {
     let (mut chain, candidate, backers) = with_fisherman(7);
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
     let rest: Vec<_> = (0..7).filter(|validator| !backers.contains(validator)).collect();
     chain.dispute(chain.votes(0, candidate, &rest[1..], &rest[..1]));
     let account = chain.state.account(&fisherman().public());
@@ -110,18 +110,23 @@ fn a_false_report_costs_its_bond_when_the_candidate_is_judged_valid() {
 #[test]
 fn what_a_report_is_refused_for() {
     let (mut chain, candidate, _) = with_fisherman(7);
-    let elsewhen = FishermanReport { session: 1, ..report(candidate, 2_000) };
+    let elsewhen = FishermanReport { session: 1, ..report(&chain, candidate, 2_000) };
     assert_eq!(refusal(&chain, elsewhen), FishermanError::UnknownSession(1));
-    assert_eq!(refusal(&chain, report(candidate, 999)), FishermanError::BondSize { found: 999, needed: 1_000 });
+    assert_eq!(refusal(&chain, report(&chain, candidate, 999)), FishermanError::BondSize { found: 999, needed: 1_000 });
     assert_eq!(
-        refusal(&chain, report(candidate, 10_001)),
+        refusal(&chain, report(&chain, candidate, 10_001)),
         FishermanError::Bond(BalanceError::TooLittle { found: 10_000, needed: 10_001 })
     );
-    let mut forged = report(candidate, 2_000);
+    let mut forged = report(&chain, candidate, 2_000);
     forged.bond = 3_000;
     assert_eq!(chain.wrong_signature(Extrinsic::FishermanReport(forged)), SignatureOf::Fisherman(1));
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
-    assert_eq!(refusal(&chain, report(candidate, 3_000)), FishermanError::Known(candidate));
+    // On another chain on which the same account has as much.
+    let mut elsewhere = Chain::with(7, |genesis| genesis.randomness = [9; 32]);
+    elsewhere.enact(Governance::Endow(fisherman().public(), 10_000));
+    let replayed = Extrinsic::FishermanReport(report(&chain, candidate, 2_000));
+    assert_eq!(elsewhere.wrong_signature(replayed), SignatureOf::Fisherman(1));
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
+    assert_eq!(refusal(&chain, report(&chain, candidate, 3_000)), FishermanError::Known(candidate));
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn the_number_of_reports_on_a_candidate_is_limited() {
     for pair in &pairs {
         chain.govern(Governance::Endow(pair.public(), 1_000));
     }
-    let reports = pairs.iter().map(|pair| report_by(pair, candidate, ReportKind::Invalid, 1_000));
+    let reports = pairs.iter().map(|pair| report_by(&chain, pair, candidate, ReportKind::Invalid, 1_000));
     let mut reports: Vec<_> = reports.map(Extrinsic::FishermanReport).collect();
     let last = reports.pop().unwrap();
     chain.push_extrinsics(reports);
@@ -157,7 +162,7 @@ fn against(backers: &[u32]) -> Vec<u32> {
 #[test]
 fn the_bounty_is_paid_on_every_fork_on_which_the_slash_lands() {
     let (mut there, here, candidate, backers) = forks();
-    there.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 2_000))]);
+    there.push_extrinsics(vec![Extrinsic::FishermanReport(report(&there, candidate, 2_000))]);
     let votes = there.votes(0, candidate, &[], &against(&backers));
     there.push_extrinsics(vec![Extrinsic::DisputeVotes(votes)]);
     let paid = there.state.account(&fisherman().public());
@@ -189,7 +194,7 @@ fn the_bounty_is_paid_on_every_fork_on_which_the_slash_lands() {
     // What comes in a later block was written when everybody knew.
     let mut late = here.clone();
     late.push_extrinsics(told[1..].to_vec());
-    assert_eq!(refusal(&late, report(candidate, 2_000)), FishermanError::Judged(candidate));
+    assert_eq!(refusal(&late, report(&late, candidate, 2_000)), FishermanError::Judged(candidate));
     let disputer = late.state.validators()[against(&backers)[0] as usize].0;
     assert_eq!(late.state.account(&fisherman().public()).free, 10_000);
     let reward = |chain: &Chain| chain.state.account(&disputer).free;
@@ -202,9 +207,9 @@ fn only_the_first_report_that_it_is_invalid_earns_the_bounty_after_the_votes() {
     there.dispute(there.votes(0, candidate, &[], &against(&backers)));
     let inherent = here.disputing(vec![there.state.dispute_votes(0, candidate).unwrap()]);
     let (other, kind) = (Pair::from_name("other"), ReportKind::Invalid);
-    let second = Extrinsic::FishermanReport(report_by(&other, candidate, kind, 2_000));
-    let first = Extrinsic::FishermanReport(report(candidate, 2_000));
-    let unavailable = Extrinsic::FishermanReport(report_by(&other, candidate, ReportKind::Unavailable, 2_000));
+    let second = Extrinsic::FishermanReport(report_by(&here, &other, candidate, kind, 2_000));
+    let first = Extrinsic::FishermanReport(report(&here, candidate, 2_000));
+    let unavailable = Extrinsic::FishermanReport(report_by(&here, &other, candidate, ReportKind::Unavailable, 2_000));
     assert!(here.try_extrinsics(inherent.clone(), vec![first.clone()]).is_ok());
     for refused in [vec![first, second], vec![unavailable]] {
         let position = refused.len();
@@ -224,7 +229,7 @@ fn a_verdict_on_a_candidate_of_this_fork_leaves_the_bounty_for_another_to_its_re
     let judged = here.votes(0, own, &[], &against(&own_backers));
     // Both are judged in one inherent, in either order; the report on the first comes after that.
     for votes in [vec![told.clone(), judged.clone()], vec![judged, told]] {
-        let report = Extrinsic::FishermanReport(report(candidate, 2_000));
+        let report = Extrinsic::FishermanReport(report(&here, candidate, 2_000));
         let (_, executed) = here.try_extrinsics(here.disputing(votes), vec![report]).unwrap();
         let earned = executed.state.account(&fisherman().public()).free;
         assert_eq!(earned, 10_000 + 100_000 * backers.len() as u128);
@@ -238,8 +243,8 @@ fn a_report_waits_for_its_candidate_to_be_included() {
     chain.enact(Governance::Endow(fisherman().public(), 10_000));
     chain.push(chain.backing(&[(ONE, CORE_0)]));
     let candidate = chain.state.pending_candidate(CORE_0).unwrap().hash;
-    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(candidate, 1_000))]);
-    assert_eq!(refusal(&chain, report(candidate, 2_000)), FishermanError::Known(candidate));
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 1_000))]);
+    assert_eq!(refusal(&chain, report(&chain, candidate, 2_000)), FishermanError::Known(candidate));
     let mut without = chain.clone();
     chain.push(chain.attesting(7, &[0]));
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().needed, 6, "group of three, two more, one reported");
@@ -264,7 +269,8 @@ fn the_number_of_reports_that_wait_is_limited() {
     for index in 0..16 {
         chain.govern(Governance::Endow(pair(index).public(), 1_000 * (max as u128)));
     }
-    let report = |index: usize| report_by(&pair(index), about(index), ReportKind::Invalid, 1_000);
+    let begun = chain.clone();
+    let report = |index: usize| report_by(&begun, &pair(index), about(index), ReportKind::Invalid, 1_000);
     chain.push_extrinsics((0..max).map(|index| Extrinsic::FishermanReport(report(index))).collect());
     assert_eq!(refusal(&chain, report(max)), FishermanError::TooManyEarly);
 }
@@ -278,7 +284,8 @@ fn a_reporter_of_much_leaves_room_for_others() {
         chain.govern(Governance::Endow(owner, 1_000_000));
     }
     let about = |index: usize| CandidateHash(primitives::Hash::repeat(index as u8));
-    let by = |pair: &Pair, index: usize| report_by(pair, about(index), ReportKind::Invalid, 1_000);
+    let begun = chain.clone();
+    let by = |pair: &Pair, index: usize| report_by(&begun, pair, about(index), ReportKind::Invalid, 1_000);
     chain.push_extrinsics((0..max).map(|index| Extrinsic::FishermanReport(by(&fisherman(), index))).collect());
     assert_eq!(refusal(&chain, by(&fisherman(), max)), FishermanError::TooManyEarlyOfReporter);
     chain.push_extrinsics(vec![Extrinsic::FishermanReport(by(&other, max))]);

@@ -107,7 +107,7 @@ fn transact(chain: &Chain) -> (InherentData, Vec<Extrinsic>) {
         claim(chain),
         Extrinsic::DisputeVotes(chain.votes(keys[1].0, keys[1].1, &[0, 1], &[2, 3])),
         remote(chain, 3),
-        fisherman_report(&fisherman(0), keys[0], ReportKind::Invalid),
+        fisherman_report(chain, &fisherman(0), keys[0], ReportKind::Invalid),
         equivocation(chain, 2),
     ];
     transactions.extend(checks.take(2));

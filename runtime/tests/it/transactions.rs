@@ -42,8 +42,13 @@ pub(crate) fn governed_by_all(chain: &Chain, changes: impl IntoIterator<Item = G
     signed.collect()
 }
 
-pub(crate) fn fisherman_report(reporter: &Pair, (session, candidate): Key, kind: ReportKind) -> Extrinsic {
-    let signature = sign(reporter, &fisherman_payload(session, candidate, kind, BOND));
+pub(crate) fn fisherman_report(
+    chain: &Chain,
+    reporter: &Pair,
+    (session, candidate): Key,
+    kind: ReportKind,
+) -> Extrinsic {
+    let signature = sign(reporter, &fisherman_payload(chain.state.chain_id(), session, candidate, kind, BOND));
     let reporter = reporter.public();
     Extrinsic::FishermanReport(FishermanReport { reporter, session, candidate, kind, bond: BOND, signature })
 }

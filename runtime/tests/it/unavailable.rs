@@ -81,7 +81,7 @@ fn the_bond_of_who_reported_it_comes_back_with_a_bounty() {
     let reporter = fisherman.public();
     chain.govern(Governance::Endow(reporter, 10_000));
     let (kind, bond) = (ReportKind::Unavailable, 2_000);
-    let signature = sign(&fisherman, &fisherman_payload(0, candidate, kind, bond));
+    let signature = sign(&fisherman, &fisherman_payload(chain.state.chain_id(), 0, candidate, kind, bond));
     let bonded = FishermanReport { reporter, session: 0, candidate, kind, bond, signature };
     chain.push_extrinsics(vec![Extrinsic::FishermanReport(bonded)]);
     assert_eq!(chain.state.account(&reporter).reserved, 2_000);

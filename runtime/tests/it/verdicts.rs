@@ -167,7 +167,7 @@ fn what_a_verdict_cost_comes_back_when_it_turns() {
         let (mut chain, candidate, backers) = with_candidate();
         let fisherman = transactions::fisherman(0);
         chain.govern(Governance::Endow(fisherman.public(), transactions::BOND));
-        let report = transactions::fisherman_report(&fisherman, (0, candidate), ReportKind::Invalid);
+        let report = transactions::fisherman_report(&chain, &fisherman, (0, candidate), ReportKind::Invalid);
         chain.push_extrinsics(vec![report]);
         let rest = others(&backers);
         // The group and two more for it; the group and the other two against it.

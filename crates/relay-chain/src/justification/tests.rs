@@ -44,6 +44,15 @@ fn more_than_two_thirds_prove() {
 }
 
 #[test]
+fn a_vote_has_the_size_that_the_largest_set_is_reckoned_with() {
+    let (proof, ..) = good();
+    let precommit = &proof.commit.precommits[0];
+    let message = Message::Precommit(precommit.precommit.clone());
+    let signed = SignedVoteMessage { message, signature: precommit.signature, id: precommit.id };
+    assert_eq!(signed.encoded_size(), VOTE_BYTES);
+}
+
+#[test]
 fn two_votes_of_one_voter_in_one_stage_of_one_round_prove_that_it_voted_twice() {
     let pairs = pairs();
     let (_, target, child) = good();

@@ -1,7 +1,7 @@
 //! The flight recorder: the last events of each subsystem, for the report of how a node ended
 //! ([`ExitReport::last_events`](crate::ExitReport::last_events)). Names only, no contents; always on.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use overseer_core::sync::lock;
@@ -35,17 +35,41 @@ impl std::fmt::Display for Recorded {
 
 /// Where a recorder leaves its events when its context ends, be it by a panic.
 #[derive(Default)]
-pub(crate) struct Recording(Mutex<Vec<Recorded>>, AtomicBool);
+pub(crate) struct Recording {
+    events: Mutex<Vec<Recorded>>,
+    was_concluded: AtomicBool,
+    /// The how manieth of its node to [begin to end](Self::begin_to_end), from 1; 0 while it goes on.
+    turn: AtomicU64,
+    /// How many of its node have begun to end.
+    ending: Arc<AtomicU64>,
+}
 
 impl Recording {
+    pub(crate) fn new(ending: Arc<AtomicU64>) -> Self {
+        Self { ending, ..Self::default() }
+    }
+
+    /// Counts its subsystem among those that end. Called before the mailbox closes: whoever ends because of that comes
+    /// after it, however long its state takes to be dropped.
+    pub(crate) fn begin_to_end(&self) {
+        if self.turn() == 0 {
+            self.turn.store(self.ending.fetch_add(1, Ordering::AcqRel) + 1, Ordering::Release);
+        }
+    }
+
+    /// The how manieth it was to begin to end, from 1; 0 while it goes on.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Acquire)
+    }
+
     /// Whether its subsystem was told to conclude, however much it did after that.
     pub(crate) fn was_concluded(&self) -> bool {
-        self.1.load(Ordering::Acquire)
+        self.was_concluded.load(Ordering::Acquire)
     }
 
     /// The last events, oldest first.
     pub(crate) fn read(&self) -> Vec<Recorded> {
-        lock(&self.0).clone()
+        lock(&self.events).clone()
     }
 }
 
@@ -55,7 +79,7 @@ pub(crate) struct Recorder {
     events: Option<Box<[Recorded; RECORDED_EVENTS]>>,
     /// Events ever recorded. Not beside them, where it would be one more cache line to fetch.
     recorded: usize,
-    left_at: Arc<Recording>,
+    pub(crate) left_at: Arc<Recording>,
 }
 
 impl Recorder {
@@ -76,7 +100,7 @@ impl Recorder {
     }
 
     pub(crate) fn conclude(&mut self) {
-        self.left_at.1.store(true, Ordering::Release);
+        self.left_at.was_concluded.store(true, Ordering::Release);
         self.record(Recorded::Conclude);
     }
 }
@@ -86,7 +110,7 @@ impl Drop for Recorder {
         let first = self.recorded.saturating_sub(RECORDED_EVENTS);
         let ring = self.events.take();
         let events = ring.iter().flat_map(|ring| (first..self.recorded).map(|index| ring[index % RECORDED_EVENTS]));
-        *lock(&self.left_at.0) = events.collect();
+        *lock(&self.left_at.events) = events.collect();
     }
 }
 

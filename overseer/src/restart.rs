@@ -40,7 +40,7 @@ pub(crate) fn prepare<S: Subsystem>(
     let cursor = Cursor::new(log.clone());
     let hears = mailbox.clone();
     let lag: Lag = Arc::new(move || log.published().saturating_sub(hears.heard()));
-    let recording = Arc::new(Recording::default());
+    let recording = Arc::new(Recording::new(logs.ending.clone()));
     let mut ports = S::Sends::connect(switchboard, role, Origin::Loop)?;
     let mut jobs = S::JobSends::connect(switchboard, role, Origin::Jobs)?;
     if let Some(taping) = &taping {
@@ -101,6 +101,7 @@ pub(crate) fn restarting<S: Subsystem>(
                 let outcome = AssertUnwindSafe(async move { make().run(context).await }).catch_unwind().await;
                 let Some(mut inbound) = parking.take() else { return outcome };
                 if inbound.cursor().is_concluded() || restarts > restarts_max {
+                    recording.begin_to_end();
                     return outcome;
                 }
                 let cause = match &outcome {

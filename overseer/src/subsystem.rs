@@ -200,8 +200,9 @@ pub struct Context<S: Subsystem> {
 
 impl<S: Subsystem> Drop for Context<S> {
     fn drop(&mut self) {
-        if let Some(parking) = &self.parking {
-            *lock(&parking.0) = self.inbound.take();
+        match &self.parking {
+            Some(parking) => *lock(&parking.0) = self.inbound.take(),
+            None => self.recorder.left_at.begin_to_end(),
         }
     }
 }

@@ -35,6 +35,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Who began to end before all others.
+    pub(super) fn first_to_end(&self) -> Option<&'static str> {
+        let ending = self.readers.iter().filter(|reader| reader.recording.turn() > 0);
+        ending.min_by_key(|reader| reader.recording.turn()).map(|reader| reader.subsystem)
+    }
+
     /// What went wrong with a subsystem that ended after the node had begun to. A failure counts only of one that was
     /// told to conclude: before that it may be that a neighbour has ended already, which is in order.
     pub(super) fn failed_concluding(&self, name: &'static str, outcome: Outcome) -> Option<ExitCause> {

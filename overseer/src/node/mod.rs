@@ -9,6 +9,7 @@ mod run;
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use deterministic::{BoxFuture, Environment};
@@ -102,6 +103,8 @@ pub(crate) struct Logs {
     typed: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
     conclude: Vec<Arc<dyn Fn() + Send + Sync>>,
     concluded: bool,
+    /// How many subsystems have begun to end.
+    pub(crate) ending: Arc<AtomicU64>,
 }
 
 impl Logs {

@@ -37,8 +37,9 @@ impl Overseer {
     /// then concludes: every subsystem hears [`Event::Conclude`](crate::Event::Conclude), has [`CONCLUDE_DEADLINE`] to
     /// return, and is dropped after that.
     ///
-    /// The report names the first cause; after a stop, the first that panics or fails while it concludes is one. If
-    /// that was no stop, or somebody did not return in time, it holds the last events of each subsystem
+    /// The report names the first cause: who closed its mailbox first, though others whom that ended be gone before it
+    /// has returned. After a stop, the first that panics or fails while it concludes is one. If that was no stop, or
+    /// somebody did not return in time, it holds the last events of each subsystem
     /// ([`RECORDED_EVENTS`](recorder::RECORDED_EVENTS)) as well, which are also logged.
     ///
     /// # Cancel safety
@@ -67,11 +68,14 @@ impl Overseer {
         }
 
         let mut stop = self.handle.shared.stop.subscribe();
+        // Others may end because of it, and be gone before it: it is the cause when it comes to its end.
+        let mut first = None;
         let mut cause = tokio::select! {
             biased;
             end = ends.recv() => match end {
                 Some((name, outcome)) => {
                     running.remove(name);
+                    first = self.handle.shared.first_to_end();
                     cause_of(name, outcome)
                 }
                 None => ExitCause::Stopped,
@@ -79,7 +83,7 @@ impl Overseer {
             _ = stop.wait_for(|stop| *stop) => ExitCause::Stopped,
         };
         if !matches!(cause, ExitCause::Stopped) {
-            tracing::error!(%cause, "node ends");
+            tracing::error!(%cause, first, "node ends");
             // For those who only look on.
             self.handle.stop();
         }
@@ -91,9 +95,14 @@ impl Overseer {
             while !running.is_empty() {
                 let Some((name, outcome)) = ends.recv().await else { break };
                 running.remove(name);
-                let Some(failed) = self.handle.shared.failed_concluding(name, outcome) else { continue };
+                let is_first = first == Some(name);
+                let failed = match is_first {
+                    true => Some(cause_of(name, outcome)),
+                    false => self.handle.shared.failed_concluding(name, outcome),
+                };
+                let Some(failed) = failed else { continue };
                 tracing::error!(cause = %failed, "while concluding");
-                if matches!(cause, ExitCause::Stopped) {
+                if is_first || matches!(cause, ExitCause::Stopped) {
                     cause = failed;
                 }
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deterministic::Simulation;
 use overseer::node::{CONCLUDE_DEADLINE, ExitCause};
 use overseer::recorder::Recorded;
-use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem};
+use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, Wait};
 
 use crate::Beats;
 
@@ -239,4 +239,66 @@ fn one_that_is_slow_is_named_and_not_stopped() {
 #[test]
 fn stopping_is_clean() {
     assert!(run(Fate::Obeys, true).is_clean());
+}
+
+/// Something to keep.
+pub(crate) struct Put;
+overseer::inbox! {
+    /// What is kept.
+    pub(crate) enum StoreInbox for Store as "store" { tell { Put } }
+}
+overseer::inbox! {
+    /// Nothing.
+    pub(crate) enum SourceInbox for Source as "source" {}
+}
+overseer::node! {
+    /// One who sends to the other.
+    pub(crate) struct Pair, built by PairBuilder { source: Source, store: Store }
+}
+
+/// Sends as long as somebody takes it.
+struct Pours;
+impl Subsystem for Pours {
+    type Role = Source;
+    type View = Nothing;
+    type Sends = (Wait<Put>,);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        loop {
+            context.send(Put).await?;
+        }
+    }
+}
+
+/// Fails at the first message, and takes so long to be gone.
+struct FailsSlowly(Duration);
+impl Subsystem for FailsSlowly {
+    type Role = Store;
+    type View = Nothing;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        context.recv().await;
+        let clock = context.environment().clock.clone();
+        drop(context);
+        clock.sleep(self.0).await;
+        Err("disk on fire".into())
+    }
+}
+
+#[test]
+fn who_failed_first_is_named_though_another_is_gone_before_it() {
+    for (takes, cause, unfinished) in [
+        (Duration::from_secs(1), "store failed: disk on fire", vec![]),
+        // Nobody knows its failure: what it led to is all there is.
+        (CONCLUDE_DEADLINE * 2, "source failed: Put to store was not delivered: consumer has ended", vec!["store"]),
+    ] {
+        let simulation = Simulation::new(3);
+        let builder = PairBuilder::new(simulation.environment("node")).source(Pours).store(FailsSlowly(takes));
+        let overseer = builder.build().expect("two slots, both filled");
+        let report = simulation.run_until(overseer.run()).expect("it ends");
+        assert_eq!((report.cause.to_string().as_str(), report.unfinished), (cause, unfinished));
+    }
 }

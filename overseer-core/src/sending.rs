@@ -32,6 +32,11 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Sending<T, B> {
     pub fn new(mailbox: B, edge: EdgeId, value: T, bytes: usize, lane: Lane) -> Self {
         Self { mailbox, item: Some(Item::new(value, 0, edge, 0)), lane, bytes, ticket: None }
     }
+
+    /// Takes the message back, if it waits for no place yet and was not delivered. It is never delivered then.
+    pub fn take(&mut self) -> Option<T> {
+        self.item.take_if(|_| self.ticket.is_none()).map(|item| item.value)
+    }
 }
 
 // Nothing in it is pinned: the message is moved out whole.

@@ -182,25 +182,12 @@ impl<M: Post> Port<M> {
         Ok(())
     }
 
+    /// Built without a choice of what it will be: a large message is then written where it stays, not moved there.
     #[inline]
-    pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
-        match &self.aside {
-            None => {
-                let bytes = message.bytes();
-                Delivery { turn, state: SendState::Plain(self.put(message.into_inbox(), bytes)) }
-            }
-            Some(aside) => Delivery { turn, state: SendState::Aside(self.send_aside(aside, message)) },
-        }
-    }
-
-    /// Apart, so that what every send runs through is small enough to stand in the loop that sends: a large message is
-    /// then copied fewer times.
-    #[cold]
-    fn send_aside<'a>(&'a self, aside: &'a Aside<M>, message: M) -> BoxedSend<'a, M> {
-        match &aside.tape {
-            Some(tape) => Box::pin(self.send_taped(tape, message)),
-            None => Box::pin(self.send_tapped(message)),
-        }
+    pub(crate) fn send<'a>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M> {
+        let bytes = message.bytes();
+        let is_plain = self.aside.is_none() && outbox.is_none();
+        Delivery { port: self, turn, is_plain, plain: self.put(message.into_inbox(), bytes), outbox, apart: None }
     }
 
     async fn send_taped(&self, tape: &PortTape, message: M) -> Result<(), SendError<M>> {
@@ -493,8 +480,15 @@ impl<M: Post> Place<'_, M> {
 /// A send on its way: the future of [`Outlet::send`] and [`Context::send`](crate::Context::send).
 #[must_use = "a send does nothing unless it is polled"]
 pub struct Delivery<'a, M: Post> {
+    port: &'a Port<M>,
     turn: Turn,
-    state: SendState<'a, M>,
+    /// Nothing but the queue has to do with it.
+    is_plain: bool,
+    plain: Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
+    /// The loop's outbox, if something is kept in it.
+    outbox: Option<&'a mut Outbox>,
+    /// What it becomes at the first poll if it is not plain.
+    apart: Option<BoxedSend<'a, M>>,
 }
 
 /// When a send that finds room lets others run.
@@ -508,11 +502,6 @@ pub(crate) enum Turn {
     ByTask,
 }
 
-enum SendState<'a, M: Post> {
-    Plain(Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>),
-    Aside(BoxedSend<'a, M>),
-}
-
 type BoxedSend<'a, M> = Pin<Box<dyn Future<Output = Result<(), SendError<M>>> + Send + 'a>>;
 
 impl<M: Post> Future for Delivery<'_, M> {
@@ -523,21 +512,40 @@ impl<M: Post> Future for Delivery<'_, M> {
         if self.turn != Turn::Lasts && self.end_turn(cx).is_pending() {
             return Poll::Pending;
         }
-        match &mut self.state {
-            SendState::Plain(sending) => match Pin::new(sending).poll(cx) {
-                Poll::Ready(Ok(())) => {
-                    spend_budget(cx);
-                    Poll::Ready(Ok(()))
-                }
-                Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
-                Poll::Pending => Poll::Pending,
-            },
-            SendState::Aside(sending) => sending.as_mut().poll(cx),
+        if !self.is_plain {
+            return self.poll_apart(cx);
+        }
+        match Pin::new(&mut self.plain).poll(cx) {
+            Poll::Ready(Ok(())) => {
+                spend_budget(cx);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
+            Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl<M: Post> Delivery<'_, M> {
+    /// Through the port's tap and tape; and while a loop waits, what it keeps in its outbox goes out: a place that one of
+    /// those was granted is not kept from others, who may be those it waits for.
+    #[cold]
+    fn poll_apart(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
+        if let Some(inbox) = self.plain.take() {
+            let message = back::<M>(inbox, RefusedReason::Closed).message;
+            let port = self.port;
+            let sending: BoxedSend<'_, M> = match port.on_tape() {
+                Some(tape) => Box::pin(port.send_taped(tape, message)),
+                None => Box::pin(port.send_tapped(message)),
+            };
+            self.apart = Some(match self.outbox.take() {
+                Some(outbox) => Box::pin(outbox.beside(sending)),
+                None => sending,
+            });
+        }
+        self.apart.as_mut().map_or(Poll::Pending, |sending| sending.as_mut().poll(cx))
+    }
+
     /// Lets others run, if it is their turn.
     fn end_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.turn, Turn::Lasts) == Turn::IsOver {
@@ -642,26 +650,15 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        self.send_in(Turn::ByTask, message)
+        self.send_in(Turn::ByTask, None, message)
     }
 
     #[inline]
-    pub(crate) fn send_in<M, I>(&self, turn: Turn, message: M) -> Delivery<'_, M>
+    pub(crate) fn send_in<'a, M, I>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(turn, message)
-    }
-
-    /// A send of a loop that has messages in its outbox. They go out while it waits: a place that one of them was granted
-    /// is not kept from others, who may be those it waits for.
-    #[cold]
-    pub(crate) fn send_beside<'a, M, I>(&'a self, turn: Turn, outbox: &'a mut Outbox, message: M) -> Delivery<'a, M>
-    where
-        M: Post + SentBy<F, Wait<M>, I>,
-    {
-        let sending = outbox.beside(M::port(&self.ports).send(Turn::Lasts, message));
-        Delivery { turn, state: SendState::Aside(Box::pin(sending)) }
+        M::port(&self.ports).send(turn, outbox, message)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message

@@ -316,11 +316,8 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        if self.outbox.is_empty() {
-            self.ports.send_in(turn, message)
-        } else {
-            self.ports.send_beside(turn, &mut self.outbox, message)
-        }
+        let outbox = (!self.outbox.is_empty()).then_some(&mut self.outbox);
+        self.ports.send_in(turn, outbox, message)
     }
 
     /// Counts a send, and says whether others have to run before it.

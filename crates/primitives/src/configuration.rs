@@ -7,7 +7,7 @@ use crate::{
     BlockNumber, Hash,
     limits::{
         MAX_ACCEPTANCE_PERIOD, MAX_ANCESTRY_LEN, MAX_CODE_SIZE, MAX_CORES, MAX_DELAY_BLOCKS, MAX_HEAD_DATA_SIZE,
-        MAX_POV_SIZE, MIN_CODE_SIZE,
+        MAX_POV_SIZE, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MIN_CODE_SIZE,
     },
 };
 
@@ -185,6 +185,15 @@ impl HostConfiguration {
             ("dispute_post_conclusion_period", self.dispute_post_conclusion_period, 0, MAX_DELAY_BLOCKS),
             ("validation_upgrade_delay", self.validation_upgrade_delay, 1, MAX_DELAY_BLOCKS),
             ("validation_upgrade_frequency", self.validation_upgrade_frequency, 0, MAX_DELAY_BLOCKS),
+            // The availability periods are below it.
+            ("parachain_rotation_frequency", self.parachain_rotation_frequency, 2, MAX_DELAY_BLOCKS),
+            ("max_upward_queue_count", self.max_upward_queue_count, 0, MAX_QUEUE_MESSAGES),
+            ("max_upward_queue_size", self.max_upward_queue_size, 0, MAX_QUEUE_BYTES),
+            ("max_upward_message_size", self.max_upward_message_size, 0, MAX_QUEUE_BYTES),
+            ("max_downward_message_size", self.max_downward_message_size, 0, MAX_QUEUE_BYTES),
+            ("hrmp_channel_max_capacity", self.hrmp_channel_max_capacity, 0, MAX_QUEUE_MESSAGES),
+            ("hrmp_channel_max_total_size", self.hrmp_channel_max_total_size, 0, MAX_QUEUE_BYTES),
+            ("hrmp_channel_max_message_size", self.hrmp_channel_max_message_size, 0, MAX_QUEUE_BYTES),
             ("max_code_size", self.max_code_size, MIN_CODE_SIZE, MAX_CODE_SIZE),
             ("max_head_data_size", self.max_head_data_size, 1, MAX_HEAD_DATA_SIZE),
             ("max_pov_size", self.max_pov_size, 1, MAX_POV_SIZE),

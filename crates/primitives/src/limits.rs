@@ -20,6 +20,11 @@ pub const MAX_ACCEPTANCE_PERIOD: u32 = 600;
 /// Longest delay that a configuration may ask for, in blocks: a week of six-second ones. What waits for longer would keep
 /// its place in the state as good as for ever.
 pub const MAX_DELAY_BLOCKS: u32 = 100_800;
+/// Most bytes that a configuration may allow in one queue of messages between paras, or between a para and the relay
+/// chain: each is in memory, in every state that differs in it, and in the snapshots on disk.
+pub const MAX_QUEUE_BYTES: u32 = 4 * 1024 * 1024;
+/// Most messages that a configuration may allow in one such queue: empty ones take room as well.
+pub const MAX_QUEUE_MESSAGES: u32 = 256 * 1024;
 /// Oldest relay parent that a configuration may allow, in blocks: more are not remembered.
 pub const MAX_ANCESTRY_LEN: u32 = 255;
 /// Most upward messages in the commitments of one candidate.

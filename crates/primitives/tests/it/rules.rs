@@ -358,13 +358,21 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
         ConfigurationError::OutOfRange { field: "acceptance_period", found: 601, min: 0, max: 600 }
     );
     type Change = fn(&mut HostConfiguration);
-    let too_long: [(&str, Change); 4] = [
+    let too_much: [(&str, Change); 12] = [
+        ("parachain_rotation_frequency", |c| c.parachain_rotation_frequency = 100_801),
+        ("max_upward_queue_count", |c| c.max_upward_queue_count = 262_145),
+        ("max_upward_queue_size", |c| c.max_upward_queue_size = 4_194_305),
+        ("max_upward_message_size", |c| c.max_upward_message_size = 4_194_305),
+        ("max_downward_message_size", |c| c.max_downward_message_size = 4_194_305),
+        ("hrmp_channel_max_capacity", |c| c.hrmp_channel_max_capacity = u32::MAX),
+        ("hrmp_channel_max_total_size", |c| c.hrmp_channel_max_total_size = u32::MAX),
+        ("hrmp_channel_max_message_size", |c| c.hrmp_channel_max_message_size = u32::MAX),
         ("dispute_post_conclusion_period", |c| c.dispute_post_conclusion_period = 100_801),
         ("validation_upgrade_delay", |c| c.validation_upgrade_delay = 100_801),
         ("validation_upgrade_frequency", |c| c.validation_upgrade_frequency = u32::MAX),
         ("allowed_ancestry_len", |c| c.allowed_ancestry_len = 256),
     ];
-    for (name, change) in too_long {
+    for (name, change) in too_much {
         let error = broken(change);
         assert!(matches!(error, ConfigurationError::OutOfRange { field, .. } if field == name), "{error}");
     }

@@ -19,7 +19,7 @@ pub const REPORT_PROTOCOL: ProtocolId = ProtocolId(*b"rprt");
 /// Transactions.
 pub const TRANSACTION_PROTOCOL: ProtocolId = ProtocolId(*b"trxn");
 /// Version of all four.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Largest encoded block, in bytes; authors keep within it.
 pub const MAX_BLOCK_BYTES: usize = 16 * 1024 * 1024;
@@ -41,8 +41,14 @@ pub const TRANSACTION_ROOM_BYTES: usize = 2 * 1024 * 1024;
 /// What a block has beside transactions, in bytes, once no candidate fits any more: header, votes and the bitfields of
 /// some thousands of validators.
 pub const BLOCK_ROOM_BYTES: usize = 2 * 1024 * 1024;
+/// Most votes of one message: few enough that a node hears its own voter between two messages, and so many that all votes
+/// at hand of some thousands of voters, two in each stage of two rounds, are a few hundred messages of a few MiB.
+pub const MAX_VOTES_PER_MESSAGE: usize = 128;
 /// Largest encoded request, in bytes.
 pub const MAX_CHAIN_REQUEST_BYTES: usize = 64;
+
+/// A vote, encoded, in bytes: set, round, what is said of which block, signature and voter.
+const VOTE_BYTES: usize = 8 + 8 + (1 + 32 + 4) + 64 + 32;
 
 const _: () = assert!(
     RESPONSE_BLOCKS_BYTES + MAX_JUSTIFICATIONS_PER_RESPONSE * MAX_JUSTIFICATION_BYTES + 1024 <= MAX_RESPONSE_BYTES
@@ -50,6 +56,7 @@ const _: () = assert!(
 const _: () = assert!(MAX_TRANSACTION_BYTES + BLOCK_ROOM_BYTES <= MAX_BLOCK_BYTES);
 const _: () = assert!(MAX_BLOCK_BYTES <= runtime::limits::MAX_BLOCK_SIZE);
 const _: () = assert!(MAX_JUSTIFICATION_BYTES < MAX_NOTIFICATION_BYTES);
+const _: () = assert!(MAX_VOTES_PER_MESSAGE * VOTE_BYTES + 8 <= MAX_NOTIFICATION_BYTES);
 
 /// Said first on every substream: whoever differs is on another chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -135,10 +142,17 @@ impl TransactionMessage {
 /// Gossip on [`FINALITY_PROTOCOL`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum FinalityMessage {
-    /// A vote.
-    Vote(Vote),
+    /// Votes, of one voter or of many.
+    Votes(BoundedVec<Vote, MAX_VOTES_PER_MESSAGE>),
     /// A block is final, with the proof.
     Justification(Box<Justification>),
+}
+
+impl FinalityMessage {
+    /// Votes, encoded in as few messages as take them.
+    pub fn pack(votes: &[Vote]) -> impl Iterator<Item = Vec<u8>> {
+        votes.chunks(MAX_VOTES_PER_MESSAGE).map(|votes| (0_u8, votes).encode())
+    }
 }
 
 /// Asks for the votes of the last round that the peer completed in a voter set.
@@ -152,3 +166,35 @@ pub struct CatchUpRequest {
 
 /// Answers a [`CatchUpRequest`]; `None` if the peer is no further.
 pub type CatchUpResponse = Option<CatchUp>;
+
+#[cfg(test)]
+mod tests {
+    use finality_grandpa::{Message, Precommit};
+    use primitives::{Signature, ValidatorId, decode_limited};
+
+    use super::*;
+    use crate::justification::SignedVoteMessage;
+
+    fn vote(round: u64) -> Vote {
+        let message = Message::Precommit(Precommit { target_hash: Hash::repeat(1), target_number: 1 });
+        let signed = SignedVoteMessage { message, signature: Signature::default(), id: ValidatorId([1; 32]) };
+        Vote { set_id: 0, round, signed }
+    }
+
+    #[test]
+    fn votes_go_into_as_few_messages_as_take_them() {
+        assert_eq!(vote(1).encoded_size(), VOTE_BYTES);
+        assert_eq!(FinalityMessage::pack(&[]).count(), 0);
+        let votes: Vec<Vote> = (0..2 * MAX_VOTES_PER_MESSAGE as u64 + 1).map(vote).collect();
+        let told = FinalityMessage::pack(&votes).map(|bytes| match decode_limited(&bytes, MAX_NOTIFICATION_BYTES) {
+            Ok(FinalityMessage::Votes(votes)) => votes.into_inner(),
+            other => panic!("{other:?}"),
+        });
+        let told: Vec<Vec<Vote>> = told.collect();
+        assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [MAX_VOTES_PER_MESSAGE, MAX_VOTES_PER_MESSAGE, 1]);
+        assert_eq!(told.concat(), votes);
+        // A peer cannot make one of more.
+        let long = (0_u8, &votes[..=MAX_VOTES_PER_MESSAGE]).encode();
+        assert!(decode_limited::<FinalityMessage>(&long, MAX_NOTIFICATION_BYTES).is_err());
+    }
+}

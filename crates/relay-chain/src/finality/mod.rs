@@ -24,8 +24,8 @@ use futures::{FutureExt, StreamExt, pin_mut, select_biased};
 use ports::{Claim, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
 use primitives::{BlockNumber, Hash, Header, ValidatorId, decode_limited};
 
-use early::EarlyVotes;
 pub use early::{EARLY_PEERS_MAX, EARLY_ROUNDS_MAX, EARLY_VOTERS_MIN};
+use early::{EarlyVotes, TooManyVotes};
 use voter::{Event, GlobalIn, Running, Start};
 pub use voter::{GOSSIP_SHARE_OF_SLOT, VotingRule};
 
@@ -35,7 +35,10 @@ use crate::{
         BlockCommit, CatchUp, CatchUpVotes, DoubleVote, Justification, MAX_JUSTIFICATION_BYTES, SignedVoteMessage,
         Vote, VoteMessage, Voters, stage, vote_payload, voters,
     },
-    messages::{CatchUpRequest, CatchUpResponse, FINALITY_PROTOCOL, FinalityMessage, MAX_CHAIN_REQUEST_BYTES},
+    messages::{
+        CatchUpRequest, CatchUpResponse, FINALITY_PROTOCOL, FinalityMessage, MAX_CHAIN_REQUEST_BYTES,
+        MAX_VOTES_PER_MESSAGE,
+    },
     storage::{CompletedRound, OwnVote},
     sync::Syncer,
     votes::{Offered, ROUNDS_BEHIND},
@@ -53,6 +56,17 @@ pub const HELPERS_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 #[error("finalized block {0:?} has no validators")]
 pub struct NoVoters(Hash);
+
+/// A vote that whoever sent it is to blame for.
+#[derive(Debug, thiserror::Error)]
+enum BadVote {
+    #[error("vote of somebody who is no voter")]
+    NoVoter,
+    #[error("vote with a wrong signature")]
+    Signature,
+    #[error(transparent)]
+    TooMany(#[from] TooManyVotes),
+}
 
 /// The loop's state.
 pub(crate) struct Finality {
@@ -243,9 +257,8 @@ impl Finality {
             }
         };
         let vote = Vote { set_id: self.set_id, round, signed: SignedVoteMessage { message, signature, id } };
-        let bytes = FinalityMessage::Vote(vote.clone()).encode();
-        lock(&self.voter.rounds).hold(&self.chain, vote, &self.voters);
-        self.chain.broadcast(FINALITY_PROTOCOL, &bytes.into(), None);
+        lock(&self.voter.rounds).hold(&self.chain, vote.clone(), &self.voters);
+        self.tell_votes(&[vote], None);
     }
 
     /// Completes a commit with the headers that its check needs; `None` if they are not here any more.
@@ -296,8 +309,10 @@ impl Finality {
         let lags = finalized.header.number > self.voter_finalized.saturating_add(RESTART_LAG);
         if finalized.data.set_id != self.set_id || lags {
             self.restart().await;
-            for (peer, vote) in self.early.take() {
-                self.on_vote(&peer, vote).await;
+            for (peer, votes) in self.early.take() {
+                for votes in votes.chunks(MAX_VOTES_PER_MESSAGE) {
+                    self.on_votes(&peer, votes).await;
+                }
             }
         }
     }
@@ -334,7 +349,7 @@ impl Finality {
                 self.chain.peer_disconnected(FINALITY_PROTOCOL, &peer);
             }
             NetworkEvent::Message { peer, payload } => match decode_limited(&payload, MAX_NOTIFICATION_BYTES) {
-                Ok(FinalityMessage::Vote(vote)) => self.on_vote(&peer, vote).await,
+                Ok(FinalityMessage::Votes(votes)) => self.on_votes(&peer, &votes).await,
                 Ok(FinalityMessage::Justification(proof)) => self.on_justification(&peer, *proof).await,
                 Err(error) => self.chain.offence(&peer, &error),
             },
@@ -351,59 +366,85 @@ impl Finality {
     /// What a peer needs to take part: the newest proof, and the votes at hand.
     fn tell(&self, peer: &PeerId) {
         for message in self.at_hand() {
-            self.chain.send(peer, FINALITY_PROTOCOL, message.encode().into());
+            self.chain.send(peer, FINALITY_PROTOCOL, message);
         }
     }
 
     fn tell_all_again(&self) {
         for message in self.at_hand() {
-            self.chain.broadcast(FINALITY_PROTOCOL, &message.encode().into(), None);
+            self.chain.broadcast(FINALITY_PROTOCOL, &message, None);
         }
     }
 
-    fn at_hand(&self) -> Vec<FinalityMessage> {
+    fn at_hand(&self) -> Vec<Bytes> {
         let votes = lock(&self.voter.rounds).votes.recent();
-        let proof = self.newest.clone().map(|proof| FinalityMessage::Justification(Box::new(proof)));
-        proof.into_iter().chain(votes.into_iter().map(FinalityMessage::Vote)).collect()
+        let proof = self.newest.clone().map(|proof| FinalityMessage::Justification(Box::new(proof)).encode());
+        proof.into_iter().chain(FinalityMessage::pack(&votes)).map(Bytes::from).collect()
     }
 
-    async fn on_vote(&mut self, peer: &PeerId, vote: Vote) {
-        if vote.set_id != self.set_id {
-            if self.set_id.checked_add(1) == Some(vote.set_id)
-                && let Err(error) = self.early.keep(peer, vote, self.voters.len().get())
-            {
-                self.chain.offence(peer, &error);
-            }
-            return;
+    /// Sends votes to all peers but one.
+    fn tell_votes(&self, votes: &[Vote], except: Option<&PeerId>) {
+        for message in FinalityMessage::pack(votes) {
+            self.chain.broadcast(FINALITY_PROTOCOL, &message.into(), except);
         }
-        let offered = lock(&self.voter.rounds).votes.classify(&vote, &self.voters);
+    }
+
+    /// Takes the votes of one message, and passes those on together that are new. One that a peer is to blame for ends it,
+    /// so that a message is one offence at most, and costs at most one check in vain.
+    async fn on_votes(&mut self, peer: &PeerId, votes: &[Vote]) {
+        let mut new = Vec::new();
+        for vote in votes {
+            match self.on_vote(peer, vote).await {
+                Ok(true) => new.push(vote.clone()),
+                Ok(false) => {}
+                Err(error) => {
+                    self.chain.offence(peer, &error);
+                    break;
+                }
+            }
+        }
+        self.tell_votes(&new, Some(peer));
+        for vote in new {
+            let (hash, number) = vote.signed.target();
+            self.fetch_if_missing(peer, *hash, number);
+        }
+    }
+
+    /// Takes a vote. Returns whether it is new, and held.
+    async fn on_vote(&mut self, peer: &PeerId, vote: &Vote) -> Result<bool, BadVote> {
+        if vote.set_id != self.set_id {
+            if self.set_id.checked_add(1) == Some(vote.set_id) {
+                self.early.keep(peer, vote.clone(), self.voters.len().get())?;
+            }
+            return Ok(false);
+        }
+        let offered = lock(&self.voter.rounds).votes.classify(vote, &self.voters);
         match offered {
-            Offered::Known | Offered::Old => return,
-            Offered::NoVoter => return self.chain.offence(peer, &"vote of somebody who is no voter"),
-            Offered::Ahead if self.helpers.contains(peer) || self.helpers.len() >= HELPERS_MAX => return,
+            Offered::Known | Offered::Old => return Ok(false),
+            Offered::NoVoter => return Err(BadVote::NoVoter),
+            Offered::Ahead if self.helpers.contains(peer) || self.helpers.len() >= HELPERS_MAX => return Ok(false),
             Offered::New | Offered::Ahead => {}
         }
         let (checked, bytes) = (vote.clone(), vote.encoded_size());
         let verify = move || checked.verify();
         match compute(&*self.chain.environment.compute, ComputeKind::VerifySignatures, bytes, verify).await {
             Ok(true) => {}
-            Ok(false) => return self.chain.offence(peer, &"vote with a wrong signature"),
-            Err(error) => return tracing::warn!(%error, "vote could not be checked"),
+            Ok(false) => return Err(BadVote::Signature),
+            Err(error) => {
+                tracing::warn!(%error, "vote could not be checked");
+                return Ok(false);
+            }
         }
         if offered == Offered::Ahead {
             self.helpers.push_back(peer.clone());
-            return self.ask_for_help();
+            self.ask_for_help();
+            return Ok(false);
         }
-        let (target, number) = (*vote.signed.target().0, vote.signed.target().1);
-        let message = FinalityMessage::Vote(vote.clone()).encode();
-        let first = lock(&self.voter.rounds).votes.contradicted_by(&vote);
+        let first = lock(&self.voter.rounds).votes.contradicted_by(vote);
         if let Some(first) = first {
             self.chain.voted_twice(DoubleVote { first, second: vote.clone() });
         }
-        if lock(&self.voter.rounds).hold(&self.chain, vote, &self.voters) == Offered::New {
-            self.chain.broadcast(FINALITY_PROTOCOL, &message.into(), Some(peer));
-        }
-        self.fetch_if_missing(peer, target, number);
+        Ok(lock(&self.voter.rounds).hold(&self.chain, vote.clone(), &self.voters) == Offered::New)
     }
 
     fn fetch_if_missing(&self, peer: &PeerId, hash: Hash, number: BlockNumber) {

@@ -1,16 +1,20 @@
 //! Peers that have more to say than anybody wants to hear, or nothing where they should.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 use codec::Encode;
+use finality_grandpa::{Message, Precommit, Prevote};
 use network::{MemoryHub, MemoryNetwork};
-use ports::{Network, NetworkEvent, PeerId};
-use primitives::{Hash, Header};
+use ports::{MAX_NOTIFICATION_BYTES, Network, NetworkEvent, PeerId, ProtocolId};
+use primitives::{Hash, Header, Pair, ValidatorId, crypto::SeedRng};
 use relay_chain::{
     MAX_OFFENCES,
     import::BLOCKS_PER_CLAIM_MAX,
-    justification::Justification,
+    justification::{Justification, SignedVoteMessage, Vote, vote_payload},
     messages::{
         BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake,
         PROTOCOL_VERSION,
@@ -267,4 +271,81 @@ fn a_height_at_the_end_of_numbers_panics_nobody() {
     network.send(&world.nodes[0].peer(), BLOCK_PROTOCOL, have.encode().into()).unwrap();
     world.run_slots(4);
     assert!(world.agreed() >= 2, "{:?}", world.statuses());
+}
+
+/// What somebody hears who comes to the first node.
+#[derive(Default)]
+struct Heard {
+    connected: usize,
+    disconnected: usize,
+    messages: Vec<Bytes>,
+}
+
+/// Somebody who comes to the first node, and listens to one protocol.
+fn newcomer(world: &World, protocol: ProtocolId) -> (Arc<MemoryNetwork>, Arc<Mutex<Heard>>) {
+    let network = world.hub.join(MemoryHub::peer("newcomer"));
+    let mut events = network.open(protocol, handshake(world)).unwrap();
+    let heard = Arc::new(Mutex::new(Heard::default()));
+    let hears = heard.clone();
+    let listens = async move {
+        while let Some(event) = events.next().await {
+            let mut heard = hears.lock().unwrap();
+            match event {
+                NetworkEvent::Connected { .. } => heard.connected += 1,
+                NetworkEvent::Disconnected { .. } => heard.disconnected += 1,
+                NetworkEvent::Message { payload, .. } => heard.messages.push(payload),
+                NetworkEvent::Request { .. } => {}
+            }
+        }
+    };
+    world.simulation.environment("newcomer").spawner.spawn("listens", Box::pin(listens));
+    network.connect(&world.nodes[0].peer(), &[]);
+    (network, heard)
+}
+
+/// A tenth of a thousand validators votes twice: all votes of two rounds are more than a link takes messages.
+#[test]
+fn whoever_comes_is_told_the_votes_of_a_thousand_validators() {
+    let pairs: Vec<Pair> = (0..1_000).map(|index| Pair::from_name(&format!("one of many {index}"))).collect();
+    let mut world = World::new(92, 1, 0.0);
+    world.genesis.validators = pairs.iter().map(|pair| ValidatorId(pair.public())).collect();
+    world.start(0).unwrap();
+    let victim = world.nodes[0].peer();
+    let network = world.hub.join(MemoryHub::peer("votes"));
+    let _events = network.open(FINALITY_PROTOCOL, handshake(&world)).unwrap();
+    network.connect(&victim, &[]);
+    world.run_slots(1);
+    let say = |round: u64, (target_hash, target_number): (Hash, u32), voters: usize| {
+        let prevote = Message::Prevote(Prevote { target_hash, target_number });
+        let precommit = Message::Precommit(Precommit { target_hash, target_number });
+        for message in [prevote, precommit] {
+            let payload = vote_payload(0, round, &message);
+            let votes = pairs[..voters].iter().map(|pair| {
+                let signature = pair.sign(&payload, &mut SeedRng::new([target_number as u8; 32]));
+                let signed = SignedVoteMessage { message: message.clone(), signature, id: ValidatorId(pair.public()) };
+                Vote { set_id: 0, round, signed }
+            });
+            for message in FinalityMessage::pack(&votes.collect::<Vec<_>>()) {
+                network.send(&victim, FINALITY_PROTOCOL, message.into()).unwrap();
+            }
+        }
+        world.run_slots(1);
+    };
+    // The first round ends with everybody's votes; the second one is about blocks that have not come.
+    say(1, (Hash::repeat(7), 5), 100);
+    say(1, (world.genesis_hash(), 0), 1_000);
+    say(2, (Hash::repeat(8), 6), 100);
+    say(2, (Hash::repeat(9), 6), 1_000);
+    let (_network, heard) = newcomer(&world, FINALITY_PROTOCOL);
+    world.run_slots(1);
+    let heard = heard.lock().unwrap();
+    assert_eq!((heard.connected, heard.disconnected), (1, 0));
+    let mut told = BTreeSet::new();
+    for message in &heard.messages {
+        let FinalityMessage::Votes(votes) = primitives::decode_limited(message, MAX_NOTIFICATION_BYTES).unwrap() else {
+            continue;
+        };
+        told.extend(votes.iter().map(Encode::encode));
+    }
+    assert!(told.len() >= 4_400, "{} votes in {} messages", told.len(), heard.messages.len());
 }

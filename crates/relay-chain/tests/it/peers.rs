@@ -11,6 +11,7 @@ use primitives::{
     ValidatorIndex, crypto::SeedRng, descriptor::DescriptorFields, messages::HrmpChannelId, misbehavior::SignedVote,
 };
 use relay_chain::{
+    MAX_OFFENCES,
     import::{add_seal, split_seal},
     justification::{DoubleVote, Justification, SignedVoteMessage, Vote, vote_payload},
     messages::{
@@ -26,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     forge::{CORE, Forge, PARA},
     parachain::para,
-    support::{Failing, SLOT_MS, World},
+    support::{Failing, SLOT_MS, World, told},
 };
 
 const PROTOCOLS: [ports::ProtocolId; 4] = [BLOCK_PROTOCOL, FINALITY_PROTOCOL, REPORT_PROTOCOL, TRANSACTION_PROTOCOL];
@@ -91,14 +92,14 @@ fn a_voter_that_votes_twice_is_counted_once_with_the_proof() {
         let message = Message::Prevote(Prevote { target_hash, target_number });
         let signature = pair.sign(&vote_payload(0, round, &message), &mut SeedRng::new([1; 32]));
         let signed = SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) };
-        FinalityMessage::Vote(Vote { set_id: 0, round, signed }).encode()
+        told(Vote { set_id: 0, round, signed })
     };
     let (best, number) = world.chain(0).status().best;
     // Which round it is nobody says; votes of others are of no interest.
     for round in 1..20 {
         for _ in 0..2 {
             for (hash, number) in [(best, number), (Hash::repeat(9), number)] {
-                stranger.send(&victim, FINALITY_PROTOCOL, vote(round, hash, number).into()).unwrap();
+                stranger.send(&victim, FINALITY_PROTOCOL, vote(round, hash, number)).unwrap();
             }
         }
     }
@@ -109,6 +110,42 @@ fn a_voter_that_votes_twice_is_counted_once_with_the_proof() {
     assert_eq!((rounds.len(), world.chain(0).status().double_votes), (proofs.len(), proofs.len() as u64));
     assert!(world.chain(1).status().double_votes > 0, "both votes are passed on");
     assert!(world.agreed() >= 5, "finality goes on: {:?}", world.statuses());
+}
+
+#[test]
+fn a_message_of_bad_votes_is_one_offence_and_the_good_ones_before_them_count() {
+    let mut world = World::new(49, 4, 0.0);
+    for index in 0..3 {
+        world.start(index).unwrap();
+    }
+    let stranger = world.hub.join(MemoryHub::peer("stranger"));
+    let _events = PROTOCOLS.map(|protocol| stranger.open(protocol, handshake(&world)).unwrap());
+    stranger.connect(&world.nodes[0].peer(), &[]);
+    world.run_slots(5);
+    let peers = world.chain(0).status().peers;
+    let pair = &world.nodes[3].pair;
+    let vote = |round, byte: u8| {
+        let message = Message::Prevote(Prevote { target_hash: Hash::repeat(byte), target_number: 1_000 });
+        let signature = pair.sign(&vote_payload(0, round, &message), &mut SeedRng::new([byte; 32]));
+        Vote { set_id: 0, round, signed: SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) } }
+    };
+    // Which round it is nobody says: one of these it will be.
+    let good = (1..20).flat_map(|round| [vote(round, 1), vote(round, 2)]);
+    let bad = (0..3).map(|_| {
+        let mut vote = vote(1_000, 3);
+        vote.signed.id = ValidatorId([3; 32]);
+        vote
+    });
+    let message = Bytes::from(FinalityMessage::pack(&good.chain(bad).collect::<Vec<_>>()).next().unwrap());
+    for _ in 1..MAX_OFFENCES {
+        stranger.send(&world.nodes[0].peer(), FINALITY_PROTOCOL, message.clone()).unwrap();
+    }
+    world.run_slots(1);
+    assert!(world.chain(0).status().double_votes > 0);
+    assert_eq!((world.chain(0).held().offenders, world.chain(0).status().peers), (1, peers));
+    stranger.send(&world.nodes[0].peer(), FINALITY_PROTOCOL, message).unwrap();
+    world.run_slots(1);
+    assert_eq!(world.chain(0).status().peers, peers - 1, "refused");
 }
 
 #[test]
@@ -126,7 +163,7 @@ fn peers_that_do_not_answer_keep_nobody_from_finding_the_round() {
     let message = Message::Prevote(Prevote { target_hash, target_number });
     let signature = pair.sign(&vote_payload(0, 1_000, &message), &mut SeedRng::new([1; 32]));
     let signed = SignedVoteMessage { message, signature, id: ValidatorId(pair.public()) };
-    let vote = Bytes::from(FinalityMessage::Vote(Vote { set_id: 0, round: 1_000, signed }).encode());
+    let vote = told(Vote { set_id: 0, round: 1_000, signed });
     let strangers: Vec<_> = (0..3)
         .map(|index| {
             let stranger = world.hub.join(MemoryHub::peer(&format!("stranger {index}")));

@@ -18,7 +18,7 @@ use relay_chain::{
 
 use runtime::Block;
 
-use crate::support::{SLOT_MS, World};
+use crate::support::{SLOT_MS, World, told};
 
 /// A world of `nodes` of which the first `validators` validate at first, in sessions of `session_length`, all started.
 fn world(seed: u64, nodes: usize, validators: usize, session_length: BlockNumber) -> World {
@@ -193,9 +193,9 @@ fn a_flood_of_votes_of_the_next_set_costs_the_peer_and_the_set_changes() {
             let (target_hash, target_number) = (Hash::repeat(1), 100);
             let message = Message::Precommit(Precommit { target_hash, target_number });
             let signed = SignedVoteMessage { message, signature: Signature::default(), id: ValidatorId(id) };
-            let vote = FinalityMessage::Vote(Vote { set_id: 1, round, signed }).encode();
+            let vote = told(Vote { set_id: 1, round, signed });
             // Refused once it has gone too far.
-            let _sent = stranger.send(&victim, FINALITY_PROTOCOL, vote.into());
+            let _sent = stranger.send(&victim, FINALITY_PROTOCOL, vote);
         }
         if voter % 64 == 0 {
             world.simulation.run_for(Duration::from_millis(50)).unwrap();

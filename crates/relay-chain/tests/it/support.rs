@@ -8,12 +8,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use deterministic::{BoxFuture, Compute, ComputeKind, Crash, Disk, MemoryDisk, Simulation, simulation::CostTable};
 use keystore::{JournalledKeystore, Keys};
 use network::{MemoryConfig, MemoryHub, MemoryNetwork};
 use ports::{Index, Network, PeerId, RuntimeClient};
 use primitives::{BlockNumber, Hash, HostConfiguration, Pair, ValidatorId, ValidatorIndex, crypto::SeedRng};
-use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig};
+use relay_chain::{ChainStatus, Error, RelayChain, RelayChainConfig, justification::Vote, messages::FinalityMessage};
 use runtime::{DirectVerifier, Extrinsic, Genesis, Governance, SignedGovernance, State, governance_payload};
 use store::Store;
 
@@ -252,4 +253,9 @@ impl World {
         assert!(hashes.iter().all(|hash| *hash == hashes[0]), "finalized chains differ: {:?}", self.statuses());
         lowest
     }
+}
+
+/// The message that says one vote.
+pub(crate) fn told(vote: Vote) -> Bytes {
+    FinalityMessage::pack(&[vote]).next().unwrap().into()
 }

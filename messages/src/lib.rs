@@ -18,6 +18,11 @@
 //!
 //! In each module the comment on a message says who sends it, how, and what it asks of its consumer; an answer's error
 //! type says what can go wrong. A question whose way back is dropped fails with [`overseer::AskError`] instead.
+//!
+//! **Deadlines**: no question here sets [`ANSWER_WITHIN`](overseer::Message::ANSWER_WITHIN). How long is worth waiting is
+//! the asker's own here: `SendRequest` is asked with patience for a chunk, for whole data and for a collation, an author
+//! gives up the signal and the answer together. So each of them has a timer around its question, and what may stand
+//! still (runtime, chain, network) bounds its own work and answers with an error that says so.
 
 #![forbid(unsafe_code)]
 

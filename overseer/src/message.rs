@@ -78,6 +78,11 @@ pub trait Message: Sized + Send + 'static {
 
     /// For a question: how long its asker waits for the answer; then it fails with
     /// [`AskError::TimedOut`](crate::AskError::TimedOut). `None` waits until the question is answered or dropped.
+    ///
+    /// It is for a bound that belongs to the question, whoever asks and whatever for: an answer that is worth nothing
+    /// later. It runs from the first poll of the question, also while that waits for its place in the queue. A bound that
+    /// is the asker's own, because others ask with more patience or because it holds for several steps together, is a
+    /// timer around the asker's future.
     const ANSWER_WITHIN: Option<Duration> = None;
 
     /// Memory held by this message, in bytes, for the mailbox's byte limit

@@ -15,9 +15,19 @@ fn shown(page: &str, what: &str) -> String {
 
 #[test]
 fn the_front_page_shows_what_its_examples_include() {
-    for what in ["built by StationBuilder", "pub enum Days", "pub struct Thermometer", "pub struct Memory"] {
-        assert!(STATION.contains(&shown(TEN_MINUTES, what)), "station.rs differs from the block with {what:?}");
-    }
+    // All of it, so that who copies the visible blocks into one file has what the example "Running it" runs.
+    let blocks = [
+        "use std::collections",
+        "built by StationBuilder",
+        "pub enum Days",
+        "pub struct Thermometer",
+        "pub struct Memory",
+    ];
+    let program = blocks.map(|what| shown(TEN_MINUTES, what)).join("\n\n") + "\n";
+    let (_, station) = STATION.split_once("\n\n").expect("station.rs begins with a comment");
+    assert_eq!(program, station);
+    let running = shown(TEN_MINUTES, "struct Visitor");
+    assert!(running.contains("use overseer::{Ask, Outside};") && running.contains("fn main()"), "{running}");
     // Its first line, which names what it uses, stands among others in the file.
     let careful = shown(JOBS_AND_MOCKS, "pub struct Careful");
     let (uses, careful) = careful.split_once("\n\n").expect("the block has an empty line");

@@ -130,7 +130,7 @@ struct Tally {
 pub struct EdgeCounts {
     /// Messages put into the queue.
     pub sent: u64,
-    /// Casts refused.
+    /// Casts refused, and messages of all kinds that nobody took because the reader was gone.
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,
@@ -424,7 +424,7 @@ impl<T: Send> Mailbox<T> {
         refused
     }
 
-    /// Counts a cast as refused, for who refuses it on the mailbox's behalf.
+    /// Counts a message as refused, for who refuses it on the mailbox's behalf.
     pub fn count_refused(&self, edge: EdgeId) {
         self.lock().edges[usize::from(edge.0)].refused += 1;
     }
@@ -617,16 +617,21 @@ impl<T: Send> Mailbox<T> {
         state.closed
     }
 
-    pub(crate) fn close(&self) {
+    /// Takes nothing any more. What its reader had taken out and what is queued is refused.
+    pub(crate) fn close(&self, taken_out: VecDeque<Item<T>>) {
         let (waiters, items, reader) = {
             let mut state = self.lock();
             state.closed = true;
+            let State { normal, high, edges, .. } = &mut *state;
+            for item in taken_out.iter().chain(&*normal).chain(&*high) {
+                edges[usize::from(item.edge.0)].refused += 1;
+            }
             let waiters = std::mem::take(&mut state.waiters);
             (waiters, (std::mem::take(&mut state.normal), std::mem::take(&mut state.high)), state.reader.take())
         };
         waiters.into_iter().for_each(|waiter| waiter.waker.wake());
         // Dropped outside the lock: a message may own a way back whose drop runs foreign code.
-        drop((items, reader));
+        drop((taken_out, items, reader));
     }
 }
 

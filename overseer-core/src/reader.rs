@@ -232,6 +232,7 @@ impl<T: Send> Reader<T> {
 
 impl<T: Send> Drop for Reader<T> {
     fn drop(&mut self) {
-        self.mailbox.close();
+        self.batch.extend(self.urgent.take());
+        self.mailbox.close(std::mem::take(&mut self.batch));
     }
 }

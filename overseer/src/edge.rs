@@ -22,7 +22,7 @@ pub struct EdgeSnapshot {
     pub declared: DeclaredSend,
     /// Messages put into the queue.
     pub sent: u64,
-    /// Casts refused.
+    /// Casts refused, and messages of all kinds that nobody took because their consumer had ended.
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use deterministic::panic_message;
 
+use crate::answer::AskError;
+use crate::mailbox::RefusedReason;
 use crate::recorder::Recorded;
 use crate::restart::Outcome;
 use crate::subsystem::Failure;
@@ -12,7 +14,7 @@ use crate::subsystem::Failure;
 /// `counter panicked: unlucky`.
 #[derive(Debug)]
 pub enum ExitCause {
-    /// It was asked to, and nobody panicked or failed while concluding.
+    /// It was asked to, and nobody panicked while concluding, or failed other than because a neighbour had ended before.
     Stopped,
     /// A subsystem returned without having been told to.
     Ended(&'static str),
@@ -50,6 +52,15 @@ impl ExitReport {
     pub fn is_clean(&self) -> bool {
         matches!(self.cause, ExitCause::Stopped) && self.unfinished.is_empty()
     }
+}
+
+/// Whether a failure comes from a message that somebody else did not take, or answer, because he had ended.
+pub(crate) fn is_end_of_another(failure: &Failure) -> bool {
+    let first: &(dyn std::error::Error + 'static) = &**failure;
+    std::iter::successors(Some(first), |error| error.source()).any(|error| {
+        let answer = matches!(error.downcast_ref(), Some(AskError::Closed { .. } | AskError::Dropped { .. }));
+        answer || matches!(error.downcast_ref(), Some(RefusedReason::Closed))
+    })
 }
 
 pub(crate) fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {

@@ -13,6 +13,8 @@ use overseer_core::Lane;
 pub(crate) struct Outbox {
     /// One for each consumer and lane that ever refused; there are few.
     queues: Vec<Queue>,
+    /// Whether the loop was told to conclude.
+    pub(crate) is_concluding: bool,
 }
 
 /// What is kept for one lane of one consumer, in order.

@@ -39,6 +39,7 @@ pub struct SendError<M: Message> {
     /// The message.
     pub message: M,
     /// Why.
+    #[source]
     pub reason: RefusedReason,
 }
 
@@ -485,7 +486,7 @@ pub struct Delivery<'a, M: Post> {
     /// Nothing but the queue has to do with it.
     is_plain: bool,
     plain: Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
-    /// The loop's outbox, if something is kept in it.
+    /// The loop's outbox, if something is kept in it or the loop concludes.
     outbox: Option<&'a mut Outbox>,
     /// What it becomes at the first poll if it is not plain.
     apart: Option<BoxedSend<'a, M>>,
@@ -539,7 +540,16 @@ impl<M: Post> Delivery<'_, M> {
                 None => Box::pin(port.send_tapped(message)),
             };
             self.apart = Some(match self.outbox.take() {
-                Some(outbox) => Box::pin(outbox.beside(sending)),
+                Some(outbox) => Box::pin(async move {
+                    match outbox.beside(sending).await {
+                        // Who concludes may come after its consumers: that is in order.
+                        Err(refused) if outbox.is_concluding && refused.reason == RefusedReason::Closed => {
+                            port.mailbox.count_refused(port.id);
+                            Ok(())
+                        }
+                        other => other,
+                    }
+                }),
                 None => sending,
             });
         }

@@ -266,6 +266,7 @@ impl<S: Subsystem> Context<S> {
             }
             Poll::Ready(Incoming::Conclude) => {
                 self.recorder.conclude();
+                self.outbox.is_concluding = true;
                 Poll::Ready(Event::Conclude)
             }
             Poll::Pending => Poll::Pending,
@@ -277,7 +278,9 @@ impl<S: Subsystem> Context<S> {
     fn poll_recv_aside(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
         let (Some(aside), Some(inbound)) = (&self.aside, &mut self.inbound) else { return Poll::Pending };
         if let Some(taping) = aside.taping.as_ref().filter(|taping| taping.reel.is_playing()) {
-            return taping.poll_replay(cx);
+            let replayed = taping.poll_replay(cx);
+            self.outbox.is_concluding |= matches!(replayed, Poll::Ready(Event::Conclude));
+            return replayed;
         }
         loop {
             let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
@@ -288,6 +291,7 @@ impl<S: Subsystem> Context<S> {
                 },
                 event => event,
             };
+            self.outbox.is_concluding |= matches!(event, Event::Conclude);
             return Poll::Ready(match &aside.taping {
                 Some(taping) => taping.record(event),
                 None => event,
@@ -299,7 +303,9 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Errors
     /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
-    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox.
+    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox. After
+    /// [`Event::Conclude`] a consumer that has ended is in order, and who comes first is chance: the message is dropped,
+    /// counted as refused, and the loop goes on with its end.
     ///
     /// # Cancel safety
     /// A dropped send has put nothing into the queue; the message is lost with the future. Who must keep it uses
@@ -316,7 +322,7 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        let outbox = (!self.outbox.is_empty()).then_some(&mut self.outbox);
+        let outbox = (self.outbox.is_concluding || !self.outbox.is_empty()).then_some(&mut self.outbox);
         self.ports.send_in(turn, outbox, message)
     }
 

@@ -136,7 +136,10 @@ impl OverseerCollector {
         Ok(Self {
             handle,
             sent: counter("messages_sent_total", "Messages put into a subsystem's queue")?,
-            refused: counter("messages_refused_total", "Casts refused by a full queue")?,
+            refused: counter(
+                "messages_refused_total",
+                "Casts refused, and messages that nobody took because their consumer had ended",
+            )?,
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
             merged: counter("messages_merged_total", "Casts folded into a queued message")?,
             in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,

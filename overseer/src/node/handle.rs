@@ -6,7 +6,7 @@ use overseer_core::sync::lock;
 use tokio::sync::watch;
 
 use crate::edge::Gauge;
-use crate::exit::{ExitCause, cause_of};
+use crate::exit::{ExitCause, cause_of, is_end_of_another};
 use crate::health::Health;
 use crate::mailbox::BusyTime;
 use crate::node::{BuildError, FromOutside, Lag, Logs, Outside};
@@ -42,12 +42,15 @@ impl Shared {
     }
 
     /// What went wrong with a subsystem that ended after the node had begun to. A failure counts only of one that was
-    /// told to conclude: before that it may be that a neighbour has ended already, which is in order.
+    /// told to conclude, and if it says more than that a neighbour has ended already, which is in order.
     pub(super) fn failed_concluding(&self, name: &'static str, outcome: Outcome) -> Option<ExitCause> {
         let was_told = |reader: &ReaderRecord| reader.subsystem == name && reader.recording.was_concluded();
         match outcome {
             Ok(Ok(())) => None,
-            Ok(Err(_)) if !self.readers.iter().any(was_told) => None,
+            Ok(Err(failure)) if !self.readers.iter().any(was_told) || is_end_of_another(&failure) => {
+                tracing::warn!(subsystem = name, %failure, "ended early, while the node ends");
+                None
+            }
             outcome => Some(cause_of(name, outcome)),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use deterministic::Simulation;
 use overseer::node::{CONCLUDE_DEADLINE, ExitCause};
 use overseer::recorder::Recorded;
-use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, Wait};
+use overseer::{Ask, Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, Wait};
 
 use crate::Beats;
 
@@ -241,11 +241,13 @@ fn stopping_is_clean() {
     assert!(run(Fate::Obeys, true).is_clean());
 }
 
+/// How much is kept.
+pub(crate) struct Kept;
 /// Something to keep.
 pub(crate) struct Put;
 overseer::inbox! {
     /// What is kept.
-    pub(crate) enum StoreInbox for Store as "store" { tell { Put } }
+    pub(crate) enum StoreInbox for Store as "store" { tell { Put } ask { Kept -> u32 } }
 }
 overseer::inbox! {
     /// Nothing.
@@ -300,5 +302,57 @@ fn who_failed_first_is_named_though_another_is_gone_before_it() {
         let overseer = builder.build().expect("two slots, both filled");
         let report = simulation.run_until(overseer.run()).expect("it ends");
         assert_eq!((report.cause.to_string().as_str(), report.unfinished), (cause, unfinished));
+    }
+}
+
+/// What one sends when it is told to conclude.
+enum LastWords {
+    Sends,
+    Reserves,
+    Asks,
+}
+
+/// Has its last words, if the other is there still, and does the rest of its work after what it sends.
+struct HasLastWords(LastWords, Arc<Mutex<u32>>);
+impl Subsystem for HasLastWords {
+    type Role = Source;
+    type View = Nothing;
+    type Sends = (Wait<Put>, Ask<Kept>);
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        while !matches!(context.recv().await, Event::Conclude) {}
+        match self.0 {
+            LastWords::Sends => context.send(Put).await?,
+            LastWords::Reserves => context.reserve::<Put, _>(1).await?.send(Put)?,
+            LastWords::Asks => drop(context.ask(Kept).await?),
+        }
+        *self.1.lock().expect("one thread") += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_stop_is_clean_whoever_of_two_hears_of_it_first() {
+    const SCHEDULES: u32 = 200;
+    for last in [|| LastWords::Sends, || LastWords::Reserves, || LastWords::Asks] {
+        let done = Arc::new(Mutex::new(0));
+        let mut refused = 0;
+        for seed in 0..SCHEDULES {
+            let simulation = Simulation::new(seed.into());
+            let source = HasLastWords(last(), done.clone());
+            let builder = PairBuilder::new(simulation.environment("node")).source(source).drain_empty_slots();
+            let overseer = builder.build().expect("two slots, both filled");
+            let handle = overseer.handle();
+            handle.stop();
+            let report = simulation.run_until(overseer.run()).expect("it ends");
+            assert!(report.is_clean(), "seed {seed}: {report:?}");
+            refused += handle.edges().iter().map(|edge| edge.refused).sum::<u64>();
+        }
+        let done = *done.lock().expect("one thread");
+        match last() {
+            LastWords::Sends => assert_eq!((done, refused), (SCHEDULES, SCHEDULES.into()), "all its work, none taken"),
+            _ => assert!(done < SCHEDULES, "sometimes the other one was gone"),
+        }
     }
 }

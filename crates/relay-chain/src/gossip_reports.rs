@@ -11,8 +11,12 @@ use runtime::{ReportError, State};
 use crate::{
     chain::Chain,
     messages::{MAX_REPORT_BYTES, REPORT_PROTOCOL},
-    reports::ReportRefused,
+    reports::{REPORTS_MAX, ReportRefused},
 };
+
+// Whoever comes is told all that wait at once.
+const _: () = assert!(REPORTS_MAX * MAX_REPORT_BYTES <= ports::PROTOCOL_QUEUE_BYTES / 2);
+const _: () = assert!(REPORTS_MAX <= ports::PROTOCOL_QUEUE_MESSAGES / 2);
 
 /// Checks a report, keeps it for the next block that we author, and passes it on if it is new. Returns whether it was.
 pub(crate) fn submit(chain: &Chain, report: MisbehaviorReport, from: Option<&PeerId>) -> Result<bool, ReportRefused> {

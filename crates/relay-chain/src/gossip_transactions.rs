@@ -4,12 +4,16 @@
 //!
 //! Peers see blocks at different times, so that one that does not fit is no offence; a signature that does not hold is.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use codec::Encode;
 use deterministic::{ComputeError, ComputeKind, compute};
 use futures::{FutureExt, future::Fuse, future::FusedFuture, pin_mut, select_biased};
-use ports::{MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
+use ports::{MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents, RequestError};
 use primitives::{Hash, decode_limited};
 use runtime::{BlockError, EquivocationReport, Extrinsic, State};
 
@@ -19,14 +23,14 @@ use crate::{
     import::reverts_in,
     messages::{MAX_CHAIN_REQUEST_BYTES, MAX_TRANSACTION_BYTES, TRANSACTION_PROTOCOL, TransactionMessage},
     reports::ReportRefused,
-    transactions::{TRANSACTIONS_BYTES_MAX, TRANSACTIONS_MAX, transaction_hash},
+    transactions::{TRANSACTIONS_MAX, transaction_hash},
 };
 
 /// Forks that were given up, the highest ones, whose disputes are told again after a start.
 pub(crate) const FORKS_TOLD_AGAIN_MAX: usize = 16;
 
-/// Transactions that one peer has announced and that wait to be asked for: as many large ones as fit into a pool.
-const WANTED_PER_PEER_MAX: usize = TRANSACTIONS_BYTES_MAX / MAX_NOTIFICATION_BYTES + 1;
+/// Transactions that one peer has announced and that wait to be asked for: all of a pool.
+const WANTED_PER_PEER_MAX: usize = TRANSACTIONS_MAX;
 
 /// Why a transaction is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -136,35 +140,44 @@ pub(crate) async fn tell_of_disputes(chain: &Chain, given_up: &State) {
     }
 }
 
-/// Transactions that peers have announced and nobody has fetched yet.
+/// Transactions that peers have announced and nobody has fetched yet. Peers are asked by turns, so that one that has
+/// announced many keeps nobody from those of others.
 #[derive(Default)]
 struct Wanted {
-    by_arrival: VecDeque<(Hash, PeerId)>,
+    by_peer: BTreeMap<PeerId, BTreeSet<Hash>>,
+    /// Whose turn it was.
+    last: Option<PeerId>,
 }
 
 impl Wanted {
-    /// Notes that `peer` has it, unless that is known or the peer has announced too many.
-    fn add(&mut self, hash: Hash, peer: PeerId) {
-        let of_peer = self.by_arrival.iter().filter(|(_, known)| *known == peer).count();
-        let entry = (hash, peer);
-        if of_peer < WANTED_PER_PEER_MAX && !self.by_arrival.contains(&entry) {
-            self.by_arrival.push_back(entry);
+    /// Notes that `peer` has it, unless the peer has announced too many.
+    fn add(&mut self, hash: Hash, peer: &PeerId) {
+        let of_peer = self.by_peer.entry(peer.clone()).or_default();
+        if of_peer.len() < WANTED_PER_PEER_MAX {
+            of_peer.insert(hash);
         }
     }
 
     /// The next one that is not there yet. Whoever else has it stays, in case the first one fails.
     fn next(&mut self, is_there: impl Fn(&Hash) -> bool) -> Option<(Hash, PeerId)> {
-        while let Some(entry) = self.by_arrival.pop_front() {
-            if !is_there(&entry.0) {
-                return Some(entry);
+        loop {
+            let after = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let following = self.by_peer.range((after, Bound::Unbounded)).next();
+            let peer = following.or_else(|| self.by_peer.iter().next())?.0.clone();
+            let Some(hash) = self.by_peer.get_mut(&peer).and_then(BTreeSet::pop_first) else {
+                self.by_peer.remove(&peer);
+                continue;
+            };
+            if !is_there(&hash) {
+                self.last = Some(peer.clone());
+                return Some((hash, peer));
             }
         }
-        None
     }
 
     /// The peer is gone, or has not kept its word.
     fn forget(&mut self, peer: &PeerId) {
-        self.by_arrival.retain(|(_, known)| known != peer);
+        self.by_peer.remove(peer);
     }
 }
 
@@ -173,9 +186,9 @@ async fn fetch(chain: Arc<Chain>, hash: Hash, peer: PeerId) -> Option<PeerId> {
     let answer = match chain.network.request(&peer, TRANSACTION_PROTOCOL, hash.encode().into()).await {
         Ok(answer) => answer,
         Err(error) => {
-            // Meanwhile it may have been settled there.
             tracing::debug!(%peer, %error, "peer does not send a transaction");
-            return Some(peer);
+            // Meanwhile that one may have been settled there.
+            return (!matches!(error, RequestError::Refused)).then_some(peer);
         }
     };
     match decode_limited::<Extrinsic>(&answer, MAX_TRANSACTION_BYTES) {
@@ -230,7 +243,7 @@ pub(crate) async fn run(chain: Arc<Chain>, mut events: Box<dyn ProtocolEvents>) 
             Some(NetworkEvent::Connected { peer, handshake }) => {
                 // The block protocol refuses peers of other chains.
                 if handshake == chain.handshake() {
-                    let waiting: Vec<_> = chain.transactions().announcements().collect();
+                    let waiting = chain.transactions().announcements();
                     for announcement in waiting {
                         chain.send(&peer, TRANSACTION_PROTOCOL, announcement.into());
                     }
@@ -245,7 +258,7 @@ pub(crate) async fn run(chain: Arc<Chain>, mut events: Box<dyn ProtocolEvents>) 
                 Ok(TransactionMessage::Transaction(extrinsic)) => {
                     taken(&chain, &peer, submit(&chain, extrinsic, Some(&peer)).await);
                 }
-                Ok(TransactionMessage::Have(hash)) => wanted.add(hash, peer),
+                Ok(TransactionMessage::Have(hashes)) => hashes.into_iter().for_each(|hash| wanted.add(hash, &peer)),
                 Err(error) => chain.offence(&peer, &error),
             },
             Some(NetworkEvent::Request { peer, payload, respond }) => {
@@ -272,7 +285,7 @@ mod tests {
         let mut wanted = Wanted::default();
         let (hash, other) = (Hash::repeat(1), Hash::repeat(2));
         for (hash, name) in [(hash, 1), (hash, 1), (hash, 2), (other, 1), (hash, 3)] {
-            wanted.add(hash, peer(name));
+            wanted.add(hash, &peer(name));
         }
         assert_eq!(wanted.next(|_| false), Some((hash, peer(1))));
         wanted.forget(&peer(1));
@@ -281,12 +294,14 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_announces_so_many() {
+    fn a_peer_announces_so_many_and_another_one_has_its_turn() {
         let mut wanted = Wanted::default();
-        for byte in 0..=255 {
-            wanted.add(Hash::repeat(byte), peer(1));
+        for index in 0..WANTED_PER_PEER_MAX as u64 + 10 {
+            wanted.add(primitives::blake2_256(&index.to_le_bytes()), &peer(1));
         }
-        wanted.add(Hash::repeat(1), peer(2));
-        assert_eq!(wanted.by_arrival.len(), WANTED_PER_PEER_MAX + 1);
+        assert_eq!(wanted.by_peer[&peer(1)].len(), WANTED_PER_PEER_MAX);
+        wanted.add(Hash::repeat(1), &peer(2));
+        let turns: Vec<PeerId> = (0..4).filter_map(|_| wanted.next(|_| false)).map(|(_, peer)| peer).collect();
+        assert_eq!(turns, [peer(1), peer(2), peer(1), peer(1)]);
     }
 }

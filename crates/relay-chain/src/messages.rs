@@ -1,7 +1,7 @@
 //! What chains say to each other: four protocols, their messages and the limits of each. Pure.
 
 use codec::{Decode, Encode};
-use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, ProtocolId};
+use ports::{MAX_NOTIFICATION_BYTES, MAX_RESPONSE_BYTES, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES, ProtocolId};
 use primitives::{
     BlockNumber, BoundedVec, Hash,
     limits::{MAX_CODE_SIZE, MAX_HEAD_DATA_SIZE},
@@ -44,6 +44,12 @@ pub const BLOCK_ROOM_BYTES: usize = 2 * 1024 * 1024;
 /// Most votes of one message: few enough that a node hears its own voter between two messages, and so many that all votes
 /// at hand of some thousands of voters, two in each stage of two rounds, are a few hundred messages of a few MiB.
 pub const MAX_VOTES_PER_MESSAGE: usize = 128;
+/// Most names of transactions in one message.
+pub const MAX_HASHES_PER_MESSAGE: usize = 1024;
+/// Transactions that a peer is sent whole when it comes, half of what its link takes. The rest it is told by name.
+pub const TOLD_WHOLE_MAX: usize = PROTOCOL_QUEUE_MESSAGES / 2;
+/// Their messages together, in bytes: half of what the link takes.
+pub const TOLD_WHOLE_BYTES_MAX: usize = PROTOCOL_QUEUE_BYTES / 2;
 /// Largest encoded request, in bytes.
 pub const MAX_CHAIN_REQUEST_BYTES: usize = 64;
 
@@ -56,6 +62,7 @@ const _: () = assert!(
 const _: () = assert!(MAX_TRANSACTION_BYTES + BLOCK_ROOM_BYTES <= MAX_BLOCK_BYTES);
 const _: () = assert!(MAX_BLOCK_BYTES <= runtime::limits::MAX_BLOCK_SIZE);
 const _: () = assert!(MAX_JUSTIFICATION_BYTES < MAX_NOTIFICATION_BYTES);
+const _: () = assert!(MAX_HASHES_PER_MESSAGE * 32 + 8 <= MAX_NOTIFICATION_BYTES);
 const _: () = assert!(MAX_VOTES_PER_MESSAGE * VOTE_BYTES + 8 <= MAX_NOTIFICATION_BYTES);
 
 /// Said first on every substream: whoever differs is on another chain.
@@ -121,21 +128,31 @@ pub struct BlockResponse {
 pub enum TransactionMessage {
     /// A transaction, whole.
     Transaction(Extrinsic),
-    /// One that is too large for gossip: to be requested by this hash.
-    Have(Hash),
+    /// Some that are too large for gossip, or too many: to be requested by these hashes.
+    Have(BoundedVec<Hash, MAX_HASHES_PER_MESSAGE>),
 }
 
 impl TransactionMessage {
     /// The announcement of a transaction, given its encoding and hash: whole if gossip takes it, else by name.
     pub fn announce(encoded: &[u8], hash: Hash) -> Vec<u8> {
+        Self::whole(encoded).unwrap_or_else(|| Self::have(&[hash]).flatten().collect())
+    }
+
+    /// A transaction, given its encoding; `None` if it is too large for gossip.
+    pub fn whole(encoded: &[u8]) -> Option<Vec<u8>> {
         let whole = 1 + encoded.len();
         if whole > MAX_NOTIFICATION_BYTES {
-            return Self::Have(hash).encode();
+            return None;
         }
         let mut message = Vec::with_capacity(whole);
         message.push(0);
         message.extend_from_slice(encoded);
-        message
+        Some(message)
+    }
+
+    /// Names of transactions, encoded in as few messages as take them.
+    pub fn have(hashes: &[Hash]) -> impl Iterator<Item = Vec<u8>> {
+        hashes.chunks(MAX_HASHES_PER_MESSAGE).map(|hashes| (1_u8, hashes).encode())
     }
 }
 

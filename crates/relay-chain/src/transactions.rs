@@ -16,7 +16,7 @@ use ports::PeerId;
 use primitives::Hash;
 use runtime::Extrinsic;
 
-use crate::messages::{MAX_TRANSACTION_BYTES, TransactionMessage};
+use crate::messages::{MAX_TRANSACTION_BYTES, TOLD_WHOLE_BYTES_MAX, TOLD_WHOLE_MAX, TransactionMessage};
 
 /// Transactions that wait at once.
 pub const TRANSACTIONS_MAX: usize = 1024;
@@ -129,9 +129,22 @@ impl TransactionPool {
         self.by_arrival.values().map(|waiting| &*waiting.extrinsic)
     }
 
-    /// Their announcements: for a peer that has just come.
-    pub fn announcements(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.by_arrival.values().map(|waiting| TransactionMessage::announce(&waiting.encoded, waiting.hash))
+    /// What a peer is told that has just come, in messages: as many whole as [`TOLD_WHOLE_MAX`] and
+    /// [`TOLD_WHOLE_BYTES_MAX`] let through, the first ones first, and the names of the rest.
+    pub fn announcements(&self) -> Vec<Vec<u8>> {
+        let (mut messages, mut named, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for waiting in self.by_arrival.values() {
+            let is_room = messages.len() < TOLD_WHOLE_MAX && bytes + waiting.encoded.len() < TOLD_WHOLE_BYTES_MAX;
+            match TransactionMessage::whole(&waiting.encoded).filter(|_| is_room) {
+                Some(message) => {
+                    bytes += message.len();
+                    messages.push(message);
+                }
+                None => named.push(waiting.hash),
+            }
+        }
+        messages.extend(TransactionMessage::have(&named));
+        messages
     }
 
     /// The encoding of one.
@@ -152,7 +165,12 @@ impl TransactionPool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::messages::MAX_HASHES_PER_MESSAGE;
+    use ports::{MAX_NOTIFICATION_BYTES, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES};
+    use primitives::decode_limited;
     use runtime::{Governance, SignedGovernance};
 
     fn transaction(nonce: u64, bytes: usize) -> Extrinsic {
@@ -207,6 +225,29 @@ mod tests {
         assert_eq!((of(&flood), of(&honest)), (512, 511), "half each, beside what was sent here");
         let all = |nonce: u64| pool.contains(&transaction_hash(&transaction(nonce, TRANSACTIONS_BYTES_MAX / 3)));
         assert!(all(7_000), "that is never dropped for a peer's");
+    }
+
+    #[test]
+    fn a_full_pool_is_told_in_half_of_what_a_link_takes() {
+        for bytes in [0, TRANSACTIONS_BYTES_MAX / TRANSACTIONS_MAX - 512, 900 * 1024, 2 * 1024 * 1024] {
+            let mut pool = TransactionPool::default();
+            let hashes: BTreeSet<Hash> = (0..)
+                .map(|nonce| transaction(nonce, bytes))
+                .take_while(|it| pool.add(it.clone(), None).is_some())
+                .map(|it| transaction_hash(&it))
+                .collect();
+            let messages = pool.announcements();
+            assert!(messages.len() <= PROTOCOL_QUEUE_MESSAGES / 2 + TRANSACTIONS_MAX / MAX_HASHES_PER_MESSAGE + 1);
+            assert!(messages.iter().map(Vec::len).sum::<usize>() <= PROTOCOL_QUEUE_BYTES * 3 / 4);
+            let mut told = BTreeSet::new();
+            for message in messages {
+                match decode_limited(&message, MAX_NOTIFICATION_BYTES).unwrap() {
+                    TransactionMessage::Transaction(transaction) => told.extend([transaction_hash(&transaction)]),
+                    TransactionMessage::Have(hashes) => told.extend(hashes),
+                }
+            }
+            assert_eq!(told, hashes);
+        }
     }
 
     #[test]

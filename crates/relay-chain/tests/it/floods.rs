@@ -10,18 +10,19 @@ use codec::Encode;
 use finality_grandpa::{Message, Precommit, Prevote};
 use network::{MemoryHub, MemoryNetwork};
 use ports::{MAX_NOTIFICATION_BYTES, Network, NetworkEvent, PeerId, ProtocolId};
-use primitives::{Hash, Header, Pair, ValidatorId, crypto::SeedRng};
+use primitives::{CandidateDescriptor, Hash, Header, Pair, ValidationCode, ValidatorId, crypto::SeedRng};
 use relay_chain::{
     MAX_OFFENCES,
     import::BLOCKS_PER_CLAIM_MAX,
     justification::{Justification, SignedVoteMessage, Vote, vote_payload},
     messages::{
         BLOCK_PROTOCOL, BlockMessage, BlockRequest, BlockResponse, FINALITY_PROTOCOL, FinalityMessage, Handshake,
-        PROTOCOL_VERSION,
+        PROTOCOL_VERSION, TRANSACTION_PROTOCOL, TransactionMessage,
     },
     sync::SYNC_JOBS_MAX,
+    transactions::transaction_hash,
 };
-use runtime::{Block, Executed};
+use runtime::{Block, Executed, Extrinsic, RemoteDispute};
 
 use crate::{
     forge::Forge,
@@ -348,4 +349,41 @@ fn whoever_comes_is_told_the_votes_of_a_thousand_validators() {
         told.extend(votes.iter().map(Encode::encode));
     }
     assert!(told.len() >= 4_400, "{} votes in {} messages", told.len(), heard.messages.len());
+}
+
+/// One validator accuses itself a dozen times, each time with a code of its own that is nearly too large for gossip: more
+/// than a link takes at once.
+#[test]
+fn whoever_comes_is_told_all_transactions_however_large_they_are() {
+    let forge = Forge::new(93);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let hashes: BTreeSet<Hash> = (0..12_u8)
+        .map(|head| {
+            let code: ValidationCode = vec![head; 900 * 1024].into();
+            let mut candidate = forge.candidate(common, head);
+            let mut fields = candidate.descriptor.fields();
+            fields.validation_code_hash = code.hash();
+            candidate.descriptor = CandidateDescriptor::new_v2(fields, crate::forge::CORE, 0).unwrap();
+            let mut votes = forge.votes(candidate.hash(), &[], &[1]);
+            votes.statements.push(forge.seconded(&candidate, 1));
+            let dispute = RemoteDispute { candidate, validation_code: Some(code), votes };
+            let submitted = forge.world.chain(0).submit(Extrinsic::RemoteDispute(Box::new(dispute)));
+            forge.world.simulation.run_until(submitted).unwrap().unwrap()
+        })
+        .collect();
+    let (_network, heard) = newcomer(&forge.world, TRANSACTION_PROTOCOL);
+    forge.world.run_slots(2);
+    let heard = heard.lock().unwrap();
+    assert_eq!((heard.connected, heard.disconnected), (1, 0));
+    let (mut whole, mut told) = (0, BTreeSet::new());
+    for message in &heard.messages {
+        match primitives::decode_limited(message, MAX_NOTIFICATION_BYTES).unwrap() {
+            TransactionMessage::Transaction(transaction) => {
+                whole += 1;
+                told.extend([transaction_hash(&transaction)]);
+            }
+            TransactionMessage::Have(hashes) => told.extend(hashes),
+        }
+    }
+    assert_eq!((whole, told), (4, hashes), "the rest by name");
 }

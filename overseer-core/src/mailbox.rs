@@ -122,7 +122,11 @@ struct Tally {
     refused: u64,
     merged: u64,
     waited: u64,
-    held: u64,
+    held: u32,
+    /// In the normal lane now.
+    normal: u32,
+    /// In what the reader took out of it last, delivered since or not.
+    batch: u32,
 }
 
 /// The counters of one edge at one moment.
@@ -134,7 +138,8 @@ pub struct EdgeCounts {
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,
-    /// Messages in the queue now, not counting those that the reader has taken out.
+    /// Messages waiting or being delivered now. The reader takes many out at once and counts them no more by sender:
+    /// what is left of them is divided in the proportion in which it took them, rounded up.
     pub queued: u64,
     /// Sends that found the queue full and waited.
     pub waited: u64,
@@ -225,9 +230,21 @@ impl<T> State<T> {
     }
 
     /// Counts places that are held.
-    pub(crate) fn held(&mut self, edge: EdgeId, change: i64) {
+    pub(crate) fn held(&mut self, edge: EdgeId, change: i32) {
         let held = &mut self.edges[usize::from(edge.0)].held;
         *held = held.saturating_add_signed(change);
+    }
+
+    /// The reader has taken the normal lane out.
+    pub(crate) fn taken_out(&mut self) {
+        self.edges.iter_mut().for_each(|tally| tally.batch = std::mem::take(&mut tally.normal));
+    }
+
+    /// Counts again what is in the normal lane and in what the reader took out of it.
+    pub(crate) fn count_again(&mut self, batch: &VecDeque<Item<T>>) {
+        self.edges.iter_mut().for_each(|tally| (tally.normal, tally.batch) = (0, 0));
+        batch.iter().for_each(|item| self.edges[usize::from(item.edge.0)].batch += 1);
+        self.normal.iter().for_each(|item| self.edges[usize::from(item.edge.0)].normal += 1);
     }
 
     fn position(&self, ticket: u64) -> Option<usize> {
@@ -278,18 +295,24 @@ impl<T: Send> Mailbox<T> {
     pub fn register_edge(&self) -> EdgeId {
         let mut state = self.lock();
         let index = u16::try_from(state.edges.len()).expect("a node's wiring declares fewer than 65,536 edges");
+        state.edges.reserve_exact(1);
         state.edges.push(Tally::default());
         EdgeId(index)
     }
 
-    /// The counters of an edge. Looks at each message in the queue, under the mailbox's lock: for who looks now and then.
+    /// The counters of an edge. Looks at each edge and at each message of the high lane, under the mailbox's lock: for
+    /// who looks now and then.
     ///
     /// # Panics
     /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = self.lock();
-        let Tally { sent, refused, merged, waited, held } = state.edges[usize::from(edge.0)];
-        let queued = state.normal.iter().chain(&state.high).filter(|item| item.edge == edge).count() as u64;
+        let Tally { sent, refused, merged, waited, held, normal, batch } = state.edges[usize::from(edge.0)];
+        let high = state.high.iter().filter(|item| item.edge == edge).count() as u64;
+        let taken_out: u64 = state.edges.iter().map(|tally| u64::from(tally.batch)).sum();
+        let left = self.pending(&state).0.saturating_sub(state.normal.len() + state.high.len()) as u64;
+        let of_batch = (u64::from(batch) * left.min(taken_out)).div_ceil(taken_out.max(1));
+        let (queued, held) = (u64::from(normal) + high + of_batch, u64::from(held));
         let mut counts = EdgeCounts { sent, refused, merged, queued, waited, held, ..EdgeCounts::default() };
         for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
             counts.waiting += 1;
@@ -310,25 +333,20 @@ impl<T: Send> Mailbox<T> {
     /// the same the reader is at one message, or has not come back for the first.
     pub fn progress(&self) -> (usize, u64) {
         let state = self.lock();
+        let (pending, used_up) = self.pending(&state);
+        let extra = self.of_reader.0.extra_used_up.load(Ordering::Relaxed);
+        (pending, extra.wrapping_add(u64::from(used_up.places)))
+    }
+
+    /// Messages that wait or are being delivered, and what the reader has told that it used up.
+    fn pending(&self, state: &State<T>) -> (usize, UsedUp) {
         let used_up = UsedUp::from_bits(self.of_reader.0.used_up.load(Ordering::Relaxed));
         let own = state.used.wrapping_sub(used_up.places.wrapping_sub(state.given_back.places));
         let extra: usize = state.extra.iter().map(|(_, taken)| *taken).sum();
-        let held: u64 = state.edges.iter().map(|counts| counts.held).sum();
-        (
-            (own as usize).saturating_sub(usize::try_from(held).unwrap_or(usize::MAX)) + extra,
-            self.of_reader.0.extra_used_up.load(Ordering::Relaxed).wrapping_add(u64::from(used_up.places)),
-        )
-    }
-
-    /// Messages waiting, not counting those that the reader has taken out.
-    pub fn len(&self) -> usize {
-        let state = self.lock();
-        state.normal.len() + state.high.len()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        let held: u32 = state.edges.iter().map(|tally| tally.held).sum();
+        // After the end nobody gives anything back, and nothing waits.
+        let pending = if state.closed { 0 } else { own.saturating_sub(held) as usize + extra };
+        (pending, used_up)
     }
 
     /// The limits.
@@ -350,13 +368,16 @@ impl<T: Send> Mailbox<T> {
     /// Puts an item in and returns the reader to wake, if it sleeps.
     #[inline]
     pub(crate) fn push(&self, state: &mut State<T>, lane: Lane, mut item: Item<T>) -> Option<Waker> {
-        let sent = &mut state.edges[usize::from(item.edge.0)].sent;
-        *sent += 1;
-        if *sent % SAMPLE_EVERY == 1 {
+        let tally = &mut state.edges[usize::from(item.edge.0)];
+        tally.sent += 1;
+        if tally.sent % SAMPLE_EVERY == 1 {
             item.stamp = self.meter.now();
         }
         match lane {
-            Lane::Normal => state.normal.push_back(item),
+            Lane::Normal => {
+                tally.normal += 1;
+                state.normal.push_back(item);
+            }
             Lane::High => {
                 state.high.push_back(item);
                 self.of_reader.0.high_waiting.store(true, Ordering::Release);
@@ -627,7 +648,9 @@ impl<T: Send> Mailbox<T> {
                 edges[usize::from(item.edge.0)].refused += 1;
             }
             let waiters = std::mem::take(&mut state.waiters);
-            (waiters, (std::mem::take(&mut state.normal), std::mem::take(&mut state.high)), state.reader.take())
+            let items = (std::mem::take(&mut state.normal), std::mem::take(&mut state.high));
+            state.count_again(&VecDeque::new());
+            (waiters, items, state.reader.take())
         };
         waiters.into_iter().for_each(|waiter| waiter.waker.wake());
         // Dropped outside the lock: a message may own a way back whose drop runs foreign code.

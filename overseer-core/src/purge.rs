@@ -39,6 +39,7 @@ impl<T: Send> Reader<T> {
                 if is_gone { gone.push(item) } else { queue.push_back(item) }
             }
         }
+        state.count_again(&self.batch);
         if state.high.is_empty() {
             mailbox.of_reader.0.high_waiting.store(false, Ordering::Release);
         }

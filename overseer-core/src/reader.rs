@@ -187,6 +187,7 @@ impl<T: Send> Reader<T> {
         }
         let found = if !state.normal.is_empty() {
             std::mem::swap(&mut state.normal, &mut self.batch);
+            state.taken_out();
             true
         } else if !state.high.is_empty() {
             // Put in after the flag was looked at.

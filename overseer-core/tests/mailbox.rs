@@ -205,6 +205,37 @@ fn a_full_queue_merges_by_key_and_reserves_budgets() {
 }
 
 #[test]
+fn messages_are_counted_by_sender_until_they_are_handled() {
+    let mut it = fixture(20);
+    let other = it.mailbox.register_edge();
+    let queued = |it: &Fixture| [it.edge, other].map(|edge| it.mailbox.counts(edge).queued);
+    for number in 0..8 {
+        it.put(number, Lane::Normal).unwrap();
+        it.mailbox.try_send(other, number, 1, Lane::Normal).unwrap();
+    }
+    assert_eq!(queued(&it), [8, 8]);
+    assert_eq!((it.pop(), queued(&it)), (Some(0), [8, 8]), "all were taken out, one is being handled");
+    it.put(8, Lane::Normal).unwrap();
+    it.put(9, Lane::High).unwrap();
+    assert_eq!(queued(&it), [10, 8], "what was put in since, in either lane, is counted with them");
+    assert_eq!(
+        (it.pop(), it.pop(), queued(&it)),
+        (Some(9), Some(0), [9, 8]),
+        "one of both was handled, who knows whose"
+    );
+    assert_eq!((it.pop(), queued(&it)), (Some(1), [8, 7]));
+    (0..13).for_each(|_| assert!(it.pop().is_some()));
+    assert_eq!((it.pop(), queued(&it), it.pop()), (Some(8), [1, 0], None));
+    assert_eq!(queued(&it), [0, 0], "it came back for the next");
+    it.put(1, Lane::Normal).unwrap();
+    it.cast(2, WhenFull::Budgeted(1)).unwrap();
+    assert_eq!((queued(&it), it.mailbox.progress().0), ([2, 0], 2));
+    drop(it.reader);
+    assert_eq!([it.edge, other].map(|edge| it.mailbox.counts(edge).queued), [0, 0], "after the end nothing waits");
+    assert_eq!(it.mailbox.progress().0, 0);
+}
+
+#[test]
 fn a_place_of_a_budget_is_free_again_when_its_message_was_delivered() {
     let mut it = fixture(1);
     for number in 1..=5 {
@@ -242,6 +273,7 @@ fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_
     assert_eq!(mailbox.used(), (6, 70));
     assert_eq!(inbound.purge(|number| *number > 9), Some(vec![60, 20, 40, 70]));
     assert_eq!(mailbox.used(), (2, 20), "what was delivered before counts no more either");
+    assert_eq!(mailbox.counts(edge).queued, 2);
     assert_eq!([next(&mut inbound), next(&mut inbound), next(&mut inbound)], [Some(3), Some(5), None]);
     assert_eq!(mailbox.used(), (0, 0));
     (0..6).for_each(|number| put(number, Lane::Normal));
@@ -487,7 +519,7 @@ impl std::task::Wake for Looks {
 }
 impl Drop for Looks {
     fn drop(&mut self) {
-        self.1.store(self.0.len(), Ordering::Relaxed);
+        self.1.store(self.0.progress().0, Ordering::Relaxed);
     }
 }
 

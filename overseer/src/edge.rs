@@ -26,7 +26,8 @@ pub struct EdgeSnapshot {
     pub refused: u64,
     /// Casts folded into a message that was queued already.
     pub merged: u64,
-    /// Its messages in the consumer's queue now, not counting those that the consumer has taken out to deliver them.
+    /// Its messages in the consumer's queue now, with the one that is being handled. The consumer takes many out at once;
+    /// what it has left of them is divided among their senders in proportion, rounded up.
     pub queued: u64,
     /// How many messages of all senders that queue takes.
     pub queue_limit: u64,
@@ -53,7 +54,6 @@ impl EdgeSnapshot {
 /// A queue and its reader, whatever the type.
 pub(crate) trait Gauge: Send + Sync {
     fn messages(&self) -> &'static [&'static str];
-    fn waiting(&self) -> usize;
     fn used(&self) -> (usize, usize);
     fn limits(&self) -> MailboxLimits;
     fn counts(&self, edge: EdgeId) -> overseer_core::EdgeCounts;
@@ -64,9 +64,6 @@ pub(crate) trait Gauge: Send + Sync {
 impl<T: Inbox> Gauge for Mailbox<T> {
     fn messages(&self) -> &'static [&'static str] {
         T::messages()
-    }
-    fn waiting(&self) -> usize {
-        self.len()
     }
     fn used(&self) -> (usize, usize) {
         Mailbox::used(self)

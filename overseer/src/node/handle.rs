@@ -61,7 +61,7 @@ impl Shared {
 pub struct QueueSnapshot {
     /// The subsystem.
     pub subsystem: &'static str,
-    /// Messages waiting.
+    /// Messages waiting or being handled; above the limit with places beyond it.
     pub waiting: usize,
     /// How many may wait.
     pub limit: usize,
@@ -164,7 +164,7 @@ impl Handle {
             let limits = reader.gauge.limits();
             QueueSnapshot {
                 subsystem: reader.subsystem,
-                waiting: reader.gauge.waiting(),
+                waiting: reader.gauge.progress().0,
                 limit: limits.messages,
                 bytes: reader.gauge.used().1,
                 bytes_limit: limits.bytes,

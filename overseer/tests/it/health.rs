@@ -115,6 +115,30 @@ fn a_long_wait_is_named_as_a_chain_and_a_lag_with_its_length() {
 }
 
 #[test]
+fn a_queue_that_was_taken_out_and_not_yet_handled_shows_as_full() {
+    let simulation = Simulation::new(1);
+    let environment = simulation.environment("node");
+    let builder = HouseBuilder::new(environment.clone())
+        .mailbox_limits::<Front>(MailboxLimits { messages: 8, bytes: 1024 })
+        .front(Asks)
+        .back(Silent);
+    let handle = house(&simulation, builder);
+    let street = handle.outlet::<Street>().expect("there is a front");
+    let sending = async move {
+        for number in 0..9 {
+            drop(street.send(Job(number)).await);
+        }
+    };
+    environment.spawner.spawn("street", Box::pin(sending));
+    simulation.run_for(Duration::from_secs(1)).expect("no live-lock");
+    let edge = handle.edges().into_iter().find(|edge| edge.from == "street").expect("declared");
+    assert_eq!((edge.queued, edge.fill(), edge.waiting), (8, 1.0, 1));
+    let queue = handle.queues().into_iter().find(|queue| queue.subsystem == "front").expect("wired");
+    assert_eq!((queue.waiting, queue.limit), (8, 8));
+    assert!(handle.live_topology().starts_with("front: 8 of 8 messages wait"), "{}", handle.live_topology());
+}
+
+#[test]
 fn what_is_never_sent_and_what_is_never_declared_is_found() {
     let simulation = Simulation::new(2);
     let handle = house(&simulation, HouseBuilder::new(simulation.environment("node")).front(Asks).back(Silent));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use deterministic::{Environment, panic_message};
+use deterministic::{Environment, panicked};
 use futures::FutureExt as _;
 use futures::future::AbortHandle;
 use overseer::Message;
@@ -105,12 +105,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             };
             let outcome = match finished {
                 Some(Ok(result)) => Outcome::Done(result),
-                Some(Err(panic)) => {
-                    let outcome = Outcome::Panicked(panic_message(&*panic));
-                    // What it panicked with is foreign too; what that panics with is let go.
-                    let _ = catch_unwind(AssertUnwindSafe(|| drop(panic))).map_err(std::mem::forget);
-                    outcome
-                }
+                Some(Err(panic)) => Outcome::Panicked(panicked(panic)),
                 None => Outcome::TimedOut,
             };
             shared.ended(id, JobEnd { scope, name, outcome });

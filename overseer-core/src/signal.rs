@@ -173,6 +173,11 @@ impl<V: View> SignalLog<V> {
         self.head.0.load(Ordering::Acquire) / 2
     }
 
+    /// Whether it is at its end.
+    pub fn is_concluded(&self) -> bool {
+        self.head.0.load(Ordering::Acquire) & 1 == 1
+    }
+
     /// Appends an entry and wakes those who hear the view: one store and one wake each, whatever they are doing. It does
     /// not wait while somebody catches up. The state is copied here only when such a copy is under way and either
     /// somebody waits for a state ([`wait_until`](Self::wait_until)) or half of the log was published meanwhile.
@@ -256,7 +261,7 @@ impl<V: View> SignalLog<V> {
             if condition(&log.state) {
                 return Poll::Ready(true);
             }
-            if self.head.0.load(Ordering::Acquire) & 1 == 1 {
+            if self.is_concluded() {
                 return Poll::Ready(false);
             }
             drop(log);
@@ -383,11 +388,6 @@ impl<V: View> Cursor<V> {
     /// How often this cursor fell out of the log.
     pub fn catch_ups(&self) -> u64 {
         self.catch_ups
-    }
-
-    /// Whether the end was taken.
-    pub fn is_concluded(&self) -> bool {
-        self.taken & 1 == 1
     }
 
     /// Entries taken so far.

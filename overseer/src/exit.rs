@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use deterministic::panic_message;
-
 use crate::answer::AskError;
 use crate::mailbox::RefusedReason;
 use crate::recorder::Recorded;
@@ -67,6 +65,6 @@ pub(crate) fn cause_of(name: &'static str, outcome: Outcome) -> ExitCause {
     match outcome {
         Ok(Ok(())) => ExitCause::Ended(name),
         Ok(Err(failure)) => ExitCause::Failed(name, failure),
-        Err(panic) => ExitCause::Panicked(name, panic_message(&*panic)),
+        Err(message) => ExitCause::Panicked(name, message),
     }
 }

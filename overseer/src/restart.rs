@@ -1,11 +1,10 @@
 //! Starting a subsystem: once, or anew after each failure with the mailbox it had.
 
-use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use deterministic::{Environment, panic_message};
+use deterministic::{Environment, drop_caught, panicked};
 use futures::FutureExt as _;
 use overseer_core::inbound::Inbound;
 use overseer_core::reader::Reader;
@@ -20,8 +19,26 @@ use crate::signal::{Cursor, Wakeable};
 use crate::subsystem::{Context, Failure, Parking, Start, Subsystem};
 use crate::wiring::{Origin, SendList, Switchboard};
 
-/// How a subsystem ended: its own result, or the panic that it was unwound by.
-pub(crate) type Outcome = Result<Result<(), Failure>, Box<dyn Any + Send>>;
+/// How a subsystem ended: its own result, or the message of the panic that it was unwound by.
+pub(crate) type Outcome = Result<Result<(), Failure>, String>;
+
+/// Runs an instance to its end. All of it is foreign and may panic: its loop, its failure when it is shown, and what it
+/// panicked with when that is dropped. No `async`, which would hold the instance twice.
+pub(crate) fn caught(running: impl Future<Output = Result<(), Failure>>) -> impl Future<Output = Outcome> {
+    AssertUnwindSafe(running).catch_unwind().map(|ended| {
+        let shown = ended.and_then(|ended| {
+            let Err(failure) = ended else { return Ok(Ok(())) };
+            match catch_unwind(AssertUnwindSafe(|| failure.to_string())) {
+                Ok(_) => Ok(Err(failure)),
+                Err(panic) => {
+                    drop_caught(failure);
+                    Err(panic)
+                }
+            }
+        });
+        shown.map_err(panicked)
+    })
+}
 
 pub(crate) type MailboxOf<S> = Arc<Mailbox<<<S as Subsystem>::Role as Role>::Inbox>>;
 
@@ -78,7 +95,7 @@ pub(crate) fn once<S: Subsystem>(subsystem: S, mailbox: MailboxOf<S>) -> Connect
     connect(mailbox, None, |start| {
         let context = Context::new(start);
         // In a future of its own: what `run` does before it returns its future may panic as well.
-        AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind()
+        caught(async move { subsystem.run(context).await })
     })
 }
 
@@ -98,18 +115,21 @@ pub(crate) fn restarting<S: Subsystem>(
             for restarts in 1.. {
                 // In a future of its own, so that a panic of `make` is an outcome like any other.
                 let make = &mut make;
-                let outcome = AssertUnwindSafe(async move { make().run(context).await }).catch_unwind().await;
+                let outcome = caught(async move { make().run(context).await }).await;
                 let Some(mut inbound) = parking.take() else { return outcome };
-                if inbound.cursor().is_concluded() || restarts > restarts_max {
+                if inbound.cursor().log().is_concluded() || restarts > restarts_max {
                     recording.begin_to_end();
                     return outcome;
                 }
                 let cause = match &outcome {
                     Ok(Ok(())) => "ended without being told to".to_owned(),
                     Ok(Err(failure)) => failure.to_string(),
-                    Err(panic) => panic_message(&**panic),
+                    Err(message) => message.clone(),
                 };
+                drop_caught(outcome);
                 tracing::error!(subsystem = <S::Role as Role>::NAME, cause, restarts, restarts_max, "starts again");
+                // One that fails at once, however often, keeps nobody from running, or from ending it.
+                tokio::task::yield_now().await;
                 inbound.restart();
                 context = Context::new(Start {
                     inbound,

@@ -1,12 +1,13 @@
 //! The task of a subsystem: it runs it, can be ended from outside for one load per poll, and tells how it ended.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use deterministic::BoxFuture;
+use deterministic::{BoxFuture, panicked};
 use overseer_core::sync::{Apart, lock};
 use pin_project_lite::pin_project;
 use tokio::sync::mpsc;
@@ -53,7 +54,7 @@ impl Launch {
     /// The task that runs this, and what ends it.
     pub(crate) fn task(self, running: impl Future<Output = Outcome> + Send + 'static) -> (BoxFuture<()>, AbortHandle) {
         let shared = Arc::new(Shared::default());
-        let task = Task { running, shared: shared.clone(), left: None, launch: self, apart: Apart(()) };
+        let task = Task { running: Some(running), shared: shared.clone(), left: None, launch: self, apart: Apart(()) };
         (Box::pin(task), AbortHandle(shared))
     }
 }
@@ -61,8 +62,9 @@ impl Launch {
 pin_project! {
     /// All that a subsystem is while it sleeps, but for its mailbox, in one piece: each wake has to fetch it.
     struct Task<F> {
+        // There until it is ended from outside.
         #[pin]
-        running: F,
+        running: Option<F>,
         shared: Arc<Shared>,
         // The waker that was left in `shared`: once, not at each poll.
         left: Option<Waker>,
@@ -76,17 +78,23 @@ impl<F: Future<Output = Outcome>> Future for Task<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
+        let mut this = self.project();
         if this.left.as_ref().is_none_or(|left| !left.will_wake(cx.waker())) {
             *this.left = Some(cx.waker().clone());
             // Dropped here, outside the lock: it may own the last handle of a task.
             drop(this.shared.replace_waker(Some(cx.waker().clone())));
         }
         // After the waker was left: whoever aborts now finds it.
-        if this.shared.aborted.load(Ordering::Acquire) {
-            return Poll::Ready(());
-        }
-        let Poll::Ready(outcome) = this.running.poll(cx) else { return Poll::Pending };
+        let outcome = if this.shared.aborted.load(Ordering::Acquire) {
+            // What it holds is foreign, and may panic when it is dropped.
+            let dropped = catch_unwind(AssertUnwindSafe(|| this.running.set(None)));
+            let Err(panic) = dropped else { return Poll::Ready(()) };
+            Err(panicked(panic))
+        } else {
+            let Some(running) = this.running.as_pin_mut() else { return Poll::Ready(()) };
+            let Poll::Ready(outcome) = running.poll(cx) else { return Poll::Pending };
+            outcome
+        };
         // The channel has room for each subsystem; nobody may listen any more after the deadline.
         let _ = this.launch.ended.try_send((this.launch.name, outcome));
         Poll::Ready(())

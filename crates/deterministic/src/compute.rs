@@ -103,7 +103,7 @@ pub async fn compute<T: Send + 'static>(
             return;
         }
         let outcome = catch_unwind(AssertUnwindSafe(work))
-            .map_err(|panic| ComputeError::Panicked { kind, message: panic_message(&*panic) });
+            .map_err(|panic| ComputeError::Panicked { kind, message: panicked(panic) });
         // The caller may have gone away meanwhile; then nobody wants the outcome.
         let _gone = sender.send(outcome);
     });
@@ -118,6 +118,18 @@ pub fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .map(ToString::to_string)
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "without a message".to_string())
+}
+
+/// The [text](panic_message) of a panic whose payload, which is foreign, [is dropped](drop_caught).
+pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> String {
+    let message = panic_message(&*panic);
+    drop_caught(panic);
+    message
+}
+
+/// Drops what is foreign. A panic of its drop ends here, and what that panics with is let go.
+pub fn drop_caught<T>(foreign: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(foreign))).map_err(std::mem::forget);
 }
 
 impl<C: Compute + ?Sized> Compute for Arc<C> {

@@ -30,7 +30,7 @@ pub mod memory_disk;
 pub mod simulation;
 pub mod system;
 
-pub use compute::{Compute, ComputeError, ComputeKind, compute, panic_message};
+pub use compute::{Compute, ComputeError, ComputeKind, compute, drop_caught, panic_message, panicked};
 pub use disk::Disk;
 pub use entropy::{Entropy, EntropyRng, below, u64};
 pub use environment::{BoxFuture, Clock, Environment, Spawner, timeout};

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use deterministic::drop_caught;
 use overseer_core::sync::lock;
 use tokio::sync::watch;
 
@@ -49,6 +50,7 @@ impl Shared {
             Ok(Ok(())) => None,
             Ok(Err(failure)) if !self.readers.iter().any(was_told) || is_end_of_another(&failure) => {
                 tracing::warn!(subsystem = name, %failure, "ended early, while the node ends");
+                drop_caught(failure);
                 None
             }
             outcome => Some(cause_of(name, outcome)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::{BoxFuture, Environment, drop_caught};
 use overseer_core::sync::lock;
 use tokio::sync::mpsc;
 
@@ -91,20 +91,24 @@ impl Overseer {
             lock(&self.handle.shared.logs).conclude();
         }
         let deadline = self.environment.clock.sleep(CONCLUDE_DEADLINE);
+        let mut hear = |(name, outcome): End| {
+            let is_first = first == Some(name);
+            let failed = match is_first {
+                true => Some(cause_of(name, outcome)),
+                false => self.handle.shared.failed_concluding(name, outcome),
+            };
+            let Some(mut failed) = failed else { return };
+            tracing::error!(cause = %failed, "while concluding");
+            if is_first || matches!(cause, ExitCause::Stopped) {
+                std::mem::swap(&mut cause, &mut failed);
+            }
+            drop_caught(failed);
+        };
         let drain = async {
             while !running.is_empty() {
-                let Some((name, outcome)) = ends.recv().await else { break };
-                running.remove(name);
-                let is_first = first == Some(name);
-                let failed = match is_first {
-                    true => Some(cause_of(name, outcome)),
-                    false => self.handle.shared.failed_concluding(name, outcome),
-                };
-                let Some(failed) = failed else { continue };
-                tracing::error!(cause = %failed, "while concluding");
-                if is_first || matches!(cause, ExitCause::Stopped) {
-                    cause = failed;
-                }
+                let Some(end) = ends.recv().await else { break };
+                running.remove(end.0);
+                hear(end);
             }
         };
         tokio::select! {
@@ -120,7 +124,11 @@ impl Overseer {
             tracing::warn!(?unfinished, "subsystems did not return in time and were dropped");
             let deadline = self.environment.clock.sleep(DROP_DEADLINE);
             // Each task holds one sending side, and lets go of it after its subsystem.
-            let gone = async { while ends.recv().await.is_some() {} };
+            let gone = async {
+                while let Some(end) = ends.recv().await {
+                    hear(end);
+                }
+            };
             tokio::select! {
                 biased;
                 () = gone => {}

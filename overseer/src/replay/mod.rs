@@ -43,17 +43,16 @@ mod forms;
 mod tape;
 
 use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use deterministic::{BoxFuture, Environment, panic_message};
+use deterministic::{BoxFuture, Environment};
 use futures::FutureExt as _;
 
 use crate::mailbox::{Mailbox, MailboxLimits};
 use crate::message::Role;
 use crate::node::{Connect, Logs};
-use crate::restart::{MailboxOf, Outcome, connect, prepare};
+use crate::restart::{MailboxOf, Outcome, caught, connect, prepare};
 use crate::subsystem::{Context as SubsystemContext, Start, Subsystem};
 use crate::wiring::Switchboard;
 
@@ -82,10 +81,10 @@ pub struct Difference {
 /// The loop of a subsystem, in turns.
 fn in_turns<S: Subsystem>(reel: &Reel, subsystem: S, context: SubsystemContext<S>) -> BoxFuture<Outcome> {
     let name = <S::Role as Role>::NAME;
-    let running = AssertUnwindSafe(async move { subsystem.run(context).await }).catch_unwind();
+    let running = caught(async move { subsystem.run(context).await });
     let how = |outcome: &Outcome| match outcome {
         Ok(result) => Some(format!("{result:?}")),
-        Err(panic) => Some(format!("panicked: {}", panic_message(&**panic))),
+        Err(message) => Some(format!("panicked: {message}")),
     };
     Box::pin(reel.in_turns(LOOP, name, running, how))
 }

@@ -7,6 +7,7 @@ mod front_page;
 mod health;
 mod ordering;
 mod outbox;
+mod panics;
 mod replay;
 mod supervision;
 mod taps;

@@ -1,15 +1,12 @@
 // The job of the crate's front page. It needs the crate `jobs`, which this one does not depend on: the page's examples
 // that include this file run as documentation tests of `mocks`.
 
-mod station {
-    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../overseer/tests/it/station.rs"));
-}
-
 use std::time::Duration;
 
 use jobs::{Ending, Input, Jobs, ScopeView};
 use overseer::{Ask, Context, Event, Failure, Subsystem, Wait};
-use station::{Average, Days, Reading, Sensor};
+
+use super::{Average, Days, Reading, Sensor};
 
 /// How long it takes to measure.
 pub const MEASURING: Duration = Duration::from_secs(3600);

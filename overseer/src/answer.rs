@@ -68,9 +68,7 @@ pub enum AskError {
 
 /// What an answer's channel carries when there is none because this scope has ended.
 #[derive(Debug)]
-struct Ended {
-    scope: String,
-}
+struct Ended(String);
 
 /// Small where there is an answer, so that the rare other case costs a pointer.
 type Carried<T> = Result<T, Box<Ended>>;
@@ -134,7 +132,7 @@ impl<T> Responder<T> {
             witness.end(scope);
         }
         // Nobody may wait for it any more.
-        let _ = self.sender.send(Err(Box::new(Ended { scope: scope.to_owned() })));
+        let _ = self.sender.send(Err(Box::new(Ended(scope.to_owned()))));
     }
 
     /// Whether the asker has given up: long work for it can be dropped.
@@ -216,12 +214,6 @@ impl<T> Drop for Witness<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Responder<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Responder")
-    }
-}
-
 /// An answer on its way: a future of the answer.
 ///
 /// [`Context::ask`](crate::Context::ask) and [`Outlet::ask`](crate::Outlet::ask) await it for you. It is for those who
@@ -281,7 +273,7 @@ impl<T> Future for Reply<T> {
         if let Poll::Ready(result) = Pin::new(&mut self.receiver).poll(cx) {
             return Poll::Ready(match result {
                 Ok(Ok(answer)) => Ok(answer),
-                Ok(Err(ended)) => Err(AskError::Ended { message, by, scope: ended.scope }),
+                Ok(Err(ended)) => Err(AskError::Ended { message, by, scope: ended.0 }),
                 Err(_) => Err(AskError::Dropped { message, by }),
             });
         }
@@ -292,58 +284,94 @@ impl<T> Future for Reply<T> {
     }
 }
 
-/// The newest value of something, as read by many. Values in between may be missed; every clone reads for itself.
+/// The setter of a [`Watch`] was dropped before it had [ended](WatchSender::end) the watch, as by a crash. Ask anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{by} dropped the watch of {message} before its end")]
+pub struct WatchError {
+    /// What it is the answer to.
+    pub message: &'static str,
+    /// Who dropped it.
+    pub by: &'static str,
+}
+
+/// The newest value of something, as read by many. Values in between may be missed; every clone reads for itself, and is
+/// counted as an open [`Feed`] is.
 ///
 /// # Examples
 /// ```
-/// # use overseer::Watch;
+/// # use overseer::{Watch, answer::WatchError};
 /// # futures::executor::block_on(async {
-/// let (price, mut reader) = Watch::new(1);
+/// let (price, mut reader) = Watch::new("Price", "market", 1);
 /// price.set(2);
 /// price.set(3);
-/// assert_eq!(reader.changed().await, Some(3));
+/// assert_eq!(reader.changed().await, Ok(Some(3)));
+/// price.end();
+/// assert_eq!((reader.changed().await, reader.get()), (Ok(None), 3));
+///
+/// let (price, mut reader) = Watch::new("Price", "market", 1);
 /// drop(price);
-/// assert_eq!((reader.changed().await, reader.get()), (None, 3));
+/// assert_eq!(reader.changed().await, Err(WatchError { message: "Price", by: "market" }));
 /// # });
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Watch<T> {
-    receiver: watch::Receiver<T>,
+    receiver: watch::Receiver<Watched<T>>,
+    dropped: WatchError,
+    open: Option<OpenFeed>,
 }
 
+/// A value, and whether it is the last one.
+type Watched<T> = (T, bool);
+
 impl<T: Clone> Watch<T> {
-    /// A watch and the setter of its value.
-    pub fn new(initial: T) -> (WatchSender<T>, Self) {
-        let (sender, receiver) = watch::channel(initial);
-        (WatchSender { sender }, Self { receiver })
+    /// A watch and the setter of its value. Its error names what it is the answer to, and who sets.
+    pub fn new(message: &'static str, by: &'static str, initial: T) -> (WatchSender<T>, Self) {
+        let (sender, receiver) = watch::channel((initial, false));
+        (WatchSender { sender }, Self { receiver, dropped: WatchError { message, by }, open: None })
     }
 
     /// The value now. Does not count as seen by [`changed`](Self::changed).
     pub fn get(&self) -> T {
-        self.receiver.borrow().clone()
+        self.receiver.borrow().0.clone()
     }
 
-    /// Waits for a value not seen by this reader, and returns it; `None` once the setter is gone and its last value was
-    /// seen.
+    /// Waits for a value not seen by this reader, and returns it; `Ok(None)` once the setter has ended the watch and its
+    /// last value was seen.
+    ///
+    /// # Errors
+    /// [`WatchError`] after the last value, if the setter was dropped without having ended the watch; and at each call
+    /// after that.
     ///
     /// # Cancel safety
     /// Nothing is lost: the value counts as seen only when it is returned.
-    pub async fn changed(&mut self) -> Option<T> {
-        self.receiver.changed().await.ok()?;
-        Some(self.receiver.borrow_and_update().clone())
+    pub async fn changed(&mut self) -> Result<Option<T>, WatchError> {
+        if self.receiver.changed().await.is_ok() {
+            return Ok(Some(self.receiver.borrow_and_update().0.clone()));
+        }
+        self.open = None;
+        if self.receiver.borrow().1 { Ok(None) } else { Err(self.dropped) }
     }
 }
 
-/// Sets the value of a [`Watch`].
-#[derive(Debug)]
+/// Sets the value of a [`Watch`]. Dropping it without [`end`](Self::end) is an error at the readers.
+#[must_use = "a watch dropped before its end is an error at its readers"]
 pub struct WatchSender<T> {
-    sender: watch::Sender<T>,
+    sender: watch::Sender<Watched<T>>,
 }
 
 impl<T> WatchSender<T> {
     /// Replaces the value and wakes its readers. Never waits; it may be that nobody reads.
     pub fn set(&self, value: T) {
-        self.sender.send_replace(value);
+        self.sender.send_replace((value, false));
+    }
+
+    /// Ends the watch in order: after the last value its readers get `Ok(None)`.
+    pub fn end(self) {
+        // No new value: what wakes the readers is that the setter is gone.
+        self.sender.send_if_modified(|watched| {
+            watched.1 = true;
+            false
+        });
     }
 }
 
@@ -414,21 +442,40 @@ pub struct FeedSender<T> {
 /// Counted on the edge of its question.
 struct OpenFeed(Arc<EdgeRecord>);
 
+impl OpenFeed {
+    fn on(edge: &Arc<EdgeRecord>) -> Self {
+        edge.open_feeds.fetch_add(1, Ordering::Relaxed);
+        Self(edge.clone())
+    }
+}
+
+impl Clone for OpenFeed {
+    fn clone(&self) -> Self {
+        Self::on(&self.0)
+    }
+}
+
 impl Drop for OpenFeed {
     fn drop(&mut self) {
         self.0.open_feeds.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// An answer that has come to its asker over this edge: a feed is counted there.
+/// An answer that has come to its asker over this edge: a feed or a watch is counted there.
 #[doc(hidden)]
 pub struct Arrived<'a, T>(pub &'a mut T, pub &'a Arc<EdgeRecord>);
 
 impl<T> Arrived<'_, Feed<T>> {
     /// Of the two functions of this name the compiler takes this one for a feed, because it is no trait's.
     pub fn count(self) {
-        self.1.open_feeds.fetch_add(1, Ordering::Relaxed);
-        self.0.open = Some(OpenFeed(self.1.clone()));
+        self.0.open = Some(OpenFeed::on(self.1));
+    }
+}
+
+impl<T> Arrived<'_, Watch<T>> {
+    /// As for a feed.
+    pub fn count(self) {
+        self.0.open = Some(OpenFeed::on(self.1));
     }
 }
 
@@ -542,14 +589,13 @@ impl<T> Drop for FeedSender<T> {
     }
 }
 
-impl<T> std::fmt::Debug for Feed<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Feed")
-    }
+macro_rules! shows_its_name {
+    ($($name:ident)*) => {
+        $(impl<T> std::fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        })*
+    };
 }
-
-impl<T> std::fmt::Debug for FeedSender<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FeedSender")
-    }
-}
+shows_its_name! { Responder Watch WatchSender Feed FeedSender }

@@ -37,7 +37,7 @@ pub struct EdgeSnapshot {
     pub waiting: u64,
     /// Questions without an answer yet.
     pub in_flight: u64,
-    /// Answers that are feeds and still open.
+    /// Answers that are feeds or watches and still open.
     pub open_feeds: u64,
     /// How long its messages were queued and handled, one in
     /// [`SAMPLE_EVERY`](overseer_core::mailbox::SAMPLE_EVERY) of the consumer's; `None` while none was timed.

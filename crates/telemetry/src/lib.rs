@@ -143,7 +143,10 @@ impl OverseerCollector {
             waited: counter("messages_waited_total", "Sends that found the queue full and waited")?,
             merged: counter("messages_merged_total", "Casts folded into a queued message")?,
             in_flight: IntGaugeVec::new(Opts::new("questions_in_flight", "Questions without an answer yet"), &edge)?,
-            open_feeds: IntGaugeVec::new(Opts::new("feeds_open", "Answers that are feeds and still open"), &edge)?,
+            open_feeds: IntGaugeVec::new(
+                Opts::new("feeds_open", "Answers that are feeds or watches and still open"),
+                &edge,
+            )?,
             edge_queued: IntGaugeVec::new(
                 Opts::new("messages_queued", "Messages of one kind and sender waiting in their consumer's queue"),
                 &edge,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use deterministic::Simulation;
 use futures::FutureExt as _;
-use overseer::answer::{FeedError, FeedSender};
+use overseer::answer::{FeedError, FeedSender, WatchError};
 use overseer::mailbox::{MailboxLimits, RefusedReason};
 use overseer::recorder::Recorded;
 use overseer::{Ask, AskError, Context, Event, Failure, Feed, Handle, Outside, Responder, Subsystem, Wait, Watch};
@@ -321,15 +321,82 @@ fn a_feed_says_whether_it_was_ended_or_dropped_and_its_sender_hears_of_a_reader_
 }
 
 #[test]
-fn a_watch_shows_the_newest_value_and_ends_with_its_setter() {
-    let (setter, mut watch) = Watch::new(1);
-    assert_eq!((watch.get(), watch.changed().now_or_never()), (1, None));
-    setter.set(2);
-    setter.set(3);
-    assert_eq!(watch.changed().now_or_never(), Some(Some(3)));
-    assert_eq!(watch.changed().now_or_never(), None);
-    drop(setter);
-    assert_eq!((watch.get(), watch.changed().now_or_never()), (3, Some(None)));
+fn a_watch_shows_the_newest_value_and_says_whether_it_was_ended_or_dropped() {
+    let error = WatchError { message: "Trend", by: "market" };
+    assert_eq!(error.to_string(), "market dropped the watch of Trend before its end");
+    for (end, says) in [(true, Ok(None)), (false, Err(error))] {
+        let (setter, mut watch) = Watch::new("Trend", "market", 1);
+        assert_eq!((watch.get(), watch.changed().now_or_never()), (1, None));
+        setter.set(2);
+        setter.set(3);
+        assert_eq!(watch.changed().now_or_never(), Some(Ok(Some(3))));
+        assert_eq!(watch.changed().now_or_never(), None);
+        setter.set(4);
+        if end {
+            setter.end()
+        } else {
+            drop(setter)
+        }
+        assert_eq!(watch.changed().now_or_never(), Some(Ok(Some(4))), "the last value comes first");
+        assert_eq!((watch.get(), watch.changed().now_or_never()), (4, Some(says)));
+        assert_eq!(watch.changed().now_or_never(), Some(says), "and again");
+    }
+}
+
+struct Trend;
+overseer::inbox! {
+    /// What the oracle hears.
+    enum OracleInbox for Oracle as "oracle" { ask { Trend -> Watch<u32> } }
+}
+overseer::node! { struct Temple, built by TempleBuilder { oracle: Oracle } }
+
+struct Pilgrim;
+impl Outside for Pilgrim {
+    const NAME: &'static str = "pilgrim";
+    type Sends = (Ask<Trend>,);
+}
+
+/// Gives out one watch, and falls over at a beat.
+struct Pythia;
+impl Subsystem for Pythia {
+    type Role = Oracle;
+    type View = Beats;
+    type Sends = ();
+    type JobSends = ();
+
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let (_setter, watch) = Watch::new("Trend", "oracle", 7);
+        loop {
+            match context.recv().await {
+                Event::Message(OracleInbox::Trend(Trend, reply)) => drop(reply.answer(watch.clone())),
+                Event::Signal(_) => panic!("the vapours"),
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reader_of_a_watch_is_counted_and_a_crash_is_no_end() {
+    let simulation = Simulation::new(1);
+    let overseer = TempleBuilder::new(simulation.environment("node")).oracle(Pythia).build().expect("one slot");
+    let handle = overseer.handle();
+    simulation.environment("node").spawner.spawn("overseer", Box::pin(async move { drop(overseer.run().await) }));
+    let pilgrim = handle.outlet::<Pilgrim>().expect("there is an oracle");
+    let open = || handle.edges().iter().map(|edge| edge.open_feeds).collect::<Vec<_>>();
+    let mut first = simulation.run_until(pilgrim.ask(Trend)).expect("it answers").expect("it is there");
+    assert_eq!(open(), [1]);
+    let second = first.clone();
+    assert_eq!((second.get(), open()), (7, vec![2]));
+    drop(second);
+    assert_eq!(open(), [1], "one reader is gone");
+
+    assert!(handle.publish::<Beats>(1));
+    simulation.run_until_stalled().expect("no live-lock");
+    assert_eq!(open(), [1], "its end was not read");
+    let dropped = WatchError { message: "Trend", by: "oracle" };
+    assert_eq!((first.changed().now_or_never(), first.get()), (Some(Err(dropped)), 7));
+    assert_eq!(open(), [0]);
 }
 
 struct Prices;

@@ -3,7 +3,7 @@
 //! One short mutex around two deques. The reader takes out all that is queued under one lock, by exchanging it for an
 //! empty queue, and counts it against the limit until it has used it. A waiting sender holds a ticket: tickets are
 //! granted in order, and one is granted exactly when it stands no longer in the queue of waiters, so that waiting
-//! allocates nothing of its own.
+//! allocates nothing of its own. A cast that is kept stands in the same line, with its message.
 //!
 //! # Order
 //! Messages of one edge leave, lane by lane, exactly in the order in which their sends ended; so do those of all edges
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use crate::meter::{Meter, NanosClock};
+use crate::reader::KEPT_CAPACITY;
 use crate::signal::Wakeable;
 use crate::sync::{Apart, AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 
@@ -69,10 +70,10 @@ pub enum WhenFull {
     /// in flight is a broken invariant of the sender, reported as [`OverBudget`](RefusedReason::OverBudget). For what
     /// must not be lost and has a natural bound.
     Budgeted(usize),
-    /// Stays in the sender's own outbox of the given number of places, which the sender's loop flushes while it goes on
-    /// receiving; [`OverBudget`](RefusedReason::OverBudget) beyond that, and beyond as many bytes for one consumer as its
-    /// mailbox takes. What is kept still when the loop ends is lost, and counted as refused. For loops only: from
-    /// elsewhere it is lossy.
+    /// Kept for the consumer, in line with all who wait for a place there, and put into the queue in its turn; its sender
+    /// goes on. The given number is that of the sender's places for it, its outbox;
+    /// [`OverBudget`](RefusedReason::OverBudget) beyond that, and beyond as many bytes as the consumer's mailbox takes.
+    /// What is kept still when the consumer ends is lost, and counted as refused.
     Outbox(usize),
 }
 
@@ -127,6 +128,9 @@ struct Tally {
     normal: u32,
     /// In what the reader took out of it last, delivered since or not.
     batch: u32,
+    /// What is kept of it outside the queue.
+    kept: u32,
+    kept_bytes: u32,
 }
 
 /// The counters of one edge at one moment.
@@ -141,11 +145,11 @@ pub struct EdgeCounts {
     /// Messages waiting or being delivered now. The reader takes many out at once and counts them no more by sender:
     /// what is left of them is divided in the proportion in which it took them, rounded up.
     pub queued: u64,
-    /// Sends that found the queue full and waited.
+    /// Sends that found the queue full and waited, and casts that were kept.
     pub waited: u64,
     /// Places that are [held](crate::sending::Permit) without a message now.
     pub held: u64,
-    /// Sends that wait now.
+    /// Sends that wait now, and casts that are kept meanwhile.
     pub waiting: u64,
     /// Nanoseconds since when the longest of them waits; 0 if none does.
     pub waiting_since: u64,
@@ -169,12 +173,19 @@ impl<T> Item<T> {
     }
 }
 
-struct Waiter {
+struct Waiter<T> {
     ticket: u64,
     bytes: u32,
     edge: EdgeId,
     since: u64,
-    waker: Waker,
+    waits: Waits<T>,
+}
+
+enum Waits<T> {
+    /// Somebody, for a place.
+    Sender(Waker),
+    /// A message that was cast; boxed, so that who waits costs as little as before.
+    Kept(Lane, Box<T>),
 }
 
 /// What every send writes comes first and shares one cache line with the mutex; what is below `reader` is only read
@@ -193,7 +204,7 @@ pub(crate) struct State<T> {
     /// Places beyond the limit, by message; it grows with the first of each.
     pub(crate) extra: Box<[(&'static str, usize)]>,
     /// Ascending by ticket.
-    waiters: VecDeque<Waiter>,
+    waiters: VecDeque<Waiter<T>>,
     next_ticket: u64,
     closed: bool,
 }
@@ -307,7 +318,7 @@ impl<T: Send> Mailbox<T> {
     /// If another mailbox registered it.
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = self.lock();
-        let Tally { sent, refused, merged, waited, held, normal, batch } = state.edges[usize::from(edge.0)];
+        let Tally { sent, refused, merged, waited, held, normal, batch, .. } = state.edges[usize::from(edge.0)];
         let high = state.high.iter().filter(|item| item.edge == edge).count() as u64;
         let taken_out: u64 = state.edges.iter().map(|tally| u64::from(tally.batch)).sum();
         let left = self.pending(&state).0.saturating_sub(state.normal.len() + state.high.len()) as u64;
@@ -465,7 +476,8 @@ impl<T: Send> Mailbox<T> {
             other => return other,
         };
         let (places, over) = match when_full {
-            WhenFull::Lossy | WhenFull::Outbox(_) => return Err((value, RefusedReason::Full)),
+            WhenFull::Lossy => return Err((value, RefusedReason::Full)),
+            WhenFull::Outbox(places) => return self.keep(edge, value, (bytes, lane), places),
             WhenFull::Merged(places) => (places, RefusedReason::Full),
             WhenFull::Budgeted(places) => (places, RefusedReason::OverBudget(places)),
         };
@@ -515,6 +527,51 @@ impl<T: Send> Mailbox<T> {
         Ok(())
     }
 
+    /// Keeps a cast in line with those who wait. The next that is released puts it into the queue: nobody has to come
+    /// back for that, so no place stands empty for it.
+    fn keep(
+        &self,
+        edge: EdgeId,
+        value: T,
+        (bytes, lane): (usize, Lane),
+        places: usize,
+    ) -> Result<(), (T, RefusedReason)> {
+        let bytes = match self.cost(bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return Err((value, reason)),
+        };
+        let value = Box::new(value);
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            if state.closed {
+                return Err((*value, RefusedReason::Closed));
+            }
+            let tally = &mut state.edges[usize::from(edge.0)];
+            let is_over =
+                tally.kept as usize >= places || tally.kept_bytes as usize + bytes as usize > self.limits.bytes;
+            if is_over {
+                return Err((*value, RefusedReason::OverBudget(places)));
+            }
+            tally.kept += 1;
+            tally.kept_bytes += bytes;
+            self.wait(&mut state, (bytes, edge), Waits::Kept(lane, value));
+            // There may be room again by now.
+            self.release(&mut state, 0, 0, &mut wakers);
+        }
+        wake_all(&mut wakers);
+        Ok(())
+    }
+
+    /// Takes a ticket.
+    fn wait(&self, state: &mut State<T>, (bytes, edge): (u32, EdgeId), waits: Waits<T>) -> u64 {
+        let ticket = state.next_ticket;
+        state.next_ticket += 1;
+        state.edges[usize::from(edge.0)].waited += 1;
+        state.waiters.push_back(Waiter { ticket, bytes, edge, since: self.meter.now(), waits });
+        ticket
+    }
+
     /// Gives back what the reader has used up.
     pub(crate) fn settle(&self, state: &mut State<T>, used_up: UsedUp, wakers: &mut Vec<Waker>) {
         let places = used_up.places.wrapping_sub(state.given_back.places);
@@ -543,10 +600,21 @@ impl<T: Send> Mailbox<T> {
             if !state.fits(self.limits, waiter.bytes) {
                 break;
             }
-            let Some(waiter) = state.waiters.pop_front() else { break };
+            let Some(Waiter { bytes, edge, waits, .. }) = state.waiters.pop_front() else { break };
             state.used += 1;
-            state.used_bytes += waiter.bytes;
-            wakers.push(waiter.waker);
+            state.used_bytes += bytes;
+            match waits {
+                Waits::Sender(waker) => wakers.push(waker),
+                Waits::Kept(lane, value) => {
+                    let tally = &mut state.edges[usize::from(edge.0)];
+                    tally.kept -= 1;
+                    tally.kept_bytes -= bytes;
+                    wakers.extend(self.push(state, lane, Item::new(*value, bytes, edge, 0)));
+                }
+            }
+        }
+        if state.waiters.is_empty() && state.waiters.capacity() > KEPT_CAPACITY {
+            state.waiters = VecDeque::new();
         }
     }
 
@@ -611,18 +679,16 @@ impl<T: Send> Mailbox<T> {
         (waker, replaced): (&Waker, &mut Option<Waker>),
     ) -> bool {
         let Some(held) = *ticket else {
-            let held = state.next_ticket;
-            state.next_ticket += 1;
-            state.edges[usize::from(edge.0)].waited += 1;
-            let since = self.meter.now();
-            state.waiters.push_back(Waiter { ticket: held, bytes, edge, since, waker: waker.clone() });
+            let held = self.wait(state, (bytes, edge), Waits::Sender(waker.clone()));
             *ticket = Some(held);
             return false;
         };
         match state.position(held) {
             Some(position) => {
-                let known = &mut state.waiters[position].waker;
-                if !known.will_wake(waker) {
+                let waits = &mut state.waiters[position].waits;
+                if let Waits::Sender(known) = waits
+                    && !known.will_wake(waker)
+                {
                     *replaced = Some(std::mem::replace(known, waker.clone()));
                 }
                 false
@@ -648,12 +714,20 @@ impl<T: Send> Mailbox<T> {
                 edges[usize::from(item.edge.0)].refused += 1;
             }
             let waiters = std::mem::take(&mut state.waiters);
+            for Tally { refused, kept, kept_bytes, .. } in &mut state.edges {
+                *refused += u64::from(std::mem::take(kept));
+                *kept_bytes = 0;
+            }
             let items = (std::mem::take(&mut state.normal), std::mem::take(&mut state.high));
             state.count_again(&VecDeque::new());
             (waiters, items, state.reader.take())
         };
-        waiters.into_iter().for_each(|waiter| waiter.waker.wake());
         // Dropped outside the lock: a message may own a way back whose drop runs foreign code.
+        for waiter in waiters {
+            if let Waits::Sender(waker) = waiter.waits {
+                waker.wake();
+            }
+        }
         drop((taken_out, items, reader));
     }
 }

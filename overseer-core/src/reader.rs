@@ -15,7 +15,7 @@ pub const HIGH_BURST_MAX: u32 = 16;
 /// messages.
 pub const RELEASE_EVERY: u32 = 512;
 /// Places of memory that an idle queue may keep for ever.
-const KEPT_CAPACITY: usize = 64;
+pub(crate) const KEPT_CAPACITY: usize = 64;
 /// Sleeps in a row after which a queue that did not need more gives its memory back.
 const KEPT_SLEEPS: u32 = 16;
 

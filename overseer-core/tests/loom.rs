@@ -377,6 +377,27 @@ fn a_budgets_places_are_neither_exceeded_nor_lost() {
 }
 
 #[test]
+fn what_is_kept_goes_in_by_itself_whenever_a_place_is_free() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(1);
+        let caster = thread::spawn({
+            let mailbox = mailbox.clone();
+            move || {
+                for number in 0..3 {
+                    assert_eq!(cast(&mailbox, edge, number, Lane::Normal, WhenFull::Outbox(3)), Some(number));
+                }
+            }
+        });
+        // Nobody comes back for what is kept: this would sleep for ever if the last were left outside.
+        for number in 0..3 {
+            assert_eq!(block_on(next_message(&mut inbound)), number);
+        }
+        caster.join().expect("no panic");
+        assert_eq!(mailbox.counts(edge).waiting, 0);
+    });
+}
+
+#[test]
 fn what_is_merged_while_the_queue_is_taken_out_is_counted_once() {
     model(2, || {
         let World { mailbox, edge, mut inbound, .. } = world(1);

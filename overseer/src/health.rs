@@ -24,7 +24,7 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub enum WaitsFor {
     /// A place in a full queue, which the consumer's loop gives back.
     Place,
-    /// A place for a message in an outbox: its sender goes on meanwhile.
+    /// A place for a cast that is kept meanwhile: its sender goes on.
     OutboxPlace,
     /// An answer, which the consumer's loop or one of its jobs owes.
     Answer,

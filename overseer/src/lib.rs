@@ -38,7 +38,6 @@ mod live;
 pub mod mailbox;
 pub mod message;
 pub mod node;
-mod outbox;
 pub mod port;
 pub mod recorder;
 pub mod replay;

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::Environment;
 use futures::future::{Either, select};
 use futures::{FutureExt as _, TryFutureExt as _};
 use overseer_core::sending::{Permit, Reserve, Sending};
@@ -22,7 +22,6 @@ use crate::deadline::Wheel;
 use crate::edge::{EdgeRecord, Flight};
 use crate::mailbox::{EdgeId, Mailbox, RefusedReason};
 use crate::message::{Inbox, Message, Post, Request, Role};
-use crate::outbox::Outbox;
 use crate::replay::{PortTape, Reel, SendForm, Text, Words, copy_of};
 use crate::subsystem::spend_budget;
 use crate::wiring::{Ask, Cast, Origin, SendList, Sender, SentBy, Wait};
@@ -60,7 +59,7 @@ pub enum Tapped<M> {
     /// Goes on after this time. What a loop sends, and what is cast, takes its place in the queue now, counts against its
     /// limits, and is gone when the subsystem and its jobs have ended; its sender goes on. A job that sends, and whoever
     /// asks, is held that long itself, so that the message goes with it when its scope ends. A cast for which there is no
-    /// place does at once what its message says for a full queue; in an outbox it is kept that long at least.
+    /// place does at once what its message says for a full queue.
     Delay(M, Duration),
 }
 
@@ -185,10 +184,10 @@ impl<M: Post> Port<M> {
 
     /// Built without a choice of what it will be: a large message is then written where it stays, not moved there.
     #[inline]
-    pub(crate) fn send<'a>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M> {
+    pub(crate) fn send(&self, turn: Turn, is_concluding: bool, message: M) -> Delivery<'_, M> {
         let bytes = message.bytes();
-        let is_plain = self.aside.is_none() && outbox.is_none();
-        Delivery { port: self, turn, is_plain, plain: self.put(message.into_inbox(), bytes), outbox, apart: None }
+        let plain = self.put(message.into_inbox(), bytes);
+        Delivery { port: self, turn, is_concluding, plain, apart: None }
     }
 
     async fn send_taped(&self, tape: &PortTape, message: M) -> Result<(), SendError<M>> {
@@ -232,116 +231,6 @@ impl<M: Post> Port<M> {
                 self.delay(reserved, message, delay)
             }
         }
-    }
-
-    /// A cast from a loop whose message has an outbox: into the queue if it can, else behind what is kept for the same
-    /// consumer already.
-    pub(crate) fn cast_outbox(&self, message: M, places: usize, outbox: &mut Outbox) -> Result<(), SendError<M>> {
-        let queue = outbox.queue(self.edge.declared.to, M::LANE);
-        let is_first = queue.is_empty();
-        let mut kept = Vec::new();
-        match self.on_tape() {
-            None => self.offer(message, is_first, &mut kept)?,
-            Some(tape) => {
-                let text = tape.text("casts", &message, self.edge.declared.to);
-                let mut message = Some(message);
-                let (_, refused) = tape.reel.act(text, |_| match self.offer(message.take()?, is_first, &mut kept) {
-                    Ok(()) => (!kept.is_empty()).then_some(RefusedReason::Full),
-                    Err(refused) => {
-                        message = Some(refused.message);
-                        Some(refused.reason)
-                    }
-                });
-                match (refused, message) {
-                    // Replayed: it was kept.
-                    (Some(RefusedReason::Full), Some(message)) => kept.push((message, None)),
-                    (Some(reason), Some(message)) => return Err(SendError { message, reason }),
-                    _ => {}
-                }
-            }
-        }
-        let bytes_max = self.mailbox.limits().bytes;
-        for (message, delay) in kept {
-            let bytes = message.bytes();
-            let reason = match queue.kept_of(self.message_name()) {
-                _ if bytes > bytes_max => RefusedReason::TooLarge,
-                kept if kept >= places || queue.bytes() + bytes > bytes_max => RefusedReason::OverBudget(places),
-                _ => {
-                    queue.keep(self.message_name(), bytes, self.deferred(message, delay));
-                    continue;
-                }
-            };
-            self.mailbox.count_refused(self.id);
-            return Err(SendError { message, reason });
-        }
-        Ok(())
-    }
-
-    /// Shows a message to the tap, and puts into the queue what it makes of it; what finds no place, and all that comes
-    /// after it, is left to be kept.
-    fn offer(&self, message: M, mut is_first: bool, kept: &mut Vec<(M, Option<Duration>)>) -> Result<(), SendError<M>> {
-        let mut put = |message: M, delay: Option<Duration>| {
-            let bytes = message.bytes();
-            let refused = match delay {
-                _ if !is_first => Err(SendError { message, reason: RefusedReason::Full }),
-                None => self
-                    .mailbox
-                    .try_send(self.id, message.into_inbox(), bytes, M::LANE)
-                    .map_err(|(inbox, reason)| back::<M>(inbox, reason)),
-                Some(delay) => self.try_delay(message, delay),
-            };
-            match refused {
-                Err(SendError { message, reason: RefusedReason::Full }) => {
-                    is_first = false;
-                    kept.push((message, delay));
-                    Ok(())
-                }
-                Err(refused) => {
-                    self.mailbox.count_refused(self.id);
-                    Err(refused)
-                }
-                Ok(()) => Ok(()),
-            }
-        };
-        let tapped = match self.tap() {
-            None => Tapped::Pass(message),
-            Some(tap) => tap.on_send(message),
-        };
-        match tapped {
-            Tapped::Pass(message) => put(message, None),
-            Tapped::Drop => Ok(()),
-            Tapped::Duplicate(first, second) => {
-                put(first, None)?;
-                put(second, None)
-            }
-            Tapped::Delay(message, delay) => put(message, Some(delay)),
-        }
-    }
-
-    /// Waits for a place on behalf of an outbox. The tap has seen the message already.
-    fn deferred(&self, message: M, delay: Option<Duration>) -> BoxFuture<()> {
-        let bytes = message.bytes();
-        let kept = self.on_tape().map(|tape| {
-            let (message, to): (&dyn Any, _) = (&message, self.edge.declared.to);
-            let text = Text::new(format_args!("keeps {} for {to} in its outbox", Words(message, tape.form.show)));
-            (tape.reel.clone(), tape.reel.act(text, |_| ()).0)
-        });
-        let sending = Sending::new(self.mailbox.clone(), self.id, message.into_inbox(), bytes, M::LANE);
-        let sleep = delay.map(|delay| self.desk.environment.clock.sleep(delay));
-        let (mailbox, id) = (self.mailbox.clone(), self.id);
-        // A consumer that has ended takes nothing any more, and who ends keeps nothing: what is lost so is counted.
-        let lost = scopeguard::guard((), move |()| mailbox.count_refused(id));
-        let sending = async move {
-            if let Some(sleep) = sleep {
-                sleep.await;
-            }
-            if sending.await.is_ok() {
-                scopeguard::ScopeGuard::into_inner(lost);
-            }
-        };
-        let Some((reel, event)) = kept else { return Box::pin(sending) };
-        let over = move |(): &()| Text::new(format_args!("its cast of event {event} leaves the outbox"));
-        Box::pin(async move { reel.wait(event, copy_of::<()>, over, sending).await })
     }
 
     /// Takes a place now, if there is one, and delivers into it later.
@@ -483,12 +372,10 @@ impl<M: Post> Place<'_, M> {
 pub struct Delivery<'a, M: Post> {
     port: &'a Port<M>,
     turn: Turn,
-    /// Nothing but the queue has to do with it.
-    is_plain: bool,
     plain: Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
-    /// The loop's outbox, if something is kept in it or the loop concludes.
-    outbox: Option<&'a mut Outbox>,
-    /// What it becomes at the first poll if it is not plain.
+    /// Its loop was told to conclude.
+    is_concluding: bool,
+    /// What it becomes at the first poll if more than the queue has to do with it.
     apart: Option<BoxedSend<'a, M>>,
 }
 
@@ -513,7 +400,7 @@ impl<M: Post> Future for Delivery<'_, M> {
         if self.turn != Turn::Lasts && self.end_turn(cx).is_pending() {
             return Poll::Pending;
         }
-        if !self.is_plain {
+        if self.port.aside.is_some() {
             return self.poll_apart(cx);
         }
         match Pin::new(&mut self.plain).poll(cx) {
@@ -521,15 +408,14 @@ impl<M: Post> Future for Delivery<'_, M> {
                 spend_budget(cx);
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err((inbox, reason))) => Poll::Ready(Err(back(inbox, reason))),
+            Poll::Ready(Err((inbox, reason))) => Poll::Ready(self.refused(back(inbox, reason))),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
 impl<M: Post> Delivery<'_, M> {
-    /// Through the port's tap and tape; and while a loop waits, what it keeps in its outbox goes out: a place that one of
-    /// those was granted is not kept from others, who may be those it waits for.
+    /// Through the port's tap and tape.
     #[cold]
     fn poll_apart(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
         if let Some(inbox) = self.plain.take() {
@@ -539,21 +425,20 @@ impl<M: Post> Delivery<'_, M> {
                 Some(tape) => Box::pin(port.send_taped(tape, message)),
                 None => Box::pin(port.send_tapped(message)),
             };
-            self.apart = Some(match self.outbox.take() {
-                Some(outbox) => Box::pin(async move {
-                    match outbox.beside(sending).await {
-                        // Who concludes may come after its consumers: that is in order.
-                        Err(refused) if outbox.is_concluding && refused.reason == RefusedReason::Closed => {
-                            port.mailbox.count_refused(port.id);
-                            Ok(())
-                        }
-                        other => other,
-                    }
-                }),
-                None => sending,
-            });
+            self.apart = Some(sending);
         }
-        self.apart.as_mut().map_or(Poll::Pending, |sending| sending.as_mut().poll(cx))
+        let Some(sending) = &mut self.apart else { return Poll::Pending };
+        sending.as_mut().poll(cx).map(|sent| sent.or_else(|refused| self.refused(refused)))
+    }
+
+    /// Who concludes may come after its consumers: that is in order.
+    #[cold]
+    fn refused(&self, refused: SendError<M>) -> Result<(), SendError<M>> {
+        if !self.is_concluding || refused.reason != RefusedReason::Closed {
+            return Err(refused);
+        }
+        self.port.mailbox.count_refused(self.port.id);
+        Ok(())
     }
 
     /// Lets others run, if it is their turn.
@@ -660,15 +545,15 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        self.send_in(Turn::ByTask, None, message)
+        self.send_in(Turn::ByTask, false, message)
     }
 
     #[inline]
-    pub(crate) fn send_in<'a, M, I>(&'a self, turn: Turn, outbox: Option<&'a mut Outbox>, message: M) -> Delivery<'a, M>
+    pub(crate) fn send_in<M, I>(&self, turn: Turn, is_concluding: bool, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(turn, outbox, message)
+        M::port(&self.ports).send(turn, is_concluding, message)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message
@@ -744,17 +629,8 @@ impl<F: Sender> Outlet<F> {
         M::port(&self.ports).message_name()
     }
 
-    /// A cast of a message that has an outbox, from the loop that has it.
-    pub(crate) fn cast_outbox<M, I>(&self, message: M, places: usize, outbox: &mut Outbox) -> Result<(), SendError<M>>
-    where
-        M: Post + SentBy<F, Cast<M>, I>,
-    {
-        M::port(&self.ports).cast_outbox(message, places, outbox)
-    }
-
     /// Sends a message that was declared as [`Cast`], without ever waiting; a full queue does what
-    /// [`Message::WHEN_FULL`] says. There is no outbox here: that belongs to a loop, and a full queue refuses the
-    /// message.
+    /// [`Message::WHEN_FULL`] says.
     ///
     /// # Errors
     /// Hands the message back: [`Closed`](RefusedReason::Closed), [`TooLarge`](RefusedReason::TooLarge),

@@ -14,8 +14,7 @@ use overseer_core::inbound::{Inbound, Incoming, YIELD_EVERY};
 use overseer_core::sync::lock;
 
 use crate::mailbox::RefusedReason;
-use crate::message::{Inbox as _, Post, Request, Role, WhenFull};
-use crate::outbox::Outbox;
+use crate::message::{Inbox as _, Post, Request, Role};
 use crate::port::{Delivery, Outlet, Place, SendError, Turn};
 use crate::recorder::{Recorded, Recorder, Recording};
 use crate::replay::Taping;
@@ -188,7 +187,6 @@ pub struct Context<S: Subsystem> {
     inbound: Option<InboundOf<S>>,
     ports: Outlet<FromLoop<S>>,
     jobs: Outlet<FromJobs<S>>,
-    outbox: Outbox,
     environment: Box<Environment>,
     recorder: Recorder,
     /// Sends since the last look at the mailbox, or since it let others run for them.
@@ -196,6 +194,8 @@ pub struct Context<S: Subsystem> {
     parking: Option<Arc<Parking<S>>>,
     /// What an event meets on its way, where there is any such thing.
     aside: Option<Box<Aside<S>>>,
+    /// Whether it was told to conclude.
+    is_concluding: bool,
 }
 
 impl<S: Subsystem> Drop for Context<S> {
@@ -213,20 +213,19 @@ impl<S: Subsystem> Context<S> {
             inbound: Some(start.inbound),
             ports: start.ports,
             jobs: start.jobs,
-            outbox: Outbox::default(),
             environment: Box::new(start.environment),
             recorder: Recorder::new(start.recording),
             sends: 0,
             parking: start.parking,
             aside: Aside::new(start.taping, start.screen),
+            is_concluding: false,
         }
     }
 
     /// Waits for the next event: signals before every message whose sender had seen them, the high lane before the
     /// normal one, [`Event::Conclude`] once at the end.
     ///
-    /// It sends what waits in the outbox meanwhile ([`WhenFull::Outbox`]), and lets others run after many deliveries in
-    /// a row without a wait. After Conclude it delivers what is queued still, then waits for ever.
+    /// It lets others run after many deliveries in a row without a wait. After Conclude it delivers what is queued still, then waits for ever.
     ///
     /// # Cancel safety
     /// Nothing is lost: an event is taken only when it is returned. So it can stand in a `select!`.
@@ -242,9 +241,6 @@ impl<S: Subsystem> Context<S> {
 
     #[inline]
     fn poll_recv(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
-        if !self.outbox.is_empty() {
-            self.outbox.flush(cx);
-        }
         self.sends = 0;
         if self.aside.is_some() {
             return self.poll_recv_aside(cx);
@@ -266,7 +262,7 @@ impl<S: Subsystem> Context<S> {
             }
             Poll::Ready(Incoming::Conclude) => {
                 self.recorder.conclude();
-                self.outbox.is_concluding = true;
+                self.is_concluding = true;
                 Poll::Ready(Event::Conclude)
             }
             Poll::Pending => Poll::Pending,
@@ -279,7 +275,7 @@ impl<S: Subsystem> Context<S> {
         let (Some(aside), Some(inbound)) = (&self.aside, &mut self.inbound) else { return Poll::Pending };
         if let Some(taping) = aside.taping.as_ref().filter(|taping| taping.reel.is_playing()) {
             let replayed = taping.poll_replay(cx);
-            self.outbox.is_concluding |= matches!(replayed, Poll::Ready(Event::Conclude));
+            self.is_concluding |= matches!(replayed, Poll::Ready(Event::Conclude));
             return replayed;
         }
         loop {
@@ -291,7 +287,7 @@ impl<S: Subsystem> Context<S> {
                 },
                 event => event,
             };
-            self.outbox.is_concluding |= matches!(event, Event::Conclude);
+            self.is_concluding |= matches!(event, Event::Conclude);
             return Poll::Ready(match &aside.taping {
                 Some(taping) => taping.record(event),
                 None => event,
@@ -322,8 +318,7 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        let outbox = (self.outbox.is_concluding || !self.outbox.is_empty()).then_some(&mut self.outbox);
-        self.ports.send_in(turn, outbox, message)
+        self.ports.send_in(turn, self.is_concluding, message)
     }
 
     /// Counts a send, and says whether others have to run before it.
@@ -371,7 +366,7 @@ impl<S: Subsystem> Context<S> {
         if self.is_turn_over() {
             tokio::task::yield_now().await;
         }
-        self.outbox.beside(self.ports.reserve(bytes)).await
+        self.ports.reserve(bytes).await
     }
 
     /// Asks and waits for the answer in the loop itself; declared as [`Ask`] in [`Subsystem::Sends`]. For a question
@@ -396,7 +391,7 @@ impl<S: Subsystem> Context<S> {
         M: Request + SentBy<FromLoop<S>, Ask<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Ask<M>, I>());
-        self.outbox.beside(self.ports.ask(message)).await
+        self.ports.ask(message).await
     }
 
     /// Sends without ever waiting; declared as [`Cast`] in [`Subsystem::Sends`].
@@ -407,17 +402,15 @@ impl<S: Subsystem> Context<S> {
     /// its places for merging are taken, [`OverBudget`](RefusedReason::OverBudget) if budget or outbox are used up.
     ///
     /// # Back-pressure
-    /// None. What a full queue does says [`Message::WHEN_FULL`](crate::Message::WHEN_FULL). An outbox message stays in
-    /// this context and goes out while the loop [receives](Self::recv), in order with all that is kept for the same lane
-    /// of the same consumer; what the loop sends there in another way may overtake it. If the subsystem returns before
-    /// that it is lost, and counted as refused.
+    /// None. What a full queue does says [`Message::WHEN_FULL`](crate::Message::WHEN_FULL). A message of an outbox stands in
+    /// line with all who wait for a place, and gets into the queue in its turn whatever this loop does, or after it has
+    /// ended.
     pub fn cast<M, I>(&mut self, message: M) -> Result<(), SendError<M>>
     where
         M: Post + SentBy<FromLoop<S>, Cast<M>, I>,
     {
         self.recorder.sends(self.ports.message_name::<M, Cast<M>, I>());
-        let WhenFull::Outbox(places) = M::WHEN_FULL else { return self.ports.cast(message) };
-        self.ports.cast_outbox(message, places, &mut self.outbox)
+        self.ports.cast(message)
     }
 
     /// Takes queued messages out before their turn, those of which `is_gone` is true: their places and bytes are free at

@@ -1,5 +1,6 @@
 //! The kit tested by itself: what it shows, and what it says when a test fails.
 
+mod budget;
 mod chain;
 mod failures;
 mod harness;

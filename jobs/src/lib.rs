@@ -14,7 +14,8 @@
 //! [`Context::jobs`](overseer::Context::jobs), as the subsystem declared in `JobSends`.
 //!
 //! **Invariants**: a task of an ended scope is never polled again; its result is never delivered. A task that panics is
-//! reported with its scope and takes nobody with it, also when it is cancelled and dropping it panics. Dropping [`Jobs`] cancels every task, nested ones as well.
+//! reported with its scope and takes nobody with it, also when dropping it after it was cancelled, or a result that
+//! nobody wants, panics. Dropping [`Jobs`] cancels every task, nested ones as well.
 //!
 //! **Limits**: at most [`SCOPES_MAX`] scopes and the given number of tasks per set, [`ENDS_IN_A_ROW_MAX`] ends before
 //! an event; a [`Router`]'s lines are as long as it was told.
@@ -119,7 +120,7 @@ pub enum Ending {
     /// When a block of at least this height is final.
     UntilFinal(u32),
     /// With its last task, whatever the view says: when the loop takes that one's end, no scope is left. Tasks have this
-    /// much time from the opening of their scope; one that has not ended by then is dropped, as [`Outcome::TimedOut`].
+    /// much time from when their scope was opened with this rule, also if they ran by then; one that has not ended by then is dropped, as [`Outcome::TimedOut`].
     Detached(Duration),
 }
 

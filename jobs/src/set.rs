@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use deterministic::{Environment, panicked};
+use deterministic::{Clock, Environment, drop_caught, panicked};
 use futures::FutureExt as _;
-use futures::future::AbortHandle;
+use futures::future::{AbortHandle, Either, pending, select};
 use overseer::Message;
+use tokio::sync::watch;
 
 use crate::{Ending, JobEnd, JobRefused, Outcome, SCOPES_MAX, ScopeView};
 
@@ -18,8 +19,8 @@ struct Scope {
     /// Tells this opening from an earlier one under the same key, whose nests are void.
     opening: u64,
     ending: Ending,
-    /// When the tasks of a detached scope run out of time.
-    until: Option<Duration>,
+    /// When the tasks run out of time, if it is detached; they follow it.
+    until: watch::Sender<Option<Duration>>,
     tasks: BTreeMap<u64, AbortHandle>,
 }
 
@@ -38,6 +39,23 @@ struct Shared<K, T> {
     environment: Environment,
     limit: usize,
     table: Mutex<Table<K, T>>,
+}
+
+/// Ends when the time of a scope is over, whatever becomes of it meanwhile.
+async fn out_of_time(clock: Arc<dyn Clock>, mut until: watch::Receiver<Option<Duration>>) {
+    loop {
+        let limit = *until.borrow_and_update();
+        let over = match limit {
+            Some(limit) => Either::Left(clock.sleep(limit.saturating_sub(clock.now()))),
+            None => Either::Right(pending()),
+        };
+        match select(over, std::pin::pin!(until.changed())).await {
+            Either::Left(_) => return,
+            Either::Right((Ok(()), _)) => {}
+            // Its scope has ended, and the task is cancelled.
+            Either::Right((Err(_), _)) => return pending().await,
+        }
+    }
 }
 
 impl<K, T> Shared<K, T> {
@@ -66,7 +84,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             let id = table.next_id;
             table.next_id += 1;
             table.running += 1;
-            let (work, abort) = futures::future::abortable(self.work(id, scope.clone(), name, entry.until, task));
+            let (work, abort) =
+                futures::future::abortable(self.work(id, scope.clone(), name, entry.until.subscribe(), task));
             entry.tasks.insert(id, abort);
             work
         };
@@ -75,7 +94,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
             let mut work = work.boxed();
             let _ = (&mut work).await;
             // What was cancelled is dropped here, by foreign code that may panic: nobody is left to tell.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(work)));
+            drop_caught(work);
         };
         self.environment.spawner.spawn(name, run.boxed());
         Ok(())
@@ -86,23 +105,22 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
         id: u64,
         scope: K,
         name: &'static str,
-        until: Option<Duration>,
+        until: watch::Receiver<Option<Duration>>,
         task: impl Future<Output = T> + Send + 'static,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.clone();
         async move {
             #[allow(clippy::redundant_async_block, reason = "what the task holds is dropped within `catch_unwind` too")]
             let task = AssertUnwindSafe(async move { task.await }).catch_unwind();
-            let finished = match until {
-                Some(until) => {
-                    let clock = shared.environment.clock.clone();
-                    let left = until.saturating_sub(clock.now());
-                    // What is out of time is dropped in here, and that may panic too.
-                    let task = async move { deterministic::timeout(&*clock, left, task).await };
-                    AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| Some(Err(panic)))
+            let over = out_of_time(shared.environment.clock.clone(), until);
+            // What is out of time is dropped in here, and that may panic too.
+            let task = async move {
+                match select(std::pin::pin!(task), std::pin::pin!(over)).await {
+                    Either::Left((finished, _)) => Some(finished),
+                    Either::Right(_) => None,
                 }
-                None => Some(task.await),
             };
+            let finished = AssertUnwindSafe(task).catch_unwind().await.unwrap_or_else(|panic| Some(Err(panic)));
             let outcome = match finished {
                 Some(Ok(result)) => Outcome::Done(result),
                 Some(Err(panic)) => Outcome::Panicked(panicked(panic)),
@@ -115,12 +133,14 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Shared<K, T> {
     /// Keeps an end for the loop; one of an ended scope nobody wants, and it is dropped outside the lock.
     fn ended(&self, id: u64, end: JobEnd<K, T>) {
         let mut table = self.table();
-        if table.scopes.get(&end.scope).is_some_and(|scope| scope.tasks.contains_key(&id)) {
-            table.ends.push_back((id, end));
-            let waker = table.waker.take();
+        if !table.scopes.get(&end.scope).is_some_and(|scope| scope.tasks.contains_key(&id)) {
             drop(table);
-            waker.into_iter().for_each(Waker::wake);
+            return drop_caught(end);
         }
+        table.ends.push_back((id, end));
+        let waker = table.waker.take();
+        drop(table);
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -145,7 +165,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         Self { shared, late: BTreeMap::new(), ended: BTreeSet::new(), ends_in_a_row: 0 }
     }
 
-    /// Opens a scope; one that is open keeps its tasks and takes the new rule. Returns whether there was room: `false`
+    /// Opens a scope; one that is open keeps its tasks and takes the new rule, and so do they: a time that is given to
+    /// them counts from now, and without one they have no limit any more. Returns whether there was room: `false`
     /// at [`SCOPES_MAX`] scopes, not counting detached ones in which no task was started, which make room.
     pub fn open(&mut self, scope: K, ending: Ending) -> bool {
         let until = match ending {
@@ -154,7 +175,8 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         };
         let mut table = self.shared.table();
         if let Some(open) = table.scopes.get_mut(&scope) {
-            (open.ending, open.until) = (ending, until);
+            open.ending = ending;
+            open.until.send_replace(until);
             return true;
         }
         if table.scopes.len() >= SCOPES_MAX {
@@ -166,6 +188,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
         }
         let opening = table.next_id;
         table.next_id += 1;
+        let until = watch::Sender::new(until);
         table.scopes.insert(scope, Scope { opening, ending, until, tasks: BTreeMap::new() });
         true
     }
@@ -215,14 +238,14 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// Ends a scope: its tasks are cancelled at once, dropped in the background, and their results never delivered. A
     /// scope that is not open is ended already.
     pub fn end(&mut self, scope: &K) {
-        // Dropped after the lock: results are foreign.
-        let _results: VecDeque<_>;
+        let results: VecDeque<_>;
         let mut table = self.shared.table();
         let Some(ended) = table.scopes.remove(scope) else { return };
         table.running -= ended.tasks.len();
-        (_results, table.ends) = table.ends.drain(..).partition(|(_, end)| end.scope == *scope);
+        (results, table.ends) = table.ends.drain(..).partition(|(_, end)| end.scope == *scope);
         drop(table);
         ended.tasks.values().for_each(AbortHandle::abort);
+        results.into_iter().for_each(drop_caught);
         if self.ended.len() < SCOPES_MAX {
             self.ended.insert(scope.clone());
         }
@@ -298,8 +321,9 @@ impl<K, T> Drop for Jobs<K, T> {
     fn drop(&mut self) {
         // Without its scope no nest starts anything any more.
         let scopes = std::mem::take(&mut self.shared.table().scopes);
-        let _ends = std::mem::take(&mut self.shared.table().ends);
+        let ends = std::mem::take(&mut self.shared.table().ends);
         scopes.values().flat_map(|scope| scope.tasks.values()).for_each(AbortHandle::abort);
+        ends.into_iter().for_each(drop_caught);
     }
 }
 

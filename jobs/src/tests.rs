@@ -294,6 +294,51 @@ fn a_panic_is_named_with_its_scope_and_siblings_live_on() {
 }
 
 #[test]
+fn tasks_take_the_time_of_the_rule_that_their_scope_takes() {
+    let mut bench = Bench::new(1);
+    let detached = Ending::Detached(Duration::from_secs(5));
+    let began = bench.simulation.now();
+    bench.jobs.open(7, Ending::UntilStop);
+    bench.start(7, 3600, 1);
+    bench.simulation.run_for(Duration::from_secs(60)).unwrap();
+    bench.jobs.open(7, detached);
+    assert!(matches!(bench.next(), (7, Outcome::TimedOut)), "it became detached");
+    assert_eq!(bench.simulation.now() - began, Duration::from_secs(65));
+    assert_eq!((bench.jobs.scopes(), bench.drops()), (Vec::new(), 1));
+
+    bench.jobs.open(8, detached);
+    bench.start(8, 12, 2);
+    bench.simulation.run_for(Duration::from_secs(4)).unwrap();
+    bench.jobs.open(8, detached);
+    bench.simulation.run_for(Duration::from_secs(4)).unwrap();
+    bench.jobs.open(8, Ending::UntilFinal(1));
+    assert!(matches!(bench.next(), (8, Outcome::Done(2))), "it is detached no longer");
+    assert_eq!(bench.jobs.scopes(), [8], "and stays until its rule says so");
+    bench.finish();
+}
+
+#[test]
+fn results_that_nobody_wants_and_that_panic_when_dropped_take_nobody_down() {
+    struct Explodes;
+    impl Drop for Explodes {
+        fn drop(&mut self) {
+            panic!("dropped unwanted");
+        }
+    }
+    let simulation = Simulation::new(1);
+    let mut jobs = Jobs::<u32, Explodes>::new(simulation.environment("node"), LIMIT);
+    for scope in [1, 2] {
+        jobs.open(scope, Ending::UntilStop);
+        jobs.spawn(&scope, "one", async { Explodes }).unwrap();
+        jobs.spawn(&scope, "two", async { Explodes }).unwrap();
+    }
+    simulation.run_until_stalled().unwrap();
+    jobs.end(&1);
+    assert_eq!((jobs.scopes(), jobs.running()), (vec![2], 2));
+    drop(jobs);
+}
+
+#[test]
 fn a_task_whose_drop_panics_when_its_time_is_over_leaves_its_place() {
     struct Explodes;
     impl Drop for Explodes {

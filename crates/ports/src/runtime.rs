@@ -93,7 +93,8 @@ pub enum ChainEvent {
         stale_heads: Vec<Hash>,
     },
     /// Forks are given up, with all that descends from their first blocks: they include a candidate that was judged
-    /// invalid. Nothing on them is announced any more; the chain goes on from the parents of these blocks.
+    /// invalid, and nothing on them is announced any more; the chain goes on from the parents of these blocks. Or a block
+    /// on which nothing is built, off the best chain, was dropped because there are too many: it may come again.
     Reverted {
         /// The first block of each fork, lower ones first.
         abandoned: Vec<Hash>,

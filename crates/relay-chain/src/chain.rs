@@ -14,7 +14,7 @@ use codec::Encode;
 use deterministic::{ComputeError, Environment};
 use overseer::{Feed, answer::FeedSender};
 use ports::{ChainEvent, ImportedBlock, InherentSource, Keystore, Network, PeerId, ProtocolId, StorageError};
-use primitives::{CandidateEvent, Hash, Header, Slot, ValidatorId, ValidatorIndex};
+use primitives::{CandidateEvent, Hash, Header, Slot, ValidatorId};
 use runtime::{Block, State, Verifier};
 use tokio::sync::{Notify, watch};
 
@@ -50,8 +50,6 @@ pub const OFFENDERS_MAX: usize = 1024;
 pub(crate) struct BlockData {
     /// The block.
     pub(crate) block: Arc<Block>,
-    /// Who authored it.
-    pub(crate) author: ValidatorIndex,
     /// The state after it.
     pub(crate) state: Arc<State>,
     /// What it did to candidates.

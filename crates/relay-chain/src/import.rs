@@ -7,7 +7,7 @@ use std::sync::Arc;
 use codec::{Decode, Encode};
 use deterministic::{ComputeError, ComputeKind, compute};
 use ports::{ChainEvent, StorageError};
-use primitives::{DigestItem, Hash, Header, Signature, Slot, ValidatorId};
+use primitives::{BlockNumber, DigestItem, Hash, Header, Signature, Slot, ValidatorId};
 use runtime::{
     Block, BlockError, EquivocationReport, Executed, Extrinsic, SLOT_ENGINE_ID, SlotClaim, State, Verifier, VrfDraw,
     execute_block,
@@ -168,7 +168,7 @@ impl Chain {
         let hash = block.hash();
         let claim = SlotClaim::from_digest(&block.header.digest)?;
         let _one_at_a_time = self.importing.lock().await;
-        self.tree().check(hash, &block.header, claim.slot)?;
+        self.tree().check(hash, &block.header, claim.slot, claim.author)?;
         let now = self.slot_now();
         if self.is_future(claim.slot) {
             return Err(ImportError::Future { slot: claim.slot, now });
@@ -194,7 +194,13 @@ impl Chain {
             let stored = StoredBlock { number: parent.header.number + 1, hash };
             self.storage.remove_block(stored).await?;
         }
-        let imported = entered?;
+        let (imported, dropped) = entered?;
+        if let Some((number, hash)) = dropped {
+            tracing::debug!(number, ?hash, "the tree is full: a leaf off the best chain was dropped");
+            if let Err(error) = self.storage.remove_block(StoredBlock { number, hash }).await {
+                tracing::warn!(%error, "cannot remove a block that was dropped");
+            }
+        }
         if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
             report_equivocation(self, report).await;
         }
@@ -212,7 +218,7 @@ impl Chain {
     /// Whether [`BLOCKS_PER_CLAIM_MAX`] blocks of one claim are in the tree: more than one is an equivocation.
     pub(crate) fn is_used_up(&self, claim: &SlotClaim) -> bool {
         let tree = self.tree();
-        let of_claim = |entry: &&Entry<BlockData>| entry.slot == claim.slot && entry.data.author == claim.author;
+        let of_claim = |entry: &&Entry<BlockData>| entry.slot == claim.slot && entry.author == claim.author;
         tree.entries().filter(of_claim).count() >= BLOCKS_PER_CLAIM_MAX
     }
 
@@ -284,8 +290,8 @@ impl Chain {
         let other = |entry: &Entry<BlockData>| {
             let is_candidate = entry.slot == claim.slot && entry.header != ours;
             let state = &tree.get(&entry.header.parent_hash).filter(|_| is_candidate)?.data.state;
-            let is_same = state.validators().get(entry.data.author.as_usize()) == Some(public);
-            is_same.then(|| (state.session_index(), entry.data.author, entry.header.clone()))
+            let is_same = state.validators().get(entry.author.as_usize()) == Some(public);
+            is_same.then(|| (state.session_index(), entry.author, entry.header.clone()))
         };
         let (session, author, other) = tree.entries().find_map(other)?;
         // The later session can be reported for longer.
@@ -294,13 +300,17 @@ impl Chain {
         Some(EquivocationReport { session, validator, first, second })
     }
 
-    /// The last step: into the tree, and told to all readers; a block on a fork that is given up is not told.
-    fn enter(&self, new: NewBlock<BlockData>) -> Result<Imported, TreeError> {
+    /// The last step: into the tree, and told to all readers; a block on a fork that is given up is not told. Also returns
+    /// what was dropped from the tree for it, which is on disk still.
+    fn enter(&self, new: NewBlock<BlockData>) -> Result<(Imported, Option<(BlockNumber, Hash)>), TreeError> {
         let mut tree = self.tree();
         let (hash, parent) = (new.hash, new.header.parent_hash);
         let is_fork = tree.has_child(&parent);
         let is_late = tree.get(&parent).is_some_and(|parent| parent.is_given_up);
-        tree.insert(new)?;
+        let dropped = tree.insert(new)?;
+        if let Some((_, leaf)) = dropped {
+            self.publish(&ChainEvent::Reverted { abandoned: vec![leaf] });
+        }
         let judged = judge(&mut tree, &mut self.condemned(), &hash);
         {
             let mut counters = self.counters();
@@ -319,7 +329,7 @@ impl Chain {
         if !abandoned.is_empty() {
             self.publish(&ChainEvent::Reverted { abandoned });
         }
-        Ok(Imported { hash, is_best: tree.best().0 == hash, is_late })
+        Ok((Imported { hash, is_best: tree.best().0 == hash, is_late }, dropped))
     }
 }
 
@@ -339,8 +349,8 @@ fn new_block(
     let set_id = next_set_id(parent, &executed.state);
     let events = executed.events.into();
     let header = block.header.clone();
-    let data = BlockData { block, author: claim.author, state: Arc::new(executed.state), events, set_id };
-    NewBlock { hash, header, slot: claim.slot, is_primary: right == Right::Primary, data }
+    let data = BlockData { block, state: Arc::new(executed.state), events, set_id };
+    NewBlock { hash, header, slot: claim.slot, author: claim.author, is_primary: right == Right::Primary, data }
 }
 
 /// What claims are checked against on top of a state.
@@ -355,7 +365,7 @@ pub(crate) fn replay(
     context: Option<&SlotContextOf<'_>>,
 ) -> Result<NewBlock<BlockData>, ImportError> {
     let claim = SlotClaim::from_digest(&block.header.digest)?;
-    tree.check(hash, &block.header, claim.slot)?;
+    tree.check(hash, &block.header, claim.slot, claim.author)?;
     let parent_hash = block.header.parent_hash;
     let parent = tree.get(&parent_hash).ok_or(TreeError::UnknownParent { block: hash, parent: parent_hash })?;
     let state = &parent.data.state;

@@ -44,8 +44,8 @@ fn root(genesis: &Genesis) -> Result<(Hash, Tree<BlockData>), Error> {
     let (state, header) = first_state(genesis)?;
     let hash = header.hash();
     let block = Arc::new(Block { header: header.clone(), extrinsics: Vec::new() });
-    let data = BlockData { block, author: ValidatorIndex(0), state: Arc::new(state), events: Arc::new([]), set_id: 0 };
-    Ok((hash, Tree::new(NewBlock { hash, header, slot: 0, is_primary: false, data })))
+    let data = BlockData { block, state: Arc::new(state), events: Arc::new([]), set_id: 0 };
+    Ok((hash, Tree::new(NewBlock { hash, header, slot: 0, author: ValidatorIndex(0), is_primary: false, data })))
 }
 
 /// Reads the disk, or marks an empty one as this chain's.
@@ -222,8 +222,12 @@ async fn take_unfinalized(
         };
         let replayed = read.and_then(|block| replay(tree, block, stored.hash, Some(&|state| context.at(state))));
         match replayed.and_then(|new| Ok(tree.insert(new)?)) {
-            Ok(_) => {
+            Ok(dropped) => {
                 judge(tree, &mut condemned, &stored.hash);
+                // A crash came between the block and the end of what went for it.
+                if let Some((number, hash)) = dropped {
+                    storage.remove_block(StoredBlock { number, hash }).await?;
+                }
             }
             Err(error) => {
                 tracing::warn!(number = stored.number, hash = ?stored.hash, %error, "dropping a block on disk");

@@ -189,9 +189,9 @@ pub(crate) async fn read(
     let (state, events, set_id) = compute(&*environment.compute, ComputeKind::Hash, found, work).await??;
     let header = block.header.clone();
     let (state, events) = (Arc::new(state), events.into());
-    let data = BlockData { block: Arc::new(block), author: claim.author, state, events, set_id };
+    let data = BlockData { block: Arc::new(block), state, events, set_id };
     // All forks have it, so that it does not matter with what right it was authored.
-    Ok(NewBlock { hash: stored.hash, header, slot: claim.slot, is_primary: false, data })
+    Ok(NewBlock { hash: stored.hash, header, slot: claim.slot, author: claim.author, is_primary: false, data })
 }
 
 #[cfg(test)]

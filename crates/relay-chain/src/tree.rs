@@ -5,6 +5,11 @@
 //! the same head, in whatever order they came. A block that was given up ([`Tree::give_up`]), and all that descends from
 //! it, is no head and no leaf, however high it is.
 //!
+//! **A full tree** makes room by dropping a leaf off the best chain: of the author who has the most blocks there, the
+//! lightest. What is higher than the best block always gets room, so that the best chain goes on whoever fills the tree
+//! with blocks of turns long past; anything else only if its author has less there by two blocks, so that shares even
+//! out and nothing is dropped and taken again for ever.
+//!
 //! **Limits**: [`MAX_UNFINALIZED_BLOCKS`], [`MAX_UNFINALIZED_DEPTH`], [`FINALIZED_BLOCKS_KEPT`].
 
 use std::{
@@ -12,16 +17,17 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
 };
 
-use primitives::{BlockNumber, Hash, Header, Slot};
+use primitives::{BlockNumber, Hash, Header, Slot, ValidatorIndex};
 
-/// Blocks above the finalized one, on all forks together.
+/// Blocks above the finalized one, on all forks together. From then on one goes for each that comes.
 pub const MAX_UNFINALIZED_BLOCKS: usize = 1024;
 /// How far a chain may run ahead of finality, in blocks. Authors stop there.
 pub const MAX_UNFINALIZED_DEPTH: u32 = 256;
 /// Finalized blocks, the newest ones, that stay in the tree with their states: work may still refer to them.
 pub const FINALIZED_BLOCKS_KEPT: usize = 64;
 
-const _: () = assert!(MAX_UNFINALIZED_BLOCKS > MAX_UNFINALIZED_DEPTH as usize);
+// So a full tree always has a leaf off the best chain that is not the parent of what comes.
+const _: () = assert!(MAX_UNFINALIZED_BLOCKS > 2 * MAX_UNFINALIZED_DEPTH as usize);
 
 /// Why the tree does not take a block, or does not finalize one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +66,7 @@ pub enum TreeError {
         /// Its parent's slot.
         parent: Slot,
     },
-    /// [`MAX_UNFINALIZED_BLOCKS`] or [`MAX_UNFINALIZED_DEPTH`] is reached.
+    /// [`MAX_UNFINALIZED_DEPTH`] is reached, or [`MAX_UNFINALIZED_BLOCKS`] and nothing goes for this one.
     #[error("no room for block {0:?}: finality is too far behind")]
     Full(Hash),
     /// It is not in the tree.
@@ -75,6 +81,8 @@ pub struct Entry<D> {
     pub header: Header,
     /// Its slot.
     pub slot: Slot,
+    /// Who authored it, in its session.
+    pub author: ValidatorIndex,
     /// Blocks of primary slots on its chain since genesis, with itself.
     pub primaries: u64,
     /// Whether it, or an ancestor, was given up: nothing is to be built on it.
@@ -92,6 +100,8 @@ pub struct NewBlock<D> {
     pub header: Header,
     /// Its slot.
     pub slot: Slot,
+    /// Who authored it, in its session.
+    pub author: ValidatorIndex,
     /// Whether its author won the slot by lot.
     pub is_primary: bool,
     /// What is kept with it.
@@ -127,8 +137,8 @@ pub struct Tree<D> {
 impl<D> Tree<D> {
     /// A tree of one finalized block.
     pub fn new(root: NewBlock<D>) -> Self {
-        let NewBlock { hash, header, slot, is_primary, data } = root;
-        let entry = Entry { header, slot, primaries: u64::from(is_primary), is_given_up: false, data };
+        let NewBlock { hash, header, slot, author, is_primary, data } = root;
+        let entry = Entry { header, slot, author, primaries: u64::from(is_primary), is_given_up: false, data };
         Self {
             blocks: BTreeMap::from([(hash, entry)]),
             children: BTreeMap::new(),
@@ -189,7 +199,7 @@ impl<D> Tree<D> {
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn check(&self, hash: Hash, header: &Header, slot: Slot) -> Result<(), TreeError> {
+    pub fn check(&self, hash: Hash, header: &Header, slot: Slot, author: ValidatorIndex) -> Result<(), TreeError> {
         if self.contains(&hash) {
             return Err(TreeError::Known(hash));
         }
@@ -212,10 +222,48 @@ impl<D> Tree<D> {
             return Err(TreeError::Slot { block: hash, found: slot, parent: parent.slot });
         }
         let depth = header.number - finalized.header.number;
-        if depth > MAX_UNFINALIZED_DEPTH || self.unfinalized() >= MAX_UNFINALIZED_BLOCKS {
+        if depth > MAX_UNFINALIZED_DEPTH || (self.is_full() && self.goes_for(header, author).is_none()) {
             return Err(TreeError::Full(hash));
         }
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.unfinalized() >= MAX_UNFINALIZED_BLOCKS
+    }
+
+    /// Which leaf a full tree drops for a block; `None` if the block has no more right to a place.
+    fn goes_for(&self, header: &Header, author: ValidatorIndex) -> Option<Hash> {
+        let finalized = self.finalized().0;
+        let mut best_chain = BTreeSet::from([self.best]);
+        best_chain.extend(self.ancestry(&finalized, &self.best).unwrap_or_default());
+        let floor = self.known(&finalized).header.number;
+        let others =
+            || self.blocks.iter().filter(|(hash, entry)| entry.header.number > floor && !best_chain.contains(*hash));
+        let mut shares: BTreeMap<ValidatorIndex, usize> = BTreeMap::new();
+        for (_, entry) in others() {
+            *shares.entry(entry.author).or_default() += 1;
+        }
+        let share = |author| shares.get(author).copied().unwrap_or_default();
+        let (leaf, entry) = others()
+            .filter(|(hash, _)| !self.has_child(hash) && **hash != header.parent_hash)
+            .max_by_key(|(hash, entry)| (share(&entry.author), Reverse(self.weight(hash))))?;
+        let is_built_on_given_up = self.get(&header.parent_hash).is_some_and(|parent| parent.is_given_up);
+        let is_higher = !is_built_on_given_up && header.number > self.best().1.header.number;
+        (is_higher || share(&entry.author) > share(&author) + 1).then_some(*leaf)
+    }
+
+    /// Drops a leaf that is not on the best chain.
+    fn drop_leaf(&mut self, leaf: Hash) -> Option<(BlockNumber, Hash)> {
+        let Header { number, parent_hash, .. } = self.blocks.remove(&leaf)?.header;
+        if let Some(siblings) = self.children.get_mut(&parent_hash) {
+            siblings.remove(&leaf);
+            if siblings.is_empty() {
+                self.children.remove(&parent_hash);
+            }
+        }
+        self.given_up.remove(&leaf);
+        Some((number, leaf))
     }
 
     /// Whether something is built on a block; always false below the finalized one.
@@ -223,23 +271,24 @@ impl<D> Tree<D> {
         self.children.contains_key(hash)
     }
 
-    /// Adds a block. Returns whether it is the best one now.
+    /// Adds a block. Returns what was dropped to make room for it.
     ///
     /// # Errors
     /// Those of [`Self::check`]; the tree is unchanged then.
-    pub fn insert(&mut self, block: NewBlock<D>) -> Result<bool, TreeError> {
-        let NewBlock { hash, header, slot, is_primary, data } = block;
-        self.check(hash, &header, slot)?;
+    pub fn insert(&mut self, block: NewBlock<D>) -> Result<Option<(BlockNumber, Hash)>, TreeError> {
+        let NewBlock { hash, header, slot, author, is_primary, data } = block;
+        self.check(hash, &header, slot, author)?;
+        let leaf = self.is_full().then(|| self.goes_for(&header, author)).flatten();
+        let dropped = leaf.and_then(|leaf| self.drop_leaf(leaf));
         let parent = header.parent_hash;
         let Entry { primaries, is_given_up, .. } = *self.known(&parent);
         let primaries = primaries + u64::from(is_primary);
-        self.blocks.insert(hash, Entry { header, slot, primaries, is_given_up, data });
+        self.blocks.insert(hash, Entry { header, slot, author, primaries, is_given_up, data });
         self.children.entry(parent).or_default().insert(hash);
-        let is_best = !is_given_up && self.weight(&hash) > self.weight(&self.best);
-        if is_best {
+        if !is_given_up && self.weight(&hash) > self.weight(&self.best) {
             self.best = hash;
         }
-        Ok(is_best)
+        Ok(dropped)
     }
 
     /// Gives up a block and all that descends from it, now or later: its fork is to be left. Returns whether the best

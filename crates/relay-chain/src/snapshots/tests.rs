@@ -48,7 +48,7 @@ impl OnDisk {
             let stored = StoredBlock { number: block.header.number, hash: block.hash() };
             self.simulation.run_until(storage.put_block(stored.hash, &block)).unwrap().unwrap();
             let (block, state, events) = (Arc::new(block), Arc::new(state), Arc::new([]));
-            let data = BlockData { block, author: ValidatorIndex(0), state, events, set_id: 0 };
+            let data = BlockData { block, state, events, set_id: 0 };
             self.blocks.push((stored, data));
             stored.hash
         };

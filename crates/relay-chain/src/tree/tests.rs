@@ -12,9 +12,11 @@ fn header(parent: Hash, number: BlockNumber, salt: u8) -> Header {
     }
 }
 
+/// A block whose author is the `salt`.
 fn block(parent: Hash, number: BlockNumber, slot: Slot, salt: u8, is_primary: bool) -> NewBlock<()> {
     let header = header(parent, number, salt);
-    NewBlock { hash: header.hash(), header, slot, is_primary, data: () }
+    let author = ValidatorIndex(salt.into());
+    NewBlock { hash: header.hash(), header, slot, author, is_primary, data: () }
 }
 
 fn genesis() -> NewBlock<()> {
@@ -227,9 +229,12 @@ fn forks_together_are_bounded_and_finality_makes_room() {
     assert_eq!(tree.unfinalized(), MAX_UNFINALIZED_BLOCKS);
     let before = (tree.best().0, tree.leaves());
     assert_eq!(before.1.len(), forks);
-    for parent in [root.hash, heads[0], tree.best().0] {
-        let entry = tree.get(&parent).unwrap();
-        let beyond = block(parent, entry.header.number + 1, entry.slot + 1, 200, false);
+    // Everybody off the best chain has as much as anybody, and gets no more.
+    let salts = (0..forks).filter(|salt| heads[*salt] != before.0);
+    for (salt, height) in salts.zip([0, 1, 63]) {
+        let parent = tree.ancestor_at(&heads[salt], height).unwrap();
+        let slot = tree.get(&parent).unwrap().slot + 1;
+        let beyond = salted(block(parent, height + 1, slot, salt as u8, false), 1);
         assert_eq!(tree.insert(beyond.clone()), Err(TreeError::Full(beyond.hash)));
     }
     assert_eq!((tree.best().0, tree.leaves()), before, "what was refused leaves no trace");
@@ -239,6 +244,59 @@ fn forks_together_are_bounded_and_finality_makes_room() {
     assert!(tree.children.len() <= 64 && tree.blocks.len() == 65, "nothing is held of the dead forks");
     let head = grow(&mut tree, heads[3], 200, false);
     assert_eq!(tree.leaves(), [head]);
+}
+
+/// A tree filled by author 1 and 2, who have nothing better to do than to build on the finalized block.
+fn filled() -> (Hash, Tree<()>) {
+    let root = genesis();
+    let mut tree = Tree::new(root.clone());
+    for slot in 1..=MAX_UNFINALIZED_BLOCKS as u64 {
+        assert_eq!(tree.insert(salted(block(root.hash, 1, slot, 1 + (slot % 2) as u8, false), slot)), Ok(None));
+    }
+    (root.hash, tree)
+}
+
+/// The same author's block of another name.
+fn salted(block: NewBlock<()>, salt: u64) -> NewBlock<()> {
+    let state_root = primitives::blake2_256(&salt.to_le_bytes());
+    let header = Header { state_root, ..block.header };
+    NewBlock { hash: header.hash(), header, ..block }
+}
+
+#[test]
+fn a_full_tree_has_room_on_top_of_the_best_block_whoever_builds_there() {
+    let (_, mut tree) = filled();
+    for _ in 0..MAX_UNFINALIZED_DEPTH - 1 {
+        let best = tree.best().0;
+        let head = grow(&mut tree, best, 1, false);
+        assert_eq!((tree.best().0, tree.unfinalized()), (head, MAX_UNFINALIZED_BLOCKS));
+    }
+    let chain = tree.ancestry(&tree.finalized().0, &tree.best().0).unwrap();
+    assert_eq!(chain.len(), MAX_UNFINALIZED_DEPTH as usize - 1, "nothing of the best chain is dropped");
+    assert!(tree.leaves().iter().all(|leaf| !tree.has_child(leaf)));
+}
+
+#[test]
+fn a_full_tree_drops_blocks_of_who_has_most_until_shares_are_even() {
+    let (root, mut tree) = filled();
+    let mut dropped = BTreeMap::new();
+    let mut slots = 10_000..;
+    let mut more = |author| {
+        let slot = slots.next().unwrap();
+        tree.insert(salted(block(root, 1, slot, author, false), slot))
+    };
+    while let Ok(Some((number, hash))) = more(3) {
+        assert_eq!(number, 1);
+        *dropped.entry(hash).or_insert(0) += 1;
+    }
+    let refused = [more(1), more(2), more(3)];
+    assert!(refused.iter().all(|more| matches!(more, Err(TreeError::Full(_)))), "{refused:?}");
+    assert!(dropped.values().all(|times| *times == 1));
+    let share = |author| tree.entries().filter(|entry| entry.author == ValidatorIndex(author)).count();
+    let shares = [share(1), share(2), share(3)];
+    assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 2, "{shares:?}");
+    assert_eq!(shares.iter().sum::<usize>(), MAX_UNFINALIZED_BLOCKS);
+    assert_eq!(tree.children[&root].len(), MAX_UNFINALIZED_BLOCKS);
 }
 
 #[test]

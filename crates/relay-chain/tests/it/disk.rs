@@ -220,7 +220,7 @@ fn dead_block(parent: Hash, number: BlockNumber) -> Block {
 }
 
 /// The chain's part of a node's disk.
-fn storage(world: &World, index: usize) -> Storage {
+pub(crate) fn storage(world: &World, index: usize) -> Storage {
     let compute = world.simulation.environment("looks at a disk").compute;
     Storage::new(Store::in_memory(world.nodes[index].disk.clone(), compute).unwrap().values)
 }

@@ -7,9 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use codec::Encode;
+use deterministic::Crash;
 use finality_grandpa::{Message, Precommit, Prevote};
 use network::{MemoryHub, MemoryNetwork};
-use ports::{MAX_NOTIFICATION_BYTES, Network, NetworkEvent, PeerId, ProtocolId};
+use ports::{ChainEvent, MAX_NOTIFICATION_BYTES, Network, NetworkEvent, PeerId, ProtocolId};
 use primitives::{CandidateDescriptor, Hash, Header, Pair, ValidationCode, ValidatorId, crypto::SeedRng};
 use relay_chain::{
     MAX_OFFENCES,
@@ -21,11 +22,14 @@ use relay_chain::{
     },
     sync::SYNC_JOBS_MAX,
     transactions::transaction_hash,
+    tree::{MAX_UNFINALIZED_BLOCKS, MAX_UNFINALIZED_DEPTH},
 };
 use runtime::{Block, Executed, Extrinsic, RemoteDispute};
 
 use crate::{
+    disk::storage,
     forge::Forge,
+    reverts::told,
     support::{SLOT_MS, World},
 };
 
@@ -386,4 +390,45 @@ fn whoever_comes_is_told_all_transactions_however_large_they_are() {
         }
     }
     assert_eq!((whole, told), (4, hashes), "the rest by name");
+}
+
+/// Nothing was final for a while (the network stood still over night, or a dispute waits for votes). Two of seven
+/// validators take up the turns that they have let pass: two blocks in each.
+#[test]
+fn validators_that_take_up_old_turns_keep_nobody_elses_blocks_out() {
+    let mut forge = Forge::new(91);
+    forge.world.run_slots(10);
+    let genesis = forge.genesis();
+    let (header, state) = (forge.header(genesis), forge.state(genesis));
+    let first = forge.slot_now();
+    forge.world.run_slots(1_900);
+    let mut taken = 0;
+    for slot in (first..forge.slot_now()).filter(|slot| slot % 7 < 2) {
+        for block in forge.kept_back(&header, &state, slot, BLOCKS_PER_CLAIM_MAX as u8).0 {
+            let imported = forge.world.simulation.run_until(forge.world.chain(0).import(block)).unwrap();
+            taken += usize::from(imported.is_ok());
+        }
+    }
+    assert_eq!(taken, MAX_UNFINALIZED_BLOCKS);
+    let full = forge.world.chain(0).held().blocks;
+    let mut feed = forge.world.client(0).subscribe();
+    // The others' blocks are taken: one beside all of those, and what follows it, with votes on a dispute or whatever else
+    // finality waits for.
+    while (forge.slot_now() + 1) % 7 < 2 {
+        forge.world.run_slots(1);
+    }
+    let fork = forge.empty(genesis, 4).hash;
+    assert_eq!(forge.best(), fork);
+    forge.empty(fork, 20);
+    assert_eq!(forge.world.chain(0).held().blocks, full, "one goes for each that comes");
+    let is_dropped = |event: &ChainEvent| matches!(event, ChainEvent::Reverted { abandoned } if abandoned.len() == 1);
+    let events = told(&forge.world, &mut feed);
+    assert_eq!(events.iter().filter(|event| is_dropped(event)).count(), 24, "readers are told");
+    let on_disk = storage(&forge.world, 0);
+    let on_disk = forge.world.simulation.run_until(on_disk.blocks(1, MAX_UNFINALIZED_DEPTH)).unwrap().unwrap();
+    assert_eq!(on_disk.len(), MAX_UNFINALIZED_BLOCKS);
+    let best = forge.best();
+    forge.world.crash(0, Crash::Forget);
+    forge.world.start(0).unwrap();
+    assert_eq!((forge.world.chain(0).held().blocks, forge.best()), (full, best));
 }

@@ -83,7 +83,7 @@ impl Reverting {
 }
 
 /// What has been told so far.
-fn told(world: &World, feed: &mut Feed<ChainEvent>) -> Vec<ChainEvent> {
+pub(crate) fn told(world: &World, feed: &mut Feed<ChainEvent>) -> Vec<ChainEvent> {
     let mut events = Vec::new();
     let all = async {
         while let Some(Ok(Some(event))) = futures::FutureExt::now_or_never(feed.next()) {

@@ -445,12 +445,7 @@ impl Chain {
         tracing::warn!(%peer, %what, "peer sent something wrong");
         let count = {
             let mut offences = lock(&self.offences);
-            if offences.len() >= OFFENDERS_MAX && !offences.contains_key(peer) {
-                offences.clear();
-            }
-            let count = offences.entry(peer.clone()).or_default();
-            *count += 1;
-            *count
+            count_offence(&mut offences, peer)
         };
         if count >= MAX_OFFENCES {
             lock(&self.offences).remove(peer);
@@ -488,5 +483,36 @@ impl Chain {
         let mut stopped = self.stopped.subscribe();
         // An error would mean that the sender is gone, which is a field of `self`.
         let _sender_lives = stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// Counts one more offence of a peer. If too many peers are remembered, one with the fewest makes room: newcomers push out
+/// nobody who is about to be refused.
+fn count_offence(offences: &mut BTreeMap<PeerId, u32>, peer: &PeerId) -> u32 {
+    if offences.len() >= OFFENDERS_MAX
+        && !offences.contains_key(peer)
+        && let Some(least) = offences.iter().min_by_key(|(_, count)| **count).map(|(least, _)| least.clone())
+    {
+        offences.remove(&least);
+    }
+    let count = offences.entry(peer.clone()).or_default();
+    *count += 1;
+    *count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newcomers_push_out_nobody_who_has_offended_often() {
+        let mut offences = BTreeMap::new();
+        let peer = |index: u32| PeerId::new(&index.to_le_bytes()).unwrap();
+        assert_eq!([1, 2].map(|_| count_offence(&mut offences, &peer(0))), [1, 2]);
+        for index in 1..=2 * OFFENDERS_MAX as u32 {
+            assert_eq!(count_offence(&mut offences, &peer(index)), 1);
+        }
+        assert_eq!(offences.len(), OFFENDERS_MAX);
+        assert_eq!(count_offence(&mut offences, &peer(0)), 3);
     }
 }

@@ -198,7 +198,11 @@ async fn build(
     inherent: InherentData,
 ) -> Result<(Block, Executed), AuthorError> {
     let mut transactions = reports(&chain.reports(), &parent.data.state);
-    transactions.extend(chain.transactions().all().cloned());
+    if parent.hash == chain.best().hash {
+        transactions.extend(chain.transactions().open().cloned());
+    } else {
+        transactions.extend(chain.transactions().all().cloned());
+    }
     let (state, verifier) = (parent.data.state.clone(), chain.settings.verifier.clone());
     let (parent_header, digest) = (parent.header.clone(), vec![claim.to_digest_item()]);
     let bytes = inherent.encoded_size();

@@ -227,6 +227,22 @@ impl Chain {
         lock(&self.transactions)
     }
 
+    /// Tells the transactions that wait what the best chain carries.
+    pub(crate) fn follow_best(&self) {
+        // Never both locks at once. Where another call comes between, the next one makes up for it.
+        let chain = {
+            let tree = self.tree();
+            let mut chain = BTreeMap::new();
+            let (mut hash, mut entry) = tree.best();
+            while let Some(parent) = tree.get(&entry.header.parent_hash) {
+                chain.insert(hash, entry.data.block.clone());
+                (hash, entry) = (entry.header.parent_hash, parent);
+            }
+            chain
+        };
+        self.transactions().follow(&chain);
+    }
+
     pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
         lock(&self.counters)
     }
@@ -340,6 +356,7 @@ impl Chain {
             self.publish(&ChainEvent::Finalized { hash, number, stale_heads: done.stale_heads });
             done.removed
         };
+        self.follow_best();
         self.finalized_more.notify_one();
         tracing::debug!(number, ?hash, "finalized");
         for (number, hash) in removed {

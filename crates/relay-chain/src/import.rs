@@ -195,6 +195,7 @@ impl Chain {
             self.storage.remove_block(stored).await?;
         }
         let (imported, dropped) = entered?;
+        self.follow_best();
         if let Some((number, hash)) = dropped {
             tracing::debug!(number, ?hash, "the tree is full: a leaf off the best chain was dropped");
             if let Err(error) = self.storage.remove_block(StoredBlock { number, hash }).await {

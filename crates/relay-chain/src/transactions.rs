@@ -1,27 +1,36 @@
 //! Transactions that wait for a block. Pure.
 //!
-//! They wait in the order in which they came. One that was carried by a block goes on waiting until that block is final:
-//! another fork may need it. An author leaves out what does not fit on top of its parent.
+//! They wait in the order in which they came. One that a block of the best chain carries is kept until that block is final,
+//! because another fork may need it, but takes no place: the checks of one block by a thousand validators are a thousand
+//! transactions, and those of the next one come before the first are final. On another best chain it has its place again.
+//! An author leaves out what does not fit on top of its parent.
 //!
 //! One peer cannot fill it: a full pool drops the newest of who has most. What was sent here is never dropped for a peer's.
 //!
-//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], and
-//! [`MAX_TRANSACTION_BYTES`] each.
+//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], [`CARRIED_MAX`],
+//! [`CARRIED_BYTES_MAX`], and [`MAX_TRANSACTION_BYTES`] each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use codec::Encode;
 use ports::PeerId;
 use primitives::Hash;
-use runtime::Extrinsic;
+use runtime::{Block, Extrinsic, limits::MAX_TRANSACTIONS_PER_BLOCK};
 
 use crate::messages::{MAX_TRANSACTION_BYTES, TOLD_WHOLE_BYTES_MAX, TOLD_WHOLE_MAX, TransactionMessage};
 
-/// Transactions that wait at once.
-pub const TRANSACTIONS_MAX: usize = 1024;
+/// Transactions that wait at once: those of two full blocks.
+pub const TRANSACTIONS_MAX: usize = 2 * MAX_TRANSACTIONS_PER_BLOCK;
 /// Their encodings together, in bytes: two of the largest.
 pub const TRANSACTIONS_BYTES_MAX: usize = 2 * MAX_TRANSACTION_BYTES;
+/// Transactions kept that the best chain carries; of more the oldest are forgotten.
+pub const CARRIED_MAX: usize = 8 * MAX_TRANSACTIONS_PER_BLOCK;
+/// Their encodings together, in bytes.
+pub const CARRIED_BYTES_MAX: usize = 2 * TRANSACTIONS_BYTES_MAX;
 /// What a block has of them, in bytes: at least the first one.
 pub const TRANSACTIONS_BYTES_PER_BLOCK: usize = MAX_TRANSACTION_BYTES;
 
@@ -41,6 +50,34 @@ struct Waiting {
     from: Option<PeerId>,
     extrinsic: Arc<Extrinsic>,
     encoded: Bytes,
+    /// The block of the best chain that carries it.
+    carried_by: Option<Hash>,
+}
+
+/// What a peer takes, and the arrivals and bytes of its transactions.
+type Share = (usize, Vec<(u64, usize)>);
+
+/// How many there are, and their encodings together in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Taken {
+    count: usize,
+    bytes: usize,
+}
+
+impl Taken {
+    fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.count -= 1;
+        self.bytes -= bytes;
+    }
+
+    fn exceeds(&self, count: usize, bytes: usize) -> bool {
+        self.count > count || self.bytes > bytes
+    }
 }
 
 /// Transactions that wait.
@@ -49,7 +86,12 @@ pub struct TransactionPool {
     by_arrival: BTreeMap<u64, Waiting>,
     arrivals: BTreeMap<Hash, u64>,
     next: u64,
-    bytes: usize,
+    /// Those that take a place.
+    open: Taken,
+    /// Those that the best chain carries.
+    carried: Taken,
+    /// The blocks of the best chain, as far as they were looked at.
+    followed: BTreeSet<Hash>,
 }
 
 impl TransactionPool {
@@ -66,55 +108,89 @@ impl TransactionPool {
         if self.contains(&hash) {
             return Some(false);
         }
-        let mut dropped = Vec::new();
-        while self.len() >= TRANSACTIONS_MAX || self.bytes + encoded.len() > TRANSACTIONS_BYTES_MAX {
-            let Some(arrival) = self.newest_of_the_largest(from, encoded.len()) else {
-                // Nobody goes for one that does not come in.
-                dropped.into_iter().for_each(|(arrival, waiting)| self.put(arrival, waiting));
-                return None;
-            };
-            dropped.extend(self.take(arrival).map(|waiting| (arrival, waiting)));
+        for arrival in self.to_be_dropped(from, encoded.len())? {
+            self.take(arrival);
         }
         let (from, extrinsic) = (from.cloned(), Arc::new(extrinsic));
-        self.put(self.next, Waiting { hash, from, extrinsic, encoded });
+        self.open.add(encoded.len());
+        self.arrivals.insert(hash, self.next);
+        self.by_arrival.insert(self.next, Waiting { hash, from, extrinsic, encoded, carried_by: None });
         self.next += 1;
         Some(true)
     }
 
-    fn put(&mut self, arrival: u64, waiting: Waiting) {
-        self.bytes += waiting.encoded.len();
-        self.arrivals.insert(waiting.hash, arrival);
-        self.by_arrival.insert(arrival, waiting);
+    fn take(&mut self, arrival: u64) {
+        if let Some(waiting) = self.by_arrival.remove(&arrival) {
+            self.arrivals.remove(&waiting.hash);
+            let taken = if waiting.carried_by.is_some() { &mut self.carried } else { &mut self.open };
+            taken.remove(waiting.encoded.len());
+        }
     }
 
-    fn take(&mut self, arrival: u64) -> Option<Waiting> {
-        let waiting = self.by_arrival.remove(&arrival)?;
-        self.bytes -= waiting.encoded.len();
-        self.arrivals.remove(&waiting.hash);
-        Some(waiting)
-    }
-
-    /// The arrival of the last transaction of the peer that takes most of the pool; `None` if that is no more than `from`
-    /// takes with so many bytes more.
-    fn newest_of_the_largest(&self, from: Option<&PeerId>, bytes: usize) -> Option<u64> {
-        let mut shares: BTreeMap<&PeerId, (usize, u64)> = BTreeMap::new();
-        for (arrival, waiting) in &self.by_arrival {
+    /// The arrivals of those that make room for one of so many bytes, the last ones of whoever takes most each time; `None`
+    /// if that is no more than `from` takes with it.
+    fn to_be_dropped(&self, from: Option<&PeerId>, bytes: usize) -> Option<Vec<u64>> {
+        let (mut with, mut dropped) = (self.open, Vec::new());
+        with.add(bytes);
+        if !with.exceeds(TRANSACTIONS_MAX, TRANSACTIONS_BYTES_MAX) {
+            return Some(dropped);
+        }
+        let mut shares: BTreeMap<&PeerId, Share> = BTreeMap::new();
+        for (arrival, waiting) in self.by_arrival.iter().filter(|(_, waiting)| waiting.carried_by.is_none()) {
             if let Some(peer) = &waiting.from {
-                let (share, newest) = shares.entry(peer).or_insert((0, *arrival));
+                let (share, of_peer) = shares.entry(peer).or_default();
                 *share += weight(waiting.encoded.len());
-                *newest = *arrival;
+                of_peer.push((*arrival, waiting.encoded.len()));
             }
         }
         let own = from.map_or(0, |from| shares.get(from).map_or(0, |(share, _)| *share) + weight(bytes));
-        let (share, newest) = shares.into_values().max_by_key(|(share, _)| *share)?;
-        (share > own).then_some(newest)
+        while with.exceeds(TRANSACTIONS_MAX, TRANSACTIONS_BYTES_MAX) {
+            let (share, of_peer) = shares.values_mut().max_by_key(|(share, _)| *share)?;
+            let (arrival, bytes) = of_peer.pop().filter(|_| *share > own)?;
+            *share -= weight(bytes);
+            with.remove(bytes);
+            dropped.push(arrival);
+        }
+        Some(dropped)
+    }
+
+    /// Says what the best chain is, as far as it is in memory: what it carries takes no place, and what it carries no more
+    /// takes one again, even if that is one too many.
+    pub fn follow(&mut self, chain: &BTreeMap<Hash, Arc<Block>>) {
+        for waiting in self.by_arrival.values_mut() {
+            if waiting.carried_by.is_some_and(|block| !chain.contains_key(&block)) {
+                waiting.carried_by = None;
+                self.carried.remove(waiting.encoded.len());
+                self.open.add(waiting.encoded.len());
+            }
+        }
+        for (hash, block) in chain.iter().filter(|(hash, _)| !self.followed.contains(hash)) {
+            if self.open.count == 0 {
+                break;
+            }
+            for name in block.extrinsics.iter().skip(1).map(transaction_hash) {
+                let arrival = self.arrivals.get(&name);
+                let waiting = arrival.and_then(|arrival| self.by_arrival.get_mut(arrival));
+                if let Some(waiting) = waiting.filter(|waiting| waiting.carried_by.is_none()) {
+                    waiting.carried_by = Some(*hash);
+                    self.open.remove(waiting.encoded.len());
+                    self.carried.add(waiting.encoded.len());
+                }
+            }
+        }
+        self.followed = chain.keys().copied().collect();
+        while self.carried.exceeds(CARRIED_MAX, CARRIED_BYTES_MAX) {
+            let mut oldest = self.by_arrival.iter().filter(|(_, waiting)| waiting.carried_by.is_some());
+            let Some((&arrival, _)) = oldest.next() else { break };
+            self.take(arrival);
+        }
     }
 
     /// Forgets transactions, by name.
     pub fn forget(&mut self, settled: &[Hash]) {
         for hash in settled {
-            if let Some(arrival) = self.arrivals.get(hash) {
-                self.take(*arrival);
+            if let Some(&arrival) = self.arrivals.get(hash) {
+                self.take(arrival);
             }
         }
     }
@@ -124,16 +200,21 @@ impl TransactionPool {
         self.by_arrival.values().map(|waiting| (waiting.hash, waiting.extrinsic.clone())).collect()
     }
 
-    /// All that wait, in the order in which they came.
+    /// Those that the best chain does not carry, in the order in which they came.
+    pub fn open(&self) -> impl Iterator<Item = &Extrinsic> {
+        self.by_arrival.values().filter(|waiting| waiting.carried_by.is_none()).map(|waiting| &*waiting.extrinsic)
+    }
+
+    /// All that are kept, in the order in which they came.
     pub fn all(&self) -> impl Iterator<Item = &Extrinsic> {
         self.by_arrival.values().map(|waiting| &*waiting.extrinsic)
     }
 
-    /// What a peer is told that has just come, in messages: as many whole as [`TOLD_WHOLE_MAX`] and
-    /// [`TOLD_WHOLE_BYTES_MAX`] let through, the first ones first, and the names of the rest.
+    /// What a peer is told that has just come, and does not get with the best chain, in messages: as many whole as
+    /// [`TOLD_WHOLE_MAX`] and [`TOLD_WHOLE_BYTES_MAX`] let through, the first ones first, and the names of the rest.
     pub fn announcements(&self) -> Vec<Vec<u8>> {
         let (mut messages, mut named, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for waiting in self.by_arrival.values() {
+        for waiting in self.by_arrival.values().filter(|waiting| waiting.carried_by.is_none()) {
             let is_room = messages.len() < TOLD_WHOLE_MAX && bytes + waiting.encoded.len() < TOLD_WHOLE_BYTES_MAX;
             match TransactionMessage::whole(&waiting.encoded).filter(|_| is_room) {
                 Some(message) => {
@@ -152,12 +233,12 @@ impl TransactionPool {
         self.by_arrival.get(self.arrivals.get(hash)?).map(|waiting| &waiting.encoded)
     }
 
-    /// How many wait.
+    /// How many are kept.
     pub fn len(&self) -> usize {
         self.by_arrival.len()
     }
 
-    /// Whether none waits.
+    /// Whether none is kept.
     pub fn is_empty(&self) -> bool {
         self.by_arrival.is_empty()
     }
@@ -165,8 +246,6 @@ impl TransactionPool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::messages::MAX_HASHES_PER_MESSAGE;
     use ports::{MAX_NOTIFICATION_BYTES, PROTOCOL_QUEUE_BYTES, PROTOCOL_QUEUE_MESSAGES};
@@ -213,18 +292,22 @@ mod tests {
         for nonce in 0..TRANSACTIONS_MAX as u64 {
             assert_eq!(pool.add(transaction(nonce, 0), Some(&flood)), Some(true));
         }
-        assert_eq!(pool.add(transaction(5_000, 0), Some(&flood)), None, "its own do not make room for its own");
-        assert_eq!(pool.add(transaction(6_000, 0), Some(&honest)), Some(true));
-        assert_eq!(pool.add(transaction(7_000, TRANSACTIONS_BYTES_MAX / 3), None), Some(true));
+        assert_eq!(pool.add(transaction(50_000, 0), Some(&flood)), None, "its own do not make room for its own");
+        assert_eq!(pool.add(transaction(60_000, 0), Some(&honest)), Some(true));
+        assert_eq!(pool.add(transaction(70_000, TRANSACTIONS_BYTES_MAX / 3), None), Some(true));
         assert!(pool.contains(&transaction_hash(&transaction(0, 0))), "the first stay");
         assert!(!pool.contains(&transaction_hash(&transaction(TRANSACTIONS_MAX as u64 - 1, 0))), "the last went");
-        for nonce in 8_000..10_000 {
+        for nonce in 80_000..80_000 + 2 * TRANSACTIONS_MAX as u64 {
             pool.add(transaction(nonce, 0), Some(&honest));
         }
         let of = |peer: &PeerId| pool.by_arrival.values().filter(|waiting| waiting.from.as_ref() == Some(peer)).count();
-        assert_eq!((of(&flood), of(&honest)), (512, 511), "half each, beside what was sent here");
+        assert_eq!(
+            (of(&flood), of(&honest)),
+            (TRANSACTIONS_MAX / 2, TRANSACTIONS_MAX / 2 - 1),
+            "half each, beside what was sent here"
+        );
         let all = |nonce: u64| pool.contains(&transaction_hash(&transaction(nonce, TRANSACTIONS_BYTES_MAX / 3)));
-        assert!(all(7_000), "that is never dropped for a peer's");
+        assert!(all(70_000), "that is never dropped for a peer's");
     }
 
     #[test]
@@ -258,11 +341,68 @@ mod tests {
             assert_eq!(pool.add(transaction(nonce, TRANSACTIONS_BYTES_MAX / 4), Some(&many)), Some(true));
         }
         let held = |pool: &TransactionPool| {
-            (pool.bytes, pool.shared().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>(), pool.arrivals.clone())
+            (pool.open, pool.shared().into_iter().map(|(hash, _)| hash).collect::<Vec<_>>(), pool.arrivals.clone())
         };
         let before = held(&pool);
         // With one of the three gone there would still be no room for it, and it would be more than the other two.
         assert_eq!(pool.add(transaction(3, TRANSACTIONS_BYTES_MAX * 5 / 8), Some(&one)), None);
         assert_eq!(held(&pool), before);
+    }
+
+    fn block(number: u32, transactions: Vec<Extrinsic>) -> (Hash, Arc<Block>) {
+        let header = primitives::Header {
+            parent_hash: Hash::ZERO,
+            number,
+            state_root: Hash::ZERO,
+            extrinsics_root: Hash::ZERO,
+            digest: Vec::new(),
+        };
+        let inherent = Extrinsic::Inclusion(primitives::InherentData::empty(header.clone()));
+        let extrinsics = std::iter::once(inherent).chain(transactions).collect();
+        let block = Block { header, extrinsics };
+        (block.hash(), Arc::new(block))
+    }
+
+    #[test]
+    fn what_the_best_chain_carries_takes_no_place_until_another_one_is_best() {
+        let mut pool = TransactionPool::default();
+        let of_block = |number: u64| -> Vec<Extrinsic> {
+            let first = number * TRANSACTIONS_MAX as u64;
+            (first..first + TRANSACTIONS_MAX as u64).map(|nonce| transaction(nonce, 0)).collect()
+        };
+        let mut chain = BTreeMap::new();
+        for number in 0..3 {
+            for transaction in of_block(number) {
+                assert_eq!(pool.add(transaction, None), Some(true));
+            }
+            assert_eq!(pool.add(transaction(u64::MAX, 0), None), None);
+            chain.extend([block(number as u32, of_block(number))]);
+            pool.follow(&chain);
+            assert_eq!((pool.open().count(), pool.announcements().len()), (0, 0));
+        }
+        assert_eq!(pool.len(), 3 * TRANSACTIONS_MAX);
+        // The last two blocks are left for another one.
+        let mut other = BTreeMap::from([block(0, of_block(0))]);
+        other.extend([block(9, vec![transaction(2 * TRANSACTIONS_MAX as u64, 0)])]);
+        pool.follow(&other);
+        assert_eq!((pool.len(), pool.open().count()), (3 * TRANSACTIONS_MAX, 2 * TRANSACTIONS_MAX - 1));
+        assert_eq!(pool.add(transaction(u64::MAX, 0), None), None, "those come first");
+        let names: Vec<Hash> = pool.shared().into_iter().map(|(hash, _)| hash).collect();
+        pool.forget(&names);
+        assert_eq!((pool.open, pool.carried), (Taken::default(), Taken::default()));
+    }
+
+    #[test]
+    fn of_what_is_carried_the_oldest_is_forgotten() {
+        let mut pool = TransactionPool::default();
+        let mut chain = BTreeMap::new();
+        for number in 0..6_u64 {
+            let large = transaction(number, TRANSACTIONS_BYTES_MAX * 2 / 5);
+            assert_eq!(pool.add(large.clone(), None), Some(true));
+            chain.extend([block(number as u32, vec![large])]);
+            pool.follow(&chain);
+        }
+        assert!(!pool.carried.exceeds(CARRIED_MAX, CARRIED_BYTES_MAX));
+        assert!(pool.all().eq([2, 3, 4, 5].map(|nonce| transaction(nonce, TRANSACTIONS_BYTES_MAX * 2 / 5)).iter()));
     }
 }

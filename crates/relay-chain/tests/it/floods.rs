@@ -11,7 +11,10 @@ use deterministic::Crash;
 use finality_grandpa::{Message, Precommit, Prevote};
 use network::{MemoryHub, MemoryNetwork};
 use ports::{ChainEvent, MAX_NOTIFICATION_BYTES, Network, NetworkEvent, PeerId, ProtocolId};
-use primitives::{CandidateDescriptor, Hash, Header, Pair, ValidationCode, ValidatorId, crypto::SeedRng};
+use primitives::{
+    CandidateDescriptor, CandidateHash, DisputeStatementSet, Hash, Header, Pair, Signature, ValidationCode,
+    ValidatorId, ValidatorIndex, VrfSignature, crypto::SeedRng,
+};
 use relay_chain::{
     MAX_OFFENCES,
     import::BLOCKS_PER_CLAIM_MAX,
@@ -21,10 +24,10 @@ use relay_chain::{
         PROTOCOL_VERSION, TRANSACTION_PROTOCOL, TransactionMessage,
     },
     sync::SYNC_JOBS_MAX,
-    transactions::transaction_hash,
+    transactions::{TransactionPool, transaction_hash},
     tree::{MAX_UNFINALIZED_BLOCKS, MAX_UNFINALIZED_DEPTH},
 };
-use runtime::{Block, Executed, Extrinsic, RemoteDispute};
+use runtime::{Assignment, AssignmentKind, Block, Executed, Extrinsic, RemoteDispute, SecondaryAttestation};
 
 use crate::{
     disk::storage,
@@ -287,8 +290,8 @@ struct Heard {
 }
 
 /// Somebody who comes to the first node, and listens to one protocol.
-fn newcomer(world: &World, protocol: ProtocolId) -> (Arc<MemoryNetwork>, Arc<Mutex<Heard>>) {
-    let network = world.hub.join(MemoryHub::peer("newcomer"));
+fn newcomer(world: &World, name: &str, protocol: ProtocolId) -> (Arc<MemoryNetwork>, Arc<Mutex<Heard>>) {
+    let network = world.hub.join(MemoryHub::peer(name));
     let mut events = network.open(protocol, handshake(world)).unwrap();
     let heard = Arc::new(Mutex::new(Heard::default()));
     let hears = heard.clone();
@@ -303,7 +306,7 @@ fn newcomer(world: &World, protocol: ProtocolId) -> (Arc<MemoryNetwork>, Arc<Mut
             }
         }
     };
-    world.simulation.environment("newcomer").spawner.spawn("listens", Box::pin(listens));
+    world.simulation.environment(name).spawner.spawn("listens", Box::pin(listens));
     network.connect(&world.nodes[0].peer(), &[]);
     (network, heard)
 }
@@ -341,7 +344,7 @@ fn whoever_comes_is_told_the_votes_of_a_thousand_validators() {
     say(1, (world.genesis_hash(), 0), 1_000);
     say(2, (Hash::repeat(8), 6), 100);
     say(2, (Hash::repeat(9), 6), 1_000);
-    let (_network, heard) = newcomer(&world, FINALITY_PROTOCOL);
+    let (_network, heard) = newcomer(&world, "newcomer", FINALITY_PROTOCOL);
     world.run_slots(1);
     let heard = heard.lock().unwrap();
     assert_eq!((heard.connected, heard.disconnected), (1, 0));
@@ -375,7 +378,7 @@ fn whoever_comes_is_told_all_transactions_however_large_they_are() {
             forge.world.simulation.run_until(submitted).unwrap().unwrap()
         })
         .collect();
-    let (_network, heard) = newcomer(&forge.world, TRANSACTION_PROTOCOL);
+    let (_network, heard) = newcomer(&forge.world, "newcomer", TRANSACTION_PROTOCOL);
     forge.world.run_slots(2);
     let heard = heard.lock().unwrap();
     assert_eq!((heard.connected, heard.disconnected), (1, 0));
@@ -431,4 +434,57 @@ fn validators_that_take_up_old_turns_keep_nobody_elses_blocks_out() {
     forge.world.crash(0, Crash::Forget);
     forge.world.start(0).unwrap();
     assert_eq!((forge.world.chain(0).held().blocks, forge.best()), (full, best));
+}
+
+/// A thousand validators each check a candidate of each block. Before the block that carries the checks of the first one
+/// is final, those of the second one come.
+#[test]
+fn the_checks_of_two_blocks_by_a_thousand_validators_wait_together() {
+    let mut pool = TransactionPool::default();
+    for (candidate, validator) in (0..2).flat_map(|candidate| (0..1_000_u32).map(move |index| (candidate, index))) {
+        let vrf = VrfSignature { pre_output: [1; 32], proof: [1; 64] };
+        let check = SecondaryAttestation {
+            session: 0,
+            candidate: CandidateHash(Hash::repeat(candidate)),
+            validator: ValidatorIndex(validator),
+            assignment: Assignment { kind: AssignmentKind::OneShot, equivocated: false, vrf },
+            signature: Signature::default(),
+        };
+        let from = PeerId::new(&(validator % 16).to_le_bytes()).unwrap();
+        assert_eq!(pool.add(Extrinsic::Attestation(Box::new(check)), Some(&from)), Some(true), "of {}", pool.len());
+    }
+}
+
+/// Newcomers are told what waits, but not what comes with the best chain.
+#[test]
+fn what_the_best_chain_carries_waits_again_when_another_one_is_best() {
+    let forge = Forge::new(94);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let candidate = forge.candidate(common, 1);
+    let mut votes = forge.votes(candidate.hash(), &[], &[1]);
+    votes.statements.push(forge.seconded(&candidate, 0));
+    votes.statements.sort_by_key(DisputeStatementSet::place);
+    let dispute = Extrinsic::RemoteDispute(Box::new(RemoteDispute { candidate, validation_code: None, votes }));
+    forge.world.simulation.run_until(forge.world.chain(0).submit(dispute.clone())).unwrap().unwrap();
+    let waiting = |name: &str| {
+        let (_network, heard) = newcomer(&forge.world, name, TRANSACTION_PROTOCOL);
+        forge.world.run_slots(1);
+        let heard = heard.lock().unwrap();
+        (heard.connected, heard.messages.len())
+    };
+    assert_eq!(waiting("before"), (1, 1));
+    let carrying = forge.with(common, vec![dispute.clone()]);
+    assert_eq!((forge.best(), waiting("carried")), (carrying.hash, (1, 0)));
+    let longer = forge.empty(common, 2);
+    assert_eq!((forge.best(), waiting("left")), (longer.hash, (1, 1)));
+    let carrying = forge.with(longer.hash, vec![dispute]);
+    assert_eq!((forge.best(), waiting("carried again")), (carrying.hash, (1, 0)));
+    // Finality leaves the best chain for a shorter one.
+    let shorter = forge.empty(common, 1);
+    let (network, _shelf) = peer(&forge.world, "gossip");
+    forge.world.run_slots(1);
+    let message = FinalityMessage::Justification(Box::new(forge.proof(&forge.header(shorter.hash))));
+    network.send(&forge.world.nodes[0].peer(), FINALITY_PROTOCOL, message.encode().into()).unwrap();
+    forge.world.run_slots(1);
+    assert_eq!((forge.best(), waiting("final")), (shorter.hash, (1, 1)));
 }

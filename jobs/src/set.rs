@@ -46,7 +46,7 @@ async fn out_of_time(clock: Arc<dyn Clock>, mut until: watch::Receiver<Option<Du
     loop {
         let limit = *until.borrow_and_update();
         let over = match limit {
-            Some(limit) => Either::Left(clock.sleep(limit.saturating_sub(clock.now()))),
+            Some(limit) => Either::Left(clock.sleep(limit.saturating_sub(clock.steady()))),
             None => Either::Right(pending()),
         };
         match select(over, std::pin::pin!(until.changed())).await {
@@ -170,7 +170,7 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// at [`SCOPES_MAX`] scopes, not counting detached ones in which no task was started, which make room.
     pub fn open(&mut self, scope: K, ending: Ending) -> bool {
         let until = match ending {
-            Ending::Detached(limit) => Some(self.shared.environment.clock.now().saturating_add(limit)),
+            Ending::Detached(limit) => Some(self.shared.environment.clock.steady().saturating_add(limit)),
             Ending::UntilStop | Ending::WhileInView(_) | Ending::UntilFinal(_) => None,
         };
         let mut table = self.shared.table();

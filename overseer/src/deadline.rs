@@ -41,7 +41,7 @@ impl Wheel {
 
     /// A deadline after this time, rounded up to the next tick.
     pub(crate) fn after(self: &Arc<Self>, within: Duration) -> Deadline {
-        let at = self.environment.clock.now().saturating_add(within);
+        let at = self.environment.clock.steady().saturating_add(within);
         let tick = u64::try_from(at.as_millis()).unwrap_or(u64::MAX) / TICK_MS + 1;
         let expiry = Arc::new(Expiry::default());
         let mut state = lock(&self.state);
@@ -75,7 +75,8 @@ impl Wheel {
             let first = lock(&wheel.state).waiting.first_key_value().map(|((tick, _), _)| *tick);
             let Some(tick) = first else { return };
             let at = Duration::from_millis(tick.saturating_mul(TICK_MS));
-            wheel.environment.clock.sleep_until(at).await;
+            let clock = &wheel.environment.clock;
+            clock.sleep(at.saturating_sub(clock.steady())).await;
             let (over, done) = {
                 let mut state = lock(&wheel.state);
                 let later = state.waiting.split_off(&(tick + 1, 0));

@@ -26,6 +26,12 @@ pub trait Clock: Send + Sync {
     /// `saturating_sub`.
     fn now(&self) -> Duration;
 
+    /// The time since some moment of this clock's own, for measuring and for deadlines: it passes evenly, and does not
+    /// step when the machine's clock is set.
+    fn steady(&self) -> Duration {
+        self.now()
+    }
+
     /// Returns once [`Clock::now`] has reached `at`; at once if it already has.
     ///
     /// # Cancel safety

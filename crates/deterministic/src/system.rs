@@ -4,7 +4,7 @@ use std::{
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use futures::channel::oneshot;
@@ -79,12 +79,12 @@ impl Spawner for SystemSpawner {
 
 /// The machine's clock, and tokio's timers.
 #[derive(Clone, Debug)]
-pub struct SystemClock(Handle);
+pub struct SystemClock(Handle, Instant);
 
 impl SystemClock {
     /// Uses the timers of the runtime of `handle`.
     pub fn new(handle: Handle) -> Self {
-        Self(handle)
+        Self(handle, Instant::now())
     }
 
     fn now() -> Duration {
@@ -101,6 +101,10 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
         Self::now()
+    }
+
+    fn steady(&self) -> Duration {
+        self.1.elapsed()
     }
 
     fn sleep_until(&self, at: Duration) -> BoxFuture<()> {

@@ -233,7 +233,7 @@ impl Builder {
     fn put<S: Subsystem>(&mut self, connect: impl FnOnce(MailboxOf<S>) -> Connect) {
         let role = <S::Role as Role>::NAME;
         let clock = self.environment.clock.clone();
-        let nanos = move || u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX);
+        let nanos = move || u64::try_from(clock.steady().as_nanos()).unwrap_or(u64::MAX);
         let limits = self.limits.get(role).copied().unwrap_or_default();
         let mailbox: MailboxOf<S> = Arc::new(Mailbox::new(limits, Some(Arc::new(nanos))));
         self.switchboard.mailboxes.insert(TypeId::of::<S::Role>(), Box::new(mailbox.clone()));

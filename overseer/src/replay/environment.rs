@@ -32,6 +32,10 @@ impl Clock for Taped {
         self.reel.act(Text::new(format_args!("reads the clock")), |_| self.live(|live| live.clock.now())).1
     }
 
+    fn steady(&self) -> Duration {
+        self.reel.act(Text::new(format_args!("reads the steady clock")), |_| self.live(|live| live.clock.steady())).1
+    }
+
     fn sleep_until(&self, at: Duration) -> BoxFuture<()> {
         let reel = self.reel.clone();
         let (event, ()) = reel.act(Text::new(format_args!("sleeps until {at:?}")), |_| ());

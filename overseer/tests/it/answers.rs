@@ -1,10 +1,10 @@
 //! Deadlines of answers, places reserved ahead, restarts, the flight recorder.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use deterministic::Simulation;
+use deterministic::{BoxFuture, Clock, Simulation};
 use futures::FutureExt as _;
 use overseer::answer::{FeedError, FeedSender, WatchError};
 use overseer::mailbox::{MailboxLimits, RefusedReason};
@@ -89,6 +89,52 @@ fn a_question_without_an_answer_ends_at_its_deadline_and_leaves_no_timer() {
     handle.stop();
     simulation.run_until_stalled().expect("no live-lock");
     assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
+}
+
+/// A clock that is set, this many seconds off, over one that nobody sets.
+struct Wall(Arc<dyn Clock>, Arc<AtomicU64>);
+impl Clock for Wall {
+    fn now(&self) -> Duration {
+        self.0.now() + Duration::from_secs(self.1.load(Ordering::Relaxed))
+    }
+    fn steady(&self) -> Duration {
+        self.0.steady()
+    }
+    fn sleep_until(&self, at: Duration) -> BoxFuture<()> {
+        let wall = Self(self.0.clone(), self.1.clone());
+        Box::pin(async move {
+            while wall.now() < at {
+                wall.0.sleep(Duration::from_secs(1)).await;
+            }
+        })
+    }
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        self.0.sleep(duration)
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_moves_no_deadline_and_makes_nobody_wait_long() {
+    for (from, to) in [(7200, 0), (0, 7200)] {
+        let simulation = Simulation::new(1);
+        let mut environment = simulation.environment("node");
+        let ahead = Arc::new(AtomicU64::new(from));
+        environment.clock = Arc::new(Wall(environment.clock.clone(), ahead.clone()));
+        let handle = start(OfficeBuilder::new(environment.clone()).clerk(Keeps(Desk::default())), &simulation);
+        let visitor = handle.outlet::<Visitor>().expect("there is a clerk");
+        let answer = Arc::new(Mutex::new(None));
+        let place = answer.clone();
+        let asking = async move { *place.lock().unwrap() = Some(visitor.ask(Slow).await) };
+        environment.spawner.spawn("visitor", Box::pin(asking));
+        simulation.run_for(Duration::from_secs(1)).expect("no live-lock");
+        ahead.store(to, Ordering::Relaxed);
+        simulation.run_for(Duration::from_millis(500)).expect("no live-lock");
+        assert_eq!(*answer.lock().unwrap(), None, "the clock went from {from} to {to}");
+        assert!(handle.readiness().is_ready(), "{:?}", handle.readiness());
+        simulation.run_for(Duration::from_secs(1)).expect("no live-lock");
+        let over = Err(AskError::TimedOut { message: "Slow", by: "clerk" });
+        assert_eq!(*answer.lock().unwrap(), Some(over), "the clock went from {from} to {to}");
+    }
 }
 
 #[test]

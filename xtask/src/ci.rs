@@ -5,7 +5,7 @@
 //! only adds documentation tests. The steps after it run the programs that `build` has left behind: `cargo run -p`
 //! would unify features for one package alone and compile the big dependencies a second time.
 
-use crate::{build_pvf, conformance, graph, house, new_subsystem_trial, own_subsystem_trial, shell, tidy};
+use crate::{build_pvf, clean_build, conformance, graph, house, new_subsystem_trial, own_subsystem_trial, shell, tidy};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -112,6 +112,7 @@ fn steps(root: &Path, target: &Path) -> Vec<Step> {
         Step::program("build", cargo(&["build", "--workspace", "--all-targets", "--locked"])),
         Step::program("test", cargo(&["test", "--workspace", "--locked"])),
         Step::program("loom", loom(root, target)),
+        Step::chore("clean-build", clean_build::run_here),
         Step::program("clippy-fuzz", beside(root, target, "fuzz")),
         Step::program("clippy-bench", beside(root, target, "bench")),
         Step::program("main-job", main_job),
@@ -208,6 +209,7 @@ mod tests {
             "build",
             "test",
             "loom",
+            "clean-build",
             "clippy-fuzz",
             "clippy-bench",
             "main-job",
@@ -228,7 +230,7 @@ mod tests {
         assert!(matches!(&conformance.work, Work::Skip(_)), "there is no data beside a checkout that does not exist");
         let Work::Program(clippy) = &steps[2].work else { panic!("clippy is a program") };
         assert!(shell::line(clippy).ends_with("clippy --workspace --all-targets --locked -- -D warnings"));
-        let Work::Program(bench) = &steps[8].work else { panic!("clippy is a program") };
+        let Work::Program(bench) = &steps[9].work else { panic!("clippy is a program") };
         assert_eq!(bench.get_current_dir(), Some(Path::new("/nowhere/checkout/bench")));
     }
 

@@ -15,6 +15,7 @@
 pub mod bench;
 pub mod build_pvf;
 pub mod ci;
+pub mod clean_build;
 pub mod conformance;
 pub mod graph;
 pub mod house;

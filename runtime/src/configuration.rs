@@ -83,7 +83,12 @@ mod tests {
         let before = configuration.clone();
         assert_eq!(
             configuration.update(|c| c.chain_availability_period = 0),
-            Err(ConfigurationError::Zero("chain_availability_period"))
+            Err(ConfigurationError::OutOfRange {
+                field: "chain_availability_period_blocks",
+                found: 0,
+                min: 1,
+                max: 100_799
+            })
         );
         assert!(configuration.update(|c| c.parachain_rotation_frequency = c.chain_availability_period).is_err());
         assert_eq!(configuration, before);

@@ -196,12 +196,12 @@ pub(crate) mod tests {
         assert_eq!(refused(|g| g.stake_per_validator = MAX_STAKE + 1), GenesisError::Stake(MAX_STAKE + 1));
         assert!(matches!(
             refused(|g| (g.configuration.parathread_cores, g.configuration.scheduling_lookahead) = (1, 0)),
-            GenesisError::Configuration(ConfigurationError::OutOfRange { field: "scheduling_lookahead", found: 0, .. })
+            GenesisError::Configuration(ConfigurationError::NoLookahead { parathread_cores: 1 })
         ));
         assert_eq!(refused(|g| g.configuration.parathread_cores = 256), GenesisError::CoreCount(257));
         assert!(matches!(
             refused(|g| g.configuration.chain_availability_period = 0),
-            GenesisError::Configuration(ConfigurationError::Zero(_))
+            GenesisError::Configuration(ConfigurationError::OutOfRange { found: 0, .. })
         ));
         assert_eq!(
             refused(|g| g.paras.push(g.paras[0].clone())),

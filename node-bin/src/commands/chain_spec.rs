@@ -82,8 +82,10 @@ fn fields_help() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "  {} [{}, default {}]\n     {}",
+            "  {} [{} to {} {}, default {}]\n     {}",
             field.name,
+            field.min,
+            field.max,
             field.unit,
             value(field.default_value()),
             field.help
@@ -104,8 +106,11 @@ fn parse_setting(text: &str) -> Result<(&'static Field, Option<u32>), String> {
     match value {
         "none" if field.is_optional => Ok((field, None)),
         _ => match value.parse() {
-            Ok(number) => Ok((field, Some(number))),
-            Err(_) => Err(format!("{name} is {value:?}, expected a number of {} from 0 to {}", field.unit, u32::MAX)),
+            Ok(number) if (field.min..=field.max).contains(&number) => Ok((field, Some(number))),
+            _ => Err(format!(
+                "{name} is {value:?}, expected a number of {} from {} to {}",
+                field.unit, field.min, field.max
+            )),
         },
     }
 }

@@ -75,7 +75,12 @@ fn what_is_wrong_with_a_specification_is_said_by_field() {
         (
             "\"parachain_rotation_frequency_blocks\": 10",
             "\"parachain_rotation_frequency_blocks\": 6",
-            "must be greater than",
+            "configuration.parachain_rotation_frequency_blocks is 6, expected more than chain_availability_period_blocks",
+        ),
+        (
+            "\"acceptance_period_blocks\": 20",
+            "\"acceptance_period_blocks\": 601",
+            "configuration.acceptance_period_blocks is 601, expected a number of blocks from 0 to 600",
         ),
     ] {
         std::fs::write(&file, good.replacen(from, to, 1)).expect("a writable directory");
@@ -83,6 +88,13 @@ fn what_is_wrong_with_a_specification_is_said_by_field() {
         assert_eq!(output.status.code(), Some(1));
         assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     }
+    // A good one that is of no local network: which key is another's is said.
+    let foreign = "0xd43593c715fdd31c61141abd04a99fd6822c8558854ccde39a5684e7a56da27d";
+    let second = good.lines().skip_while(|line| !line.contains("\"validators\"")).nth(2).expect("a second key");
+    std::fs::write(&file, good.replacen(second, &format!("    \"{foreign}\","), 1)).expect("a writable directory");
+    let output = parahost(&["dev", "--chain-spec", &file, "--json"]);
+    let said = format!("validators[1] is {foreign}, expected the key");
+    assert!(text(&output.stderr).contains(&said), "{}", text(&output.stderr));
     for (arguments, said) in [
         (["chain-spec", "new", "--set", "max_pov=1"], "no field of the configuration"),
         (["chain-spec", "new", "--set", "max_pov_size_bytes=big"], "expected a number of bytes"),

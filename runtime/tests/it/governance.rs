@@ -100,7 +100,12 @@ fn a_field_that_would_break_an_invariant_is_refused() {
     };
     assert_eq!(
         refused(ConfigurationChange::ThreadAvailabilityPeriod(0)),
-        GovernanceError::Configuration(ConfigurationError::Zero("thread_availability_period"))
+        GovernanceError::Configuration(ConfigurationError::OutOfRange {
+            field: "thread_availability_period_blocks",
+            found: 0,
+            min: 1,
+            max: 100_799
+        })
     );
     assert!(matches!(
         refused(ConfigurationChange::ParachainRotationFrequency(6)),
@@ -110,7 +115,7 @@ fn a_field_that_would_break_an_invariant_is_refused() {
     assert_eq!(
         refused(ConfigurationChange::AcceptancePeriod(found)),
         GovernanceError::Configuration(ConfigurationError::OutOfRange {
-            field: "acceptance_period",
+            field: "acceptance_period_blocks",
             found,
             min: 0,
             max

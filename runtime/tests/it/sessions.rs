@@ -102,7 +102,12 @@ fn the_configuration_changes_with_the_session_only() {
     configuration.thread_availability_period = 0;
     assert_eq!(
         chain.state.governed(Governance::Configure(Box::new(configuration.clone()))).unwrap_err(),
-        GovernanceError::Configuration(ConfigurationError::Zero("thread_availability_period"))
+        GovernanceError::Configuration(ConfigurationError::OutOfRange {
+            field: "thread_availability_period_blocks",
+            found: 0,
+            min: 1,
+            max: 100_799
+        })
     );
     configuration.thread_availability_period = 1;
     configuration.parachain_rotation_frequency = 40;

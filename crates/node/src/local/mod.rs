@@ -87,7 +87,7 @@ impl Default for LocalConfig {
 #[error("{what} is {found}, expected {expected}")]
 pub struct ConfigError {
     /// Which wish.
-    pub what: &'static str,
+    pub what: String,
     /// What was wished.
     pub found: String,
     /// What is possible.
@@ -100,7 +100,7 @@ impl LocalConfig {
     /// # Errors
     /// The first wish that cannot be fulfilled, with what is possible.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |what, found: String, expected| Err(ConfigError { what, found, expected });
+        let refuse = |what: &str, found: String, expected| Err(ConfigError { what: what.to_owned(), found, expected });
         if !(1..=100).contains(&self.validators) {
             return refuse("number of validators", self.validators.to_string(), "1 to 100");
         }
@@ -134,7 +134,7 @@ impl LocalConfig {
 
     /// What the scenario `sessions` needs to show everything.
     fn check_sessions(&self) -> Result<(), ConfigError> {
-        let refuse = |what, found: String, expected| Err(ConfigError { what, found, expected });
+        let refuse = |what: &str, found: String, expected| Err(ConfigError { what: what.to_owned(), found, expected });
         let (shortest, longest) = (scenario::SESSION_BLOCKS_MIN, scenario::SESSION_BLOCKS_MAX);
         if !(shortest..=longest).contains(&self.session_blocks) {
             let found = format!("{} blocks", self.session_blocks);
@@ -217,7 +217,7 @@ impl LocalConfig {
     /// # Errors
     /// If it is not of the kind that [`chain_spec`](Self::chain_spec) makes: with keys and paras that this machine has.
     pub fn follow(&mut self, spec: &ChainSpec) -> Result<(), ConfigError> {
-        let refuse = |what, found: String, expected| Err(ConfigError { what, found, expected });
+        let refuse = |what: &str, found: String, expected| Err(ConfigError { what: what.to_owned(), found, expected });
         let genesis = &spec.genesis;
         self.validators = u32::try_from(genesis.validators.len()).unwrap_or(u32::MAX);
         (self.slot_ms, self.fork_probability) = (spec.slot_ms, spec.fork_probability());
@@ -225,15 +225,20 @@ impl LocalConfig {
         self.parachains = u32::try_from(genesis.paras.len()).unwrap_or(u32::MAX);
         self.parathreads = 0;
         self.check()?;
-        let keys = (0..self.validators).map(|index| ValidatorId(validator_pair(index).public()));
-        if !genesis.validators.iter().copied().eq(keys) {
-            let found = format!("{} unknown keys", genesis.validators.len());
-            return refuse("list of validators", found, "the keys of a local network, as `chain-spec new` lists them");
+        for (index, key) in (0..self.validators).zip(&genesis.validators) {
+            if *key != ValidatorId(validator_pair(index).public()) {
+                let expected = "the key of the local network in that place, as `chain-spec new` lists them";
+                return refuse(&format!("validators[{index}]"), key.to_string(), expected);
+            }
         }
-        let paras = genesis.paras.iter().map(|para| (para.id, para.is_parachain));
-        if !paras.eq(self.para_ids().map(|id| (id, true))) {
-            let found = format!("{} others", genesis.paras.len());
-            return refuse("list of paras", found, "parachains with the ids from 2000 on");
+        for (index, (id, para)) in self.para_ids().zip(&genesis.paras).enumerate() {
+            let what = |field| format!("paras[{index}].{field}");
+            if para.id != id {
+                return refuse(&what("id"), para.id.0.to_string(), "the ids from 2000 on, in their order");
+            }
+            if !para.is_parachain {
+                return refuse(&what("kind"), "\"parathread\"".to_owned(), "\"parachain\"");
+            }
         }
         self.given_genesis = Some(Box::new(genesis.clone()));
         Ok(())

@@ -9,6 +9,7 @@ use primitives::{
     MisbehaviorError, MisbehaviorKind, MisbehaviorReport, Pair, ParaId, PoV, Signature, SignedMessage, SigningContext,
     SigningPayload, UmpSignal, UmpSignals, ValidDisputeStatementKind, ValidatorId, ValidatorIndex, ValidityAttestation,
     backing_quorum, check_candidate_backing,
+    configuration::FIELDS,
     crypto::{SeedRng, vrf_input, vrf_verify},
     descriptor::{DescriptorFields, collator_signature_payload},
     messages::{HrmpChannelId, UmpSignalError},
@@ -351,34 +352,23 @@ fn the_default_configuration_holds_and_broken_ones_do_not() {
         change(&mut configuration);
         configuration.check().unwrap_err()
     };
-    assert_eq!(broken(|c| c.chain_availability_period = 0), ConfigurationError::Zero("chain_availability_period"));
-    assert_eq!(broken(|c| c.minimum_backing_votes = Some(0)), ConfigurationError::Zero("minimum_backing_votes"));
     assert_eq!(
         broken(|c| c.acceptance_period = 601),
-        ConfigurationError::OutOfRange { field: "acceptance_period", found: 601, min: 0, max: 600 }
+        ConfigurationError::OutOfRange { field: "acceptance_period_blocks", found: 601, min: 0, max: 600 }
     );
-    type Change = fn(&mut HostConfiguration);
-    let too_much: [(&str, Change); 12] = [
-        ("parachain_rotation_frequency", |c| c.parachain_rotation_frequency = 100_801),
-        ("max_upward_queue_count", |c| c.max_upward_queue_count = 262_145),
-        ("max_upward_queue_size", |c| c.max_upward_queue_size = 4_194_305),
-        ("max_upward_message_size", |c| c.max_upward_message_size = 4_194_305),
-        ("max_downward_message_size", |c| c.max_downward_message_size = 4_194_305),
-        ("hrmp_channel_max_capacity", |c| c.hrmp_channel_max_capacity = u32::MAX),
-        ("hrmp_channel_max_total_size", |c| c.hrmp_channel_max_total_size = u32::MAX),
-        ("hrmp_channel_max_message_size", |c| c.hrmp_channel_max_message_size = u32::MAX),
-        ("dispute_post_conclusion_period", |c| c.dispute_post_conclusion_period = 100_801),
-        ("validation_upgrade_delay", |c| c.validation_upgrade_delay = 100_801),
-        ("validation_upgrade_frequency", |c| c.validation_upgrade_frequency = u32::MAX),
-        ("allowed_ancestry_len", |c| c.allowed_ancestry_len = 256),
-    ];
-    for (name, change) in too_much {
-        let error = broken(change);
-        assert!(matches!(error, ConfigurationError::OutOfRange { field, .. } if field == name), "{error}");
+    for field in FIELDS {
+        for found in [field.min.checked_sub(1), field.max.checked_add(1)].into_iter().flatten() {
+            let mut configuration = good.clone();
+            field.set(&mut configuration, Some(found));
+            let (min, max) = (field.min, field.max);
+            let expected = ConfigurationError::OutOfRange { field: field.name, found, min, max };
+            assert_eq!(configuration.check(), Err(expected));
+        }
     }
-    assert!(matches!(broken(|c| c.max_pov_size += 1), ConfigurationError::OutOfRange { field: "max_pov_size", .. }));
     let error = broken(|c| c.thread_availability_period = c.parachain_rotation_frequency);
-    assert!(matches!(error, ConfigurationError::RotationTooFast { field: "thread_availability_period", .. }));
+    assert!(matches!(error, ConfigurationError::RotationTooFast { field: "thread_availability_period_blocks", .. }));
+    let error = broken(|c| (c.parathread_cores, c.scheduling_lookahead) = (3, 0));
+    assert_eq!(error, ConfigurationError::NoLookahead { parathread_cores: 3 });
     assert_eq!(good.abridged().encode().len(), 11 * 4);
 }
 
@@ -391,6 +381,20 @@ fn the_default_can_be_cut_for_sessions_of_any_length() {
     assert_eq!(HostConfiguration::for_sessions(20), HostConfiguration::default());
     let slow = ConfigurationError::RotationTooSlow { rotation: 10, session_length: 10 };
     assert_eq!(HostConfiguration::default().check_in_sessions(10), Err(slow));
+}
+
+#[test]
+fn the_table_has_each_field_of_the_configuration_once() {
+    let names: BTreeSet<_> = FIELDS.iter().map(|field| field.name).collect();
+    assert_eq!(names.len(), FIELDS.len());
+    for field in FIELDS {
+        let mut changed = HostConfiguration::default();
+        field.set(&mut changed, Some(77));
+        assert_eq!(field.get(&changed), Some(77));
+        assert_ne!(changed, HostConfiguration::default(), "{}", field.name);
+        field.set(&mut changed, field.default_value());
+        assert_eq!(changed, HostConfiguration::default(), "{}", field.name);
+    }
 }
 
 #[test]

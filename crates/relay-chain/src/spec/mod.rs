@@ -6,17 +6,16 @@
 //!
 //! **Limits**: [`MAX_SPEC_BYTES`], those of the genesis, [`MAX_NAME_LEN`].
 
-mod fields;
 mod read;
 #[cfg(test)]
 mod tests;
 mod texts;
 mod unique;
 
-use primitives::{Hash, Header, ValidatorId};
+use primitives::{ConfigurationError, Hash, Header, ValidatorId};
 use runtime::{Genesis, GenesisError, GenesisPara, State, genesis};
 
-pub use fields::{FIELDS, Field};
+pub use primitives::configuration::{FIELDS, Field};
 pub use texts::{reference, schema};
 
 use crate::slots::PARTS_PER_MILLION;
@@ -65,9 +64,21 @@ pub enum SpecError {
         /// What should.
         expected: String,
     },
+    /// The configuration.
+    #[error("configuration.{0}")]
+    Configuration(ConfigurationError),
     /// Each field is as it should be and together they make no chain.
     #[error("no chain can begin like this: {0}")]
-    Genesis(#[from] GenesisError),
+    Genesis(GenesisError),
+}
+
+impl From<GenesisError> for SpecError {
+    fn from(error: GenesisError) -> Self {
+        match error {
+            GenesisError::Configuration(error) => Self::Configuration(error),
+            error => Self::Genesis(error),
+        }
+    }
 }
 
 impl ChainSpec {
@@ -93,7 +104,7 @@ impl ChainSpec {
     /// The first state, and the header whose hash names the chain.
     ///
     /// # Errors
-    /// [`SpecError::Genesis`].
+    /// [`SpecError::Configuration`], [`SpecError::Genesis`].
     pub fn first_block(&self) -> Result<(State, Header), SpecError> {
         Ok(genesis(&self.genesis)?)
     }
@@ -101,7 +112,7 @@ impl ChainSpec {
     /// The chain's name: the hash of its first header.
     ///
     /// # Errors
-    /// [`SpecError::Genesis`].
+    /// [`SpecError::Configuration`], [`SpecError::Genesis`].
     pub fn genesis_hash(&self) -> Result<Hash, SpecError> {
         self.first_block().map(|(_, header)| header.hash())
     }

@@ -177,7 +177,8 @@ fn number_of(at: &At<'_>, field: &Field) -> Result<Option<u32>, SpecError> {
     if field.is_optional && at.value.is_some_and(Value::is_null) {
         return Ok(None);
     }
-    at.number_u32(0, field.unit).map(Some)
+    let number = at.number(u64::from(field.min), u64::from(field.max), field.unit)?;
+    u32::try_from(number).map(Some).or_else(|_| at.refuse("a smaller number"))
 }
 
 fn para(at: &At<'_>) -> Result<GenesisPara, SpecError> {

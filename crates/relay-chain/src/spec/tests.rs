@@ -1,4 +1,4 @@
-use primitives::{HeadData, HostConfiguration, Pair, ParaId};
+use primitives::{HeadData, HostConfiguration, Pair, ParaId, limits::MAX_DELAY_BLOCKS};
 use proptest::prelude::*;
 
 use super::*;
@@ -59,16 +59,20 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
         ("\"parathread_retries\": 3", "\"parathread_retries\": null", "configuration.parathread_retries is null"),
         ("\"1000000\"", "1000000", "stake_per_validator is 1000000, expected an amount"),
         ("\"id\": 2001", "\"id\": 2000", "para 2000 is already registered"),
-        ("\"chain_availability_period_blocks\": 6", "\"chain_availability_period_blocks\": 0", "must not be 0"),
+        (
+            "\"chain_availability_period_blocks\": 6",
+            "\"chain_availability_period_blocks\": 0",
+            "configuration.chain_availability_period_blocks is 0, expected a number of blocks from 1 to 100799",
+        ),
         (
             "\"acceptance_period_blocks\": 20",
             "\"acceptance_period_blocks\": 601",
-            "acceptance_period is 601, expected 0 to 600",
+            "configuration.acceptance_period_blocks is 601, expected a number of blocks from 0 to 600",
         ),
         (
             "\"session_length_blocks\": 20",
             "\"session_length_blocks\": 10",
-            "parachain_rotation_frequency 10 must be less than the session length 10",
+            "configuration.parachain_rotation_frequency_blocks is 10, expected less than the session's 10 blocks",
         ),
         (
             "\"session_length_blocks\": 20",
@@ -89,7 +93,9 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
     assert!(matches!(ChainSpec::parse(b"{"), Err(SpecError::Json(_))));
     let mut idle = spec();
     (idle.genesis.configuration.parathread_cores, idle.genesis.configuration.scheduling_lookahead) = (1, 0);
-    assert!(idle.check().unwrap_err().to_string().contains("scheduling_lookahead is 0, expected 1 to"));
+    assert!(
+        idle.check().unwrap_err().to_string().starts_with("configuration.scheduling_lookahead_blocks is 0, expected")
+    );
     let mut no_key = spec();
     no_key.genesis.validators[2] = ValidatorId([0xff; 32]);
     let error = no_key.check().unwrap_err().to_string();
@@ -106,35 +112,49 @@ fn the_configuration_may_be_left_to_its_defaults() {
     assert_eq!(ChainSpec::parse(short.as_bytes()), Ok(spec()));
 }
 
-/// The comments of the struct, by field.
-fn comments() -> Vec<(String, String)> {
-    let source = include_str!("../../../primitives/src/configuration.rs");
-    let body = source.split("pub struct HostConfiguration {").nth(1).unwrap().split("\n}").next().unwrap();
-    let mut comment = String::new();
-    let mut found = Vec::new();
-    for line in body.lines().map(str::trim) {
-        if let Some(text) = line.strip_prefix("///") {
-            comment.push_str(text);
-        } else if let Some((name, _)) = line.strip_prefix("pub ").and_then(|line| line.split_once(':')) {
-            found.push((name.to_owned(), std::mem::take(&mut comment)));
-        }
+/// The file with one field of the configuration set.
+fn with_field(spec: &ChainSpec, name: &str, value: &str) -> String {
+    let json = spec.to_json();
+    let line = json.lines().find(|line| line.trim_start().starts_with(&format!("\"{name}\":"))).unwrap();
+    let comma = if line.ends_with(',') { "," } else { "" };
+    json.replacen(line, &format!("    \"{name}\": {value}{comma}"), 1)
+}
+
+/// A specification in which every value of a field's range is possible: the availability periods are less than the
+/// rotation, the rotation is less than the session, and all cores are those of parathreads.
+fn roomy(name: &str) -> ChainSpec {
+    let mut spec = spec();
+    spec.genesis.session_length = u32::MAX;
+    spec.genesis.paras.retain(|para| !para.is_parachain);
+    let configuration = &mut spec.genesis.configuration;
+    if name == "parachain_rotation_frequency_blocks" {
+        (configuration.chain_availability_period, configuration.thread_availability_period) = (1, 1);
+    } else {
+        configuration.parachain_rotation_frequency = MAX_DELAY_BLOCKS;
     }
-    found
+    spec
 }
 
 #[test]
-fn every_field_is_there_with_the_words_of_its_comment() {
-    let ours: Vec<_> = FIELDS.iter().map(|field| (field.field.to_owned(), field.help.to_owned())).collect();
-    assert_eq!(ours, comments());
-    let names: std::collections::BTreeSet<_> = FIELDS.iter().map(|field| field.name).collect();
-    assert_eq!(names.len(), FIELDS.len());
-    for field in FIELDS {
-        let mut changed = HostConfiguration::default();
-        field.set(&mut changed, Some(77));
-        assert_eq!(field.get(&changed), Some(77));
-        assert_ne!(changed, HostConfiguration::default(), "{}", field.name);
-        field.set(&mut changed, field.default_value());
-        assert_eq!(changed, HostConfiguration::default(), "{}", field.name);
+fn the_schema_gives_each_field_the_range_that_is_taken() {
+    let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
+    let fields = schema["properties"]["configuration"]["properties"].as_object().unwrap();
+    assert_eq!(fields.len(), FIELDS.len());
+    for (name, field) in fields {
+        let spec = roomy(name);
+        let (min, max) = (field["minimum"].as_i64().unwrap(), field["maximum"].as_i64().unwrap());
+        for beyond in [min - 1, max + 1] {
+            let error = ChainSpec::parse(with_field(&spec, name, &beyond.to_string()).as_bytes()).unwrap_err();
+            let said = format!("configuration.{name} is {beyond}, expected a number of ");
+            assert!(error.to_string().starts_with(&said), "{error}");
+            assert!(error.to_string().ends_with(&format!("from {min} to {max}")), "{error}");
+        }
+        for last in [min, max] {
+            let read = ChainSpec::parse(with_field(&spec, name, &last.to_string()).as_bytes());
+            // Smaller than the paras' heads and codes may be: what is refused then are these.
+            let is_small = last == min && ["max_head_data_size_bytes", "max_code_size_bytes"].contains(&name.as_str());
+            assert_eq!(read.is_err(), is_small, "{name} = {last}: {read:?}");
+        }
     }
 }
 
@@ -156,10 +176,11 @@ proptest! {
     }
 
     #[test]
-    fn what_a_configuration_is_set_to_comes_back(values in prop::collection::vec(1_u32.., FIELDS.len())) {
+    fn what_a_configuration_is_set_to_comes_back(values in prop::collection::vec(0_u64.., FIELDS.len())) {
         let mut spec = spec();
         for (field, value) in FIELDS.iter().zip(values) {
-            field.set(&mut spec.genesis.configuration, Some(value));
+            let in_range = u64::from(field.min) + value % (u64::from(field.max - field.min) + 1);
+            field.set(&mut spec.genesis.configuration, u32::try_from(in_range).ok());
         }
         prop_assert_eq!(read::read(spec.to_json().as_bytes()), Ok(spec));
     }

@@ -2,10 +2,13 @@
 
 use std::fmt::Write as _;
 
+use primitives::limits::MAX_VALIDATORS;
 use runtime::limits::MIN_SESSION_LENGTH;
 use serde_json::{Value, json};
 
-use super::{ChainSpec, FIELDS, FORMAT, MAX_NAME_LEN, PARACHAIN, PARATHREAD, SLOT_MS_RANGE, hex, kind, validator_hex};
+use super::{
+    ChainSpec, FIELDS, FORMAT, Field, MAX_NAME_LEN, PARACHAIN, PARATHREAD, SLOT_MS_RANGE, hex, kind, validator_hex,
+};
 use crate::slots::PARTS_PER_MILLION;
 
 /// A field outside the configuration: name, what it is for, its schema.
@@ -51,7 +54,7 @@ fn top_fields() -> Vec<(&'static str, &'static str, Value)> {
         (
             "validators",
             "Public keys of the validators of the first two sessions, 32 bytes each.",
-            json!({ "type": "array", "minItems": 1, "items": key() }),
+            json!({ "type": "array", "minItems": 1, "maxItems": MAX_VALIDATORS, "items": key() }),
         ),
         ("configuration", "The host's configuration; what is left out has its default.", configuration_schema()),
         ("paras", "The paras of the first session.", json!({ "type": "array", "items": para })),
@@ -65,8 +68,8 @@ fn configuration_schema() -> Value {
             let kind = if field.is_optional { json!(["integer", "null"]) } else { json!("integer") };
             let schema = json!({
                 "type": kind,
-                "minimum": 0,
-                "maximum": u32::MAX,
+                "minimum": field.min,
+                "maximum": field.max,
                 "default": field.default_value(),
                 "description": field.help.trim(),
                 "x-unit": field.unit,
@@ -118,15 +121,17 @@ pub fn reference() -> String {
     text.push_str("| `paras[].id`, `kind`, `head`, `code` | Id, `parachain` or `parathread`, first head, wasm. |\n");
     text.push_str(
         "\n## Configuration\n\nA field that is left out has its default. Governance can change all of them later, at \
-         session boundaries.\n\n| field | unit | default | meaning |\n|---|---|---|---|\n",
+         session boundaries.\n\n| field | unit | default | least | most | meaning |\n|---|---|---|---|---|---|\n",
     );
     for field in FIELDS {
         let default = field.default_value().map_or("null".to_owned(), |value| value.to_string());
-        let _ = writeln!(text, "| `{}` | {} | {default} | {} |", field.name, field.unit, field.help.trim());
+        let Field { name, unit, help, min, max, .. } = field;
+        let _ = writeln!(text, "| `{name}` | {unit} | {default} | {min} | {max} | {} |", help.trim());
     }
     text.push_str(
-        "\nThe rotation must be slower than both availability periods, and neither of these, nor the upgrade delay, nor \
-         `minimum_backing_votes` may be 0, nor the lookahead if there are cores for parathreads.\n",
+        "\nThe rotation must be slower than both availability periods and faster than the sessions. If there are cores for \
+         parathreads, the lookahead must not be 0, and together with the parachains there are no more cores than the most \
+         of `parathread_cores`.\n",
     );
     text
 }

@@ -3,7 +3,9 @@
 //! The inherent comes from the node's provisioner with a time limit; without it the block is authored with an empty one,
 //! so that the chain goes on. Of the heads the best one is built on of whose chain nothing is disputed, if there is one
 //! (AV-6), else the best. The seal goes through the keystore's journal: of one slot one block is sealed, across
-//! crashes and restarts. Finality that lags slows authoring, and at [`crate::tree::MAX_UNFINALIZED_DEPTH`] ends it.
+//! crashes and restarts. Who was away leaves its slots to others while it catches up. Finality that lags slows authoring, and at [`crate::tree::MAX_UNFINALIZED_DEPTH`] ends it.
+
+mod patience;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,9 +24,13 @@ use crate::{
     import::{ImportError, Source, add_seal},
     messages::MAX_BLOCK_BYTES,
     reports::ReportPool,
+    sync::Syncer,
     transactions::TRANSACTIONS_BYTES_PER_BLOCK,
     tree::MAX_UNFINALIZED_DEPTH,
 };
+
+use patience::Patience;
+pub use patience::{CATCH_UP_PATIENCE, FRESH_SLOTS};
 
 /// The share of a slot, one over this, in which the inherent must be there.
 pub const INHERENT_SHARE_OF_SLOT: u64 = 3;
@@ -68,9 +74,10 @@ pub fn is_paused(slots_since_parent: u64, lag: BlockNumber) -> bool {
 }
 
 /// Authors until the chain is stopped.
-pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
+pub(crate) async fn run(chain: Arc<Chain>, syncer: Arc<Syncer>, keystore: Arc<dyn Keystore>) {
     let stopped = chain.until_stopped().fuse();
     pin_mut!(stopped);
+    let mut patience = Patience::default();
     loop {
         let slot = chain.slot_now().saturating_add(1);
         let starts = Duration::from_millis(slot.saturating_mul(chain.settings.slot_ms));
@@ -78,6 +85,10 @@ pub(crate) async fn run(chain: Arc<Chain>, keystore: Arc<dyn Keystore>) {
         select_biased! {
             () = stopped => return,
             () = woken => {}
+        }
+        if patience.lasts(&chain, &syncer, &*keystore, slot) {
+            tracing::debug!(slot, "not authoring: peers are ahead");
+            continue;
         }
         match author_in(&chain, &*keystore, slot).await {
             Ok(Some(hash)) => tracing::debug!(slot, ?hash, "authored"),

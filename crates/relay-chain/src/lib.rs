@@ -242,13 +242,13 @@ impl RelayChain {
         let reports = chain.network.open(REPORT_PROTOCOL, chain.handshake())?;
         let transactions = chain.network.open(TRANSACTION_PROTOCOL, chain.handshake())?;
         let spawner = chain.environment.spawner.clone();
-        spawner.spawn("chain-blocks", Box::pin(sync::run(chain.clone(), blocks, syncer, synced)));
+        spawner.spawn("chain-blocks", Box::pin(sync::run(chain.clone(), blocks, syncer.clone(), synced)));
         spawner.spawn("chain-finality", Box::pin(finality.run(votes)));
         spawner.spawn("chain-reports", Box::pin(gossip_reports::run(chain.clone(), reports)));
         spawner.spawn("chain-upkeep", Box::pin(upkeep::run(chain.clone(), loaded.newest_snapshot)));
         spawner.spawn("chain-transactions", Box::pin(gossip_transactions::run(chain.clone(), transactions)));
         if let Some(keystore) = keystore.filter(|_| author) {
-            spawner.spawn("chain-author", Box::pin(author::run(chain.clone(), keystore)));
+            spawner.spawn("chain-author", Box::pin(author::run(chain.clone(), syncer, keystore)));
         }
         Ok(Arc::new(Self { chain }))
     }

@@ -8,7 +8,7 @@
 //! [`crate::messages`].
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -111,7 +111,8 @@ pub(crate) struct Syncer {
 /// Each peer has one place: it is being asked, or it waits for that.
 #[derive(Default)]
 struct Jobs {
-    busy: BTreeSet<PeerId>,
+    /// With the height that is wanted of each.
+    busy: BTreeMap<PeerId, BlockNumber>,
     /// First come, first served, so that those who do not answer hold up nobody for long.
     waiting: VecDeque<(PeerId, Goal)>,
 }
@@ -119,13 +120,13 @@ struct Jobs {
 impl Jobs {
     /// What is to be done at once for a peer that has something to offer.
     fn add(&mut self, peer: PeerId, goal: Goal) -> Option<(PeerId, Goal)> {
-        if self.busy.contains(&peer) {
+        if self.busy.contains_key(&peer) {
             return None;
         }
         if let Some((_, place)) = self.waiting.iter_mut().find(|(waiting, _)| *waiting == peer) {
             *place = goal;
         } else if self.busy.len() < SYNC_JOBS_MAX {
-            self.busy.insert(peer.clone());
+            self.busy.insert(peer.clone(), goal.number);
             return Some((peer, goal));
         } else if self.waiting.len() < SYNC_WAITING_MAX {
             self.waiting.push_back((peer, goal));
@@ -137,8 +138,13 @@ impl Jobs {
     fn next(&mut self, ended: &PeerId) -> Option<(PeerId, Goal)> {
         self.busy.remove(ended);
         let (peer, goal) = self.waiting.pop_front()?;
-        self.busy.insert(peer.clone());
+        self.busy.insert(peer.clone(), goal.number);
         Some((peer, goal))
+    }
+
+    fn highest(&self) -> BlockNumber {
+        let waiting = self.waiting.iter().map(|(_, goal)| goal.number);
+        self.busy.values().copied().chain(waiting).max().unwrap_or_default()
     }
 }
 
@@ -163,6 +169,11 @@ impl Syncer {
     /// The same, with the proofs that make `head` final, even if all the blocks are here.
     pub(crate) fn start_for_finality(self: &Arc<Self>, peer: PeerId, head: Hash, number: BlockNumber) {
         self.start_until(peer, Goal { head, number, child: None, is_final: true });
+    }
+
+    /// The highest block that some peer says it has and that we are about to fetch; 0 if there is none.
+    pub(crate) fn wanted_height(&self) -> BlockNumber {
+        lock(&self.jobs).highest()
     }
 
     fn start_until(self: &Arc<Self>, peer: PeerId, goal: Goal) {

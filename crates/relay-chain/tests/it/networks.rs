@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use deterministic::{Crash, entropy::below};
 use network::MemoryConfig;
@@ -141,6 +141,37 @@ fn halves_go_apart_and_come_together() {
     world.hub.heal();
     world.run_slots(15);
     assert!(world.agreed() >= before + 10, "{:?}", world.statuses());
+}
+
+#[test]
+fn who_was_away_does_not_author_while_it_catches_up() {
+    let world = World::started(14, 4, 1.0);
+    world.run_slots(8);
+    let away = vec![world.nodes[3].peer()];
+    world.hub.partition(&[away]);
+    world.run_slots(300);
+    let (known, there) = (world.chain(3).status().best.1, world.chain(0).status().best.1);
+    assert!(known + 100 < there, "alone it does not come far: {:?}", world.statuses());
+    // Several slots for each stretch of 64 blocks.
+    let latency = Duration::from_secs(2);
+    world.hub.configure(MemoryConfig { latency, ..MemoryConfig::default() });
+    world.hub.heal();
+    let authored = |slots| {
+        let before = world.chain(3).status().authored;
+        world.run_slots(slots);
+        world.chain(3).status().authored - before
+    };
+    // Until it has heard of the others it is alone.
+    authored(6);
+    let mut slots = 0;
+    while world.chain(3).status().best.1 < there {
+        assert_eq!(authored(1), 0, "{:?}", world.statuses());
+        slots += 1;
+    }
+    assert!(slots >= 8, "it was there after {slots} slots");
+    world.hub.configure(MemoryConfig::default());
+    assert!(authored(20) >= 5, "it authors again: {:?}", world.statuses());
+    world.agreed();
 }
 
 #[test]

@@ -53,6 +53,9 @@ pub struct CompletedRound {
     pub round: u64,
     /// The block that it began with.
     pub base: (Hash, BlockNumber),
+    /// The highest block that may have become final in it, for all that was known when it was complete: votes of later
+    /// rounds are for chains that hold it.
+    pub estimate: (Hash, BlockNumber),
     /// Its votes.
     pub votes: Vec<SignedVoteMessage>,
 }

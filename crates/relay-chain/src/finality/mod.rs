@@ -105,7 +105,7 @@ impl Finality {
     ) -> Result<Self, NoVoters> {
         let (start, completed) = plan(&chain, completed)?;
         let (voters, set_id, id, voter_finalized) = (start.voters.clone(), start.set_id, start.id, start.finalized.1);
-        let voter = voter::start(chain.clone(), start);
+        let voter = voter::start(&chain, start);
         Ok(Self {
             chain,
             syncer,
@@ -325,7 +325,7 @@ impl Finality {
                 self.voter_finalized = start.finalized.1;
                 self.completed = completed;
                 tracing::info!(set_id = self.set_id, round = start.last_round + 1, "voter starts");
-                self.voter = voter::start(self.chain.clone(), start);
+                self.voter = voter::start(&self.chain, start);
                 self.take_up().await;
             }
             Err(error) => tracing::error!(%error, "no voter"),
@@ -566,27 +566,36 @@ impl Finality {
             Ok(Err(error)) => return self.chain.offence(peer, &error),
             Err(error) => return tracing::warn!(%error, "votes could not be checked"),
         }
-        if let Some((hash, number)) = self.first_missing(&help.votes) {
-            // Further votes will make us ask again, once the blocks are here.
-            return self.fetch_if_missing(peer, hash, number);
+        let mut votes = help.votes;
+        if let Some((hash, number)) = self.leave_out_missing(&mut votes) {
+            // Needed or dead: who can tell has it. Further votes will make us ask again, once it is here.
+            self.fetch_if_missing(peer, hash, number);
         }
-        self.feed(GlobalIn::CatchUp(help.votes, Callback::Blank));
+        // The voter takes them if the round is complete with these.
+        self.feed(GlobalIn::CatchUp(votes, Callback::Blank));
     }
 
-    /// A block that the votes name and that is not here at that height.
-    fn first_missing(&self, votes: &CatchUpVotes) -> Option<(Hash, BlockNumber)> {
+    /// Leaves out the votes for blocks that are not here at the height that they say, or not on the round's base; returns
+    /// one of those blocks.
+    fn leave_out_missing(&self, votes: &mut CatchUpVotes) -> Option<(Hash, BlockNumber)> {
         let tree = self.chain.tree();
-        let base = (votes.base_hash, votes.base_number);
-        let prevotes = votes.prevotes.iter().map(|vote| (vote.prevote.target_hash, vote.prevote.target_number));
-        let precommits = votes.precommits.iter().map(|vote| (vote.precommit.target_hash, vote.precommit.target_number));
-        let missing =
-            |(hash, number): &(Hash, BlockNumber)| tree.get(hash).is_none_or(|entry| entry.header.number != *number);
-        std::iter::once(base).chain(prevotes).chain(precommits).find(missing)
+        let base = votes.base_hash;
+        let mut missing = None;
+        let mut is_here = |hash: Hash, number: BlockNumber| {
+            let is_here = tree.get(&hash).is_some_and(|entry| entry.header.number == number)
+                && tree.is_descendant_or_equal(&base, &hash);
+            if !is_here {
+                missing = Some((hash, number));
+            }
+            is_here
+        };
+        votes.prevotes.retain(|vote| is_here(vote.prevote.target_hash, vote.prevote.target_number));
+        votes.precommits.retain(|vote| is_here(vote.precommit.target_hash, vote.precommit.target_number));
+        missing
     }
 }
 
-/// From where a voter starts: the finalized block's set; after its last completed round if that is known, else after that
-/// round's number, silently once.
+/// From where a voter starts: the finalized block's set, and its last completed round.
 fn plan(chain: &Chain, completed: Option<CompletedRound>) -> Result<(Start, Option<CompletedRound>), NoVoters> {
     let finalized = chain.finalized();
     let validators = finalized.data.state.validators();
@@ -604,18 +613,17 @@ fn plan(chain: &Chain, completed: Option<CompletedRound>) -> Result<(Start, Opti
         last_round: 0,
         last_base: base,
         last_votes: Vec::new(),
-        silent_round: None,
+        bound: None,
     };
     if let Some(completed) = &completed {
         start.last_round = completed.round;
         let tree = chain.tree();
-        let targets = completed.votes.iter().map(|vote| vote.target().0);
-        if std::iter::once(&completed.base.0).chain(targets).all(|hash| tree.contains(hash)) {
+        if tree.contains(&completed.base.0) {
             start.last_base = completed.base;
-            start.last_votes.clone_from(&completed.votes);
-        } else {
-            start.silent_round = Some(completed.round + 1);
         }
+        start.last_votes.clone_from(&completed.votes);
+        let estimate = completed.estimate;
+        start.bound = if estimate.1 <= base.1 { Some(base) } else { tree.contains(&estimate.0).then_some(estimate) };
     }
     Ok((start, completed))
 }

@@ -118,8 +118,9 @@ pub(crate) struct Start {
     pub(crate) last_round: u64,
     pub(crate) last_base: (Hash, BlockNumber),
     pub(crate) last_votes: Vec<SignedVoteMessage>,
-    /// In this round we only watch, because what bound our vote in it is not known any more.
-    pub(crate) silent_round: Option<u64>,
+    /// What binds us after that round if those of its votes whose blocks are here do not complete it any more; `None` if
+    /// that is not here either.
+    pub(crate) bound: Option<(Hash, BlockNumber)>,
 }
 
 /// A running voter.
@@ -130,29 +131,50 @@ pub(crate) struct Running {
     pub(crate) events: UnboundedReceiver<Event>,
 }
 
-pub(crate) fn start(chain: Arc<Chain>, start: Start) -> Running {
+/// Starts a voter. Votes for blocks that are not here are left out: without them the last round is what somebody saw to
+/// whom they had not come. A block that has died is at no peer any more, and one vote for it, which a single validator
+/// can cast, must not keep everybody from voting who starts after that.
+///
+/// If the others do not complete the round, the voter starts from what binds it by that round. If nobody knows what that
+/// is, it only watches in the first round.
+pub(crate) fn start(chain: &Arc<Chain>, mut start: Start) -> Running {
+    let (running, completes) = build(chain, &start, None);
+    if completes {
+        return running;
+    }
+    start.last_votes = Vec::new();
+    let silent_round = start.bound.is_none().then_some(start.last_round + 1);
+    start.last_base = start.bound.unwrap_or(start.finalized);
+    tracing::info!(round = start.last_round, bound = ?start.bound, "votes for blocks that are not here are needed");
+    build(chain, &start, silent_round).0
+}
+
+/// A voter, and whether it knows what it needs of the last round.
+fn build(chain: &Arc<Chain>, start: &Start, silent_round: Option<u64>) -> (Running, bool) {
     let (events_in, events) = mpsc::unbounded();
     let (global_in, global_receiver) = mpsc::unbounded();
     let rounds = Arc::new(Mutex::new(Rounds::new(start.set_id, start.last_round)));
     let environment = Arc::new(Surroundings {
         unit: Duration::from_millis((chain.settings.slot_ms / GOSSIP_SHARE_OF_SLOT).max(1)),
-        chain,
+        chain: chain.clone(),
         set_id: start.set_id,
         id: start.id,
-        silent_round: start.silent_round,
+        silent_round,
         rounds: rounds.clone(),
         events: events_in.clone(),
     });
     let voter = Voter::new(
         environment,
-        start.voters,
+        start.voters.clone(),
         (global_receiver, Outgoing { wrap: Box::new(commit_event), events: events_in }),
         start.last_round,
-        start.last_votes,
+        start.last_votes.clone(),
         start.last_base,
         start.finalized,
     );
-    Running { future: Box::pin(voter), rounds, global_in, events }
+    let completes =
+        start.last_round == 0 || voter.voter_state().get().background_rounds.contains_key(&start.last_round);
+    (Running { future: Box::pin(voter), rounds, global_in, events }, completes)
 }
 
 fn commit_event(out: CommunicationOut<Hash, BlockNumber, Signature, ValidatorId>) -> Event {
@@ -164,6 +186,7 @@ struct Surroundings {
     chain: Arc<Chain>,
     set_id: u64,
     id: Option<ValidatorId>,
+    /// In this round we only watch, because what binds our vote in it is not known any more.
     silent_round: Option<u64>,
     unit: Duration,
     rounds: Arc<Mutex<Rounds>>,
@@ -265,12 +288,14 @@ impl Environment<Hash, BlockNumber> for Surroundings {
     fn completed(
         &self,
         round: u64,
-        _state: RoundState<Hash, BlockNumber>,
+        state: RoundState<Hash, BlockNumber>,
         base: (Hash, BlockNumber),
         votes: &Seen,
     ) -> Result<(), VoterError> {
         let votes = votes.seen().to_vec();
-        self.tell(Event::Completed(CompletedRound { set_id: self.set_id, round, base, votes }));
+        // A complete round has an estimate.
+        let estimate = state.estimate.unwrap_or(base);
+        self.tell(Event::Completed(CompletedRound { set_id: self.set_id, round, base, estimate, votes }));
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 
 mod album;
 mod bad_blocks;
+mod dead_forks;
 mod disk;
 mod equivocations;
 mod floods;

@@ -18,6 +18,13 @@
 //! **Slow is not dead.** [`Handle::readiness`] names who lags, who stands still and who waits for whom; [`Handle::watch`] logs it. Only a
 //! slot's own policy ends or restarts anybody.
 //!
+//! **The end.** [`Event::Conclude`] comes to all subsystems at once, and each returns in its own time, so after it nobody
+//! may count on another. Who returns takes nothing any more: what is queued at it still, and what loops send it later, is
+//! lost without an error, and counted ([`EdgeSnapshot::refused`](port::EdgeSnapshot::refused)); questions to it fail, and
+//! jobs are refused. What must outlast the node has to be safe, on disk as a rule, by the loop's own doing. Who may be told
+//! something still goes on with [`Context::recv`] until the time it gives its neighbours is over; within
+//! [`CONCLUDE_DEADLINE`](node::CONCLUDE_DEADLINE) it has to return.
+//!
 //! **Full recordings.** [`replay`] records one subsystem and shows where a fresh instance first does something else.
 //!
 //! **Limits.** Mailboxes: [`mailbox::MailboxLimits`]; signal log: [`signal::SIGNAL_LOG_MAX`]; shutdown:

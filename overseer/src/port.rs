@@ -6,12 +6,13 @@
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use deterministic::Environment;
-use futures::future::{Either, select};
+use futures::future::{Either, ready, select};
 use futures::{FutureExt as _, TryFutureExt as _};
 use overseer_core::sending::{Permit, Reserve, Sending};
 use tokio::sync::watch;
@@ -106,6 +107,8 @@ pub(crate) struct Desk {
     pub(crate) on_answer: Option<OnAnswer>,
     pub(crate) environment: Environment,
     pub(crate) wheel: Arc<Wheel>,
+    /// Set before anybody of the node can hear Conclude.
+    pub(crate) concluding: Arc<AtomicBool>,
 }
 
 /// What a message meets on its way, where there is any such thing.
@@ -151,6 +154,24 @@ impl<M: Message> Port<M> {
         self.aside.as_deref()?.tape.as_ref()
     }
 
+    /// Whether this sender's message may be lost because its consumer has ended: a loop's, once the node concludes.
+    /// Consumers come before or after it then by chance.
+    #[cold]
+    fn may_be_lost(&self, reason: RefusedReason) -> bool {
+        let is_loop = self.edge.origin == Origin::Loop;
+        is_loop && reason == RefusedReason::Closed && self.desk.concluding.load(Ordering::Acquire)
+    }
+
+    /// Takes a refusal that is in order, and counts it.
+    #[cold]
+    fn refused(&self, refused: SendError<M>) -> Result<(), SendError<M>> {
+        if !self.may_be_lost(refused.reason) {
+            return Err(refused);
+        }
+        self.mailbox.count_refused(self.id);
+        Ok(())
+    }
+
     /// The message's name, known without computing it.
     pub(crate) fn message_name(&self) -> &'static str {
         self.edge.declared.message
@@ -184,10 +205,10 @@ impl<M: Post> Port<M> {
 
     /// Built without a choice of what it will be: a large message is then written where it stays, not moved there.
     #[inline]
-    pub(crate) fn send(&self, turn: Turn, is_concluding: bool, message: M) -> Delivery<'_, M> {
+    pub(crate) fn send(&self, turn: Turn, message: M) -> Delivery<'_, M> {
         let bytes = message.bytes();
         let plain = self.put(message.into_inbox(), bytes);
-        Delivery { port: self, turn, is_concluding, plain, apart: None }
+        Delivery { port: self, turn, plain, apart: None }
     }
 
     async fn send_taped(&self, tape: &PortTape, message: M) -> Result<(), SendError<M>> {
@@ -198,7 +219,7 @@ impl<M: Post> Port<M> {
         };
         let mut message = Some(message);
         let live = async {
-            let refused = self.send_tapped(message.take()?).await.err()?;
+            let refused = self.send_tapped(message.take()?).await.or_else(|refused| self.refused(refused)).err()?;
             message = Some(refused.message);
             Some(refused.reason)
         };
@@ -312,22 +333,29 @@ impl<M: Post> Port<M> {
     }
 
     async fn reserve_live(&self, bytes: usize) -> Result<Place<'_, M>, RefusedReason> {
-        let permit = Reserve::new(&*self.mailbox, self.id, bytes).await?;
-        Ok(Place { permit, aside: self.aside.as_deref() })
+        let permit = match Reserve::new(&*self.mailbox, self.id, bytes).await {
+            Err(reason) if self.may_be_lost(reason) => None,
+            permit => Some(permit?),
+        };
+        Ok(Place { permit, port: self })
     }
 }
 
+fn taken_back<M: Post>(inbox: InboxOf<M>) -> M {
+    M::from_inbox(inbox).expect("what comes back is the very message that was put in")
+}
+
 fn back<M: Post>(inbox: InboxOf<M>, reason: RefusedReason) -> SendError<M> {
-    let message = M::from_inbox(inbox).expect("a mailbox hands back the very message it refused");
-    SendError { message, reason }
+    SendError { message: taken_back(inbox), reason }
 }
 
 /// A place in a consumer's queue for one message, from [`Outlet::reserve`] or
 /// [`Context::reserve`](crate::Context::reserve). Dropping it gives the place to the next who waits.
 #[must_use = "an unused place is given back"]
 pub struct Place<'a, M: Post> {
-    permit: Permit<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
-    aside: Option<&'a Aside<M>>,
+    /// None where the message will be lost, in order.
+    permit: Option<Permit<InboxOf<M>, &'a Mailbox<InboxOf<M>>>>,
+    port: &'a Port<M>,
 }
 
 impl<M: Post> Place<'_, M> {
@@ -336,9 +364,10 @@ impl<M: Post> Place<'_, M> {
     ///
     /// # Errors
     /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
-    /// [`TooLarge`](RefusedReason::TooLarge) if it is larger than what was reserved.
+    /// [`TooLarge`](RefusedReason::TooLarge) if it is larger than what was reserved. In a loop of a node that concludes, a
+    /// consumer that has ended is none: see [`Context::send`](crate::Context::send).
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
-        let Some(tape) = self.aside.and_then(|aside| aside.tape.as_ref()) else { return self.send_tapped(message) };
+        let Some(tape) = self.port.on_tape() else { return self.send_tapped(message) };
         let (text, reel) = (tape.text("puts", &message, <M::To as Role>::NAME), &tape.reel);
         let mut message = Some(message);
         let (_, refused) = reel.act(text, |_| {
@@ -353,17 +382,22 @@ impl<M: Post> Place<'_, M> {
     }
 
     fn send_tapped(self, message: M) -> Result<(), SendError<M>> {
-        let message = match self.aside.and_then(|aside| aside.tap.as_deref()) {
+        let message = match self.port.tap() {
             None => message,
             Some(tap) => match tap.on_send(message) {
                 Tapped::Pass(message) | Tapped::Duplicate(message, _) | Tapped::Delay(message, _) => message,
                 Tapped::Drop => return Ok(()),
             },
         };
-        if message.bytes() > self.permit.bytes() {
-            return Err(SendError { message, reason: RefusedReason::TooLarge });
-        }
-        self.permit.send(message.into_inbox(), M::LANE).map_err(|inbox| back(inbox, RefusedReason::Closed))
+        let refused = match self.permit {
+            Some(permit) if message.bytes() > permit.bytes() => SendError { message, reason: RefusedReason::TooLarge },
+            Some(permit) => match permit.send(message.into_inbox(), M::LANE) {
+                Ok(()) => return Ok(()),
+                Err(inbox) => back(inbox, RefusedReason::Closed),
+            },
+            None => SendError { message, reason: RefusedReason::Closed },
+        };
+        self.port.refused(refused)
     }
 }
 
@@ -373,8 +407,6 @@ pub struct Delivery<'a, M: Post> {
     port: &'a Port<M>,
     turn: Turn,
     plain: Sending<InboxOf<M>, &'a Mailbox<InboxOf<M>>>,
-    /// Its loop was told to conclude.
-    is_concluding: bool,
     /// What it becomes at the first poll if more than the queue has to do with it.
     apart: Option<BoxedSend<'a, M>>,
 }
@@ -408,7 +440,7 @@ impl<M: Post> Future for Delivery<'_, M> {
                 spend_budget(cx);
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Err((inbox, reason))) => Poll::Ready(self.refused(back(inbox, reason))),
+            Poll::Ready(Err((inbox, reason))) => Poll::Ready(self.port.refused(back(inbox, reason))),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -419,26 +451,15 @@ impl<M: Post> Delivery<'_, M> {
     #[cold]
     fn poll_apart(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError<M>>> {
         if let Some(inbox) = self.plain.take() {
-            let message = back::<M>(inbox, RefusedReason::Closed).message;
-            let port = self.port;
+            let (message, port) = (taken_back(inbox), self.port);
             let sending: BoxedSend<'_, M> = match port.on_tape() {
                 Some(tape) => Box::pin(port.send_taped(tape, message)),
-                None => Box::pin(port.send_tapped(message)),
+                None => Box::pin(port.send_tapped(message).or_else(|refused| ready(port.refused(refused)))),
             };
             self.apart = Some(sending);
         }
         let Some(sending) = &mut self.apart else { return Poll::Pending };
-        sending.as_mut().poll(cx).map(|sent| sent.or_else(|refused| self.refused(refused)))
-    }
-
-    /// Who concludes may come after its consumers: that is in order.
-    #[cold]
-    fn refused(&self, refused: SendError<M>) -> Result<(), SendError<M>> {
-        if !self.is_concluding || refused.reason != RefusedReason::Closed {
-            return Err(refused);
-        }
-        self.port.mailbox.count_refused(self.port.id);
-        Ok(())
+        sending.as_mut().poll(cx)
     }
 
     /// Lets others run, if it is their turn.
@@ -545,15 +566,15 @@ impl<F: Sender> Outlet<F> {
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        self.send_in(Turn::ByTask, false, message)
+        self.send_in(Turn::ByTask, message)
     }
 
     #[inline]
-    pub(crate) fn send_in<M, I>(&self, turn: Turn, is_concluding: bool, message: M) -> Delivery<'_, M>
+    pub(crate) fn send_in<M, I>(&self, turn: Turn, message: M) -> Delivery<'_, M>
     where
         M: Post + SentBy<F, Wait<M>, I>,
     {
-        M::port(&self.ports).send(turn, is_concluding, message)
+        M::port(&self.ports).send(turn, message)
     }
 
     /// Waits for a place for one message of type `M` that counts as `bytes` bytes: for who must not lose the message

@@ -68,7 +68,9 @@ pub trait Subsystem: Sized + Send + 'static {
     /// # Errors
     /// An error, or a return before it was told to conclude, ends the node with this subsystem's name in the
     /// [`ExitReport`](crate::ExitReport); unless it was put in by
-    /// [`fill_restarting`](crate::node::Builder::fill_restarting), which makes a new one.
+    /// [`fill_restarting`](crate::node::Builder::fill_restarting), which makes a new one. Once the node concludes, an error
+    /// that says (itself, or in its [sources](std::error::Error::source)) that a neighbour has ended or has dropped a
+    /// question is none.
     ///
     /// # Panics
     /// A panic is caught, named with its message, and ends the node in the same way.
@@ -194,8 +196,6 @@ pub struct Context<S: Subsystem> {
     parking: Option<Arc<Parking<S>>>,
     /// What an event meets on its way, where there is any such thing.
     aside: Option<Box<Aside<S>>>,
-    /// Whether it was told to conclude.
-    is_concluding: bool,
 }
 
 impl<S: Subsystem> Drop for Context<S> {
@@ -218,7 +218,6 @@ impl<S: Subsystem> Context<S> {
             sends: 0,
             parking: start.parking,
             aside: Aside::new(start.taping, start.screen),
-            is_concluding: false,
         }
     }
 
@@ -262,7 +261,6 @@ impl<S: Subsystem> Context<S> {
             }
             Poll::Ready(Incoming::Conclude) => {
                 self.recorder.conclude();
-                self.is_concluding = true;
                 Poll::Ready(Event::Conclude)
             }
             Poll::Pending => Poll::Pending,
@@ -274,9 +272,7 @@ impl<S: Subsystem> Context<S> {
     fn poll_recv_aside(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Event<S>> {
         let (Some(aside), Some(inbound)) = (&self.aside, &mut self.inbound) else { return Poll::Pending };
         if let Some(taping) = aside.taping.as_ref().filter(|taping| taping.reel.is_playing()) {
-            let replayed = taping.poll_replay(cx);
-            self.is_concluding |= matches!(replayed, Poll::Ready(Event::Conclude));
-            return replayed;
+            return taping.poll_replay(cx);
         }
         loop {
             let Poll::Ready(incoming) = inbound.poll_next(cx) else { return Poll::Pending };
@@ -287,7 +283,6 @@ impl<S: Subsystem> Context<S> {
                 },
                 event => event,
             };
-            self.is_concluding |= matches!(event, Event::Conclude);
             return Poll::Ready(match &aside.taping {
                 Some(taping) => taping.record(event),
                 None => event,
@@ -299,9 +294,9 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Errors
     /// Hands the message back: [`Closed`](RefusedReason::Closed) if the consumer has ended,
-    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox. After
-    /// [`Event::Conclude`] a consumer that has ended is in order, and who comes first is chance: the message is dropped,
-    /// counted as refused, and the loop goes on with its end.
+    /// [`TooLarge`](RefusedReason::TooLarge) at once if it is larger than the consumer's whole mailbox. Once the node
+    /// concludes, a consumer that has ended is in order: the message is dropped and counted as refused, the send succeeds,
+    /// and the loop goes on to [its end](Subsystem::run).
     ///
     /// # Cancel safety
     /// A dropped send has put nothing into the queue; the message is lost with the future. Who must keep it uses
@@ -318,7 +313,7 @@ impl<S: Subsystem> Context<S> {
     {
         self.recorder.sends(self.ports.message_name::<M, Wait<M>, I>());
         let turn = if self.is_turn_over() { Turn::IsOver } else { Turn::Lasts };
-        self.ports.send_in(turn, self.is_concluding, message)
+        self.ports.send_in(turn, message)
     }
 
     /// Counts a send, and says whether others have to run before it.
@@ -333,7 +328,8 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Errors
     /// [`Closed`](RefusedReason::Closed) if the consumer has ended, [`TooLarge`](RefusedReason::TooLarge) if `bytes` is
-    /// more than the consumer's whole mailbox takes.
+    /// more than the consumer's whole mailbox takes. Once the node concludes, there is a place at a consumer that has
+    /// ended as well: what is put there is lost as by [`send`](Self::send).
     ///
     /// # Cancel safety
     /// Dropping it gives up the turn; a place that was granted already goes to the next who waits. No message is
@@ -377,7 +373,8 @@ impl<S: Subsystem> Context<S> {
     /// # Errors
     /// [`AskError`]: the consumer has ended, the question is too large for it, it dropped the question, what it asked
     /// about has ended ([`AskError::Ended`]), or it did not answer within
-    /// [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN). Each names question and consumer.
+    /// [`Message::ANSWER_WITHIN`](crate::Message::ANSWER_WITHIN). Each names question and consumer. Once the node concludes,
+    /// a consumer may have ended in order: with `?` the loop then ends here, which is [no failure](Subsystem::run).
     ///
     /// # Cancel safety
     /// Dropping it abandons the question: if it was not in the queue yet it never will be, else the consumer sees

@@ -7,6 +7,7 @@ use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use deterministic::Environment;
 
@@ -100,6 +101,7 @@ pub struct Switchboard {
     pub(crate) on_answer: Option<OnAnswer>,
     /// Of wrapped slots, by role.
     pub(crate) screens: BTreeMap<&'static str, Box<dyn Any + Send>>,
+    pub(crate) concluding: Arc<AtomicBool>,
     /// The limits of mailboxes made for consumers that are not there; `None`: they have to be there.
     alone: Option<MailboxLimits>,
 }
@@ -114,6 +116,7 @@ impl Switchboard {
             environment,
             on_answer: None,
             screens: BTreeMap::new(),
+            concluding: Arc::default(),
             alone: None,
         }
     }
@@ -152,10 +155,10 @@ impl Switchboard {
                 edge
             }
         };
-        let environment = &self.environment;
         let desk = self.desks.entry(from).or_insert_with(|| {
-            let wheel = Arc::new(Wheel::new(environment.clone()));
-            Arc::new(Desk { on_answer: self.on_answer.clone(), environment: environment.clone(), wheel })
+            let environment = self.environment.clone();
+            let (wheel, on_answer) = (Arc::new(Wheel::new(environment.clone())), self.on_answer.clone());
+            Arc::new(Desk { on_answer, environment, wheel, concluding: self.concluding.clone() })
         });
         let tap = self.taps.get(&(from, TypeId::of::<D::Message>())).cloned();
         Ok(Port::new(mailbox.clone(), edge, desk.clone(), tap))

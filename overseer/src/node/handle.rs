@@ -1,5 +1,6 @@
 //! The way into a node from outside: what it hears, and how it is doing.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use deterministic::drop_caught;
@@ -36,19 +37,30 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Tells everybody that it is the end.
+    pub(super) fn conclude(&self) {
+        lock(&self.switchboard).concluding.store(true, Ordering::Release);
+        lock(&self.logs).conclude();
+    }
+
     /// Who began to end before all others.
     pub(super) fn first_to_end(&self) -> Option<&'static str> {
         let ending = self.readers.iter().filter(|reader| reader.recording.turn() > 0);
         ending.min_by_key(|reader| reader.recording.turn()).map(|reader| reader.subsystem)
     }
 
-    /// What went wrong with a subsystem that ended after the node had begun to. A failure counts only of one that was
-    /// told to conclude, and if it says more than that a neighbour has ended already, which is in order.
+    /// What went wrong with a subsystem that ended after the node had begun to. A failure that says no more than that a
+    /// neighbour has ended already is in order; another one counts only of one that was told to conclude.
     pub(super) fn failed_concluding(&self, name: &'static str, outcome: Outcome) -> Option<ExitCause> {
         let was_told = |reader: &ReaderRecord| reader.subsystem == name && reader.recording.was_concluded();
         match outcome {
             Ok(Ok(())) => None,
-            Ok(Err(failure)) if !self.readers.iter().any(was_told) || is_end_of_another(&failure) => {
+            Ok(Err(failure)) if is_end_of_another(&failure) => {
+                tracing::debug!(subsystem = name, %failure, "concluded after a neighbour had");
+                drop_caught(failure);
+                None
+            }
+            Ok(Err(failure)) if !self.readers.iter().any(was_told) => {
                 tracing::warn!(subsystem = name, %failure, "ended early, while the node ends");
                 drop_caught(failure);
                 None

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deterministic::{BoxFuture, Environment, drop_caught};
-use overseer_core::sync::lock;
 use tokio::sync::mpsc;
 
 use crate::exit::{ExitCause, ExitReport, cause_of};
@@ -87,9 +86,7 @@ impl Overseer {
             // For those who only look on.
             self.handle.stop();
         }
-        {
-            lock(&self.handle.shared.logs).conclude();
-        }
+        self.handle.shared.conclude();
         let deadline = self.environment.clock.sleep(CONCLUDE_DEADLINE);
         let mut hear = |(name, outcome): End| {
             let is_first = first == Some(name);

@@ -1,5 +1,6 @@
 //! OV-1: the first that ends, fails or panics is named and takes the node down in order.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -305,7 +306,8 @@ fn who_failed_first_is_named_though_another_is_gone_before_it() {
     }
 }
 
-/// What one sends when it is told to conclude.
+/// What one sends when its node concludes.
+#[derive(Clone, Copy)]
 enum LastWords {
     Sends,
     Reserves,
@@ -313,7 +315,12 @@ enum LastWords {
 }
 
 /// Has its last words, if the other is there still, and does the rest of its work after what it sends.
-struct HasLastWords(LastWords, Arc<Mutex<u32>>);
+struct HasLastWords {
+    words: LastWords,
+    /// Not before it has heard of the end; else some time after that has come, in the middle of its work.
+    was_told: bool,
+    done: Arc<Mutex<u32>>,
+}
 impl Subsystem for HasLastWords {
     type Role = Source;
     type View = Nothing;
@@ -321,26 +328,64 @@ impl Subsystem for HasLastWords {
     type JobSends = ();
 
     async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        if !self.was_told {
+            let clock = context.environment().clock.clone();
+            clock.sleep(Duration::from_secs(1)).await;
+            self.say(&mut context).await?;
+        }
         while !matches!(context.recv().await, Event::Conclude) {}
-        match self.0 {
+        if self.was_told {
+            self.say(&mut context).await?;
+        }
+        *self.done.lock().expect("one thread") += 1;
+        Ok(())
+    }
+}
+
+impl HasLastWords {
+    async fn say(&self, context: &mut Context<Self>) -> Result<(), Failure> {
+        match self.words {
             LastWords::Sends => context.send(Put).await?,
             LastWords::Reserves => context.reserve::<Put, _>(1).await?.send(Put)?,
             LastWords::Asks => drop(context.ask(Kept).await?),
         }
-        *self.1.lock().expect("one thread") += 1;
         Ok(())
     }
+}
+
+/// Counts what is worth a warning.
+#[derive(Clone, Default)]
+struct Warnings(Arc<AtomicUsize>);
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
 }
 
 #[test]
 fn a_stop_is_clean_whoever_of_two_hears_of_it_first() {
     const SCHEDULES: u32 = 200;
-    for last in [|| LastWords::Sends, || LastWords::Reserves, || LastWords::Asks] {
+    let warnings = Warnings::default();
+    let _listening = tracing::subscriber::set_default(warnings.clone());
+    for (words, was_told) in [LastWords::Sends, LastWords::Reserves, LastWords::Asks]
+        .into_iter()
+        .flat_map(|words| [(words, true), (words, false)])
+    {
         let done = Arc::new(Mutex::new(0));
         let mut refused = 0;
         for seed in 0..SCHEDULES {
             let simulation = Simulation::new(seed.into());
-            let source = HasLastWords(last(), done.clone());
+            let source = HasLastWords { words, was_told, done: done.clone() };
             let builder = PairBuilder::new(simulation.environment("node")).source(source).drain_empty_slots();
             let overseer = builder.build().expect("two slots, both filled");
             let handle = overseer.handle();
@@ -350,9 +395,10 @@ fn a_stop_is_clean_whoever_of_two_hears_of_it_first() {
             refused += handle.edges().iter().map(|edge| edge.refused).sum::<u64>();
         }
         let done = *done.lock().expect("one thread");
-        match last() {
-            LastWords::Sends => assert_eq!((done, refused), (SCHEDULES, SCHEDULES.into()), "all its work, none taken"),
-            _ => assert!(done < SCHEDULES, "sometimes the other one was gone"),
+        match words {
+            LastWords::Asks => assert!(done < SCHEDULES, "sometimes the other one was gone"),
+            _ => assert_eq!((done, refused), (SCHEDULES, SCHEDULES.into()), "all its work, none taken"),
         }
     }
+    assert_eq!(warnings.0.load(Ordering::Relaxed), 0, "nobody has to look at it");
 }

@@ -143,7 +143,8 @@ pub struct EdgeCounts {
     /// Casts folded into a message that was queued already.
     pub merged: u64,
     /// Messages waiting or being delivered now. The reader takes many out at once and counts them no more by sender:
-    /// what is left of them is divided in the proportion in which it took them, rounded up.
+    /// what is left of them is divided in the proportion in which it took them, rounded up. One of the high lane that is
+    /// being delivered counts for those, not for its own sender.
     pub queued: u64,
     /// Sends that found the queue full and waited, and casts that were kept.
     pub waited: u64,
@@ -334,7 +335,7 @@ impl<T: Send> Mailbox<T> {
         counts
     }
 
-    /// Messages and bytes waiting or being delivered.
+    /// Messages and bytes that count against the limits: waiting, being delivered, or delivered and not given back yet.
     pub fn used(&self) -> (usize, usize) {
         let state = self.lock();
         (state.used as usize, state.used_bytes as usize)

@@ -27,7 +27,8 @@ pub struct EdgeSnapshot {
     /// Casts folded into a message that was queued already.
     pub merged: u64,
     /// Its messages in the consumer's queue now, with the one that is being handled. The consumer takes many out at once;
-    /// what it has left of them is divided among their senders in proportion, rounded up.
+    /// what it has left of them is divided among their senders in proportion, rounded up. One of the high lane that is being
+    /// handled counts for those, not for its own sender.
     pub queued: u64,
     /// How many messages of all senders that queue takes.
     pub queue_limit: u64,

@@ -79,7 +79,9 @@ pub struct QueueSnapshot {
     pub waiting: usize,
     /// How many may wait.
     pub limit: usize,
-    /// Bytes of the messages waiting or being delivered, as [`Message::bytes`](crate::Message::bytes) counts them.
+    /// Bytes that count against the limit, as [`Message::bytes`](crate::Message::bytes) counts them: of messages that wait
+    /// or are being handled, of [places](crate::port::Place) that are held, and of what was handled but not given back yet,
+    /// which is at most about half of the limit and nothing once the subsystem rests.
     pub bytes: usize,
     /// How many bytes may.
     pub bytes_limit: usize,

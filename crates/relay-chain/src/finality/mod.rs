@@ -1,9 +1,9 @@
 //! Finality: the loop around `finality-grandpa`'s voter.
 //!
 //! Votes come in, are checked and held, reach the voter once their block is known, and go on to other peers. What the
-//! voter says is signed through the keystore's journal (a refusal is silence in that round) and sent to everybody. What
-//! it finalizes is stored with its proof before the tree changes. Who lags gets proofs with the blocks ([`crate::sync`])
-//! and the votes of the last completed round on request.
+//! voter says is signed through the keystore's journal (a contradiction is silence in that round) and sent to everybody.
+//! What it finalizes is stored with its proof before the tree changes. What the disk refuses of these is tried again. Who
+//! lags gets proofs with the blocks ([`crate::sync`]) and the votes of the last completed round on request.
 //!
 //! The voters of a block's children are the validators of its state. A block after which they differ is the last that
 //! the old set votes for; its finalization starts the next set, numbered on, at round 1.
@@ -21,7 +21,7 @@ use codec::Encode;
 use deterministic::{BoxFuture, ComputeKind, compute};
 use finality_grandpa::{Message, SignedPrecommit, SignedPrevote, voter::Callback};
 use futures::{FutureExt, StreamExt, pin_mut, select_biased};
-use ports::{Claim, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents};
+use ports::{Claim, KeystoreError, MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents, StorageError};
 use primitives::{BlockNumber, Hash, Header, ValidatorId, decode_limited};
 
 pub use early::{EARLY_PEERS_MAX, EARLY_ROUNDS_MAX, EARLY_VOTERS_MIN};
@@ -30,7 +30,7 @@ use voter::{Event, GlobalIn, Running, Start};
 pub use voter::{GOSSIP_SHARE_OF_SLOT, VotingRule};
 
 use crate::{
-    chain::{Chain, lock},
+    chain::{Chain, FinalizeError, lock},
     justification::{
         BlockCommit, CatchUp, CatchUpVotes, DoubleVote, Justification, MAX_JUSTIFICATION_BYTES, SignedVoteMessage,
         Vote, VoteMessage, Voters, stage, vote_payload, voters,
@@ -78,11 +78,13 @@ pub(crate) struct Finality {
     voter: Running,
     /// What we vote in the rounds at hand, as it is on disk.
     own: Vec<OwnVote>,
+    /// What the voter takes for said though it could not be written or signed, of the current round: one vote per stage.
+    unsaid: Vec<(u64, VoteMessage)>,
     /// The last completed round, for peers that lag and for starting anew.
     completed: Option<CompletedRound>,
     /// The newest proof, for peers that come.
     newest: Option<Justification>,
-    /// A proof whose block is not here yet.
+    /// A proof whose block is not here yet, or that could not be stored.
     pending: Option<Justification>,
     early: EarlyVotes,
     /// Height that the voter knows to be final.
@@ -114,6 +116,7 @@ impl Finality {
             id,
             voter,
             own,
+            unsaid: Vec::new(),
             completed,
             newest,
             pending: None,
@@ -171,6 +174,7 @@ impl Finality {
                     None => return,
                 },
                 () = repeat => {
+                    self.try_again().await;
                     let round = lock(&self.voter.rounds).votes.round();
                     if round == round_before {
                         self.tell_all_again();
@@ -241,8 +245,8 @@ impl Finality {
                 if let Err(error) = self.chain.storage.put_votes(&self.own).await {
                     // What is not on disk was not said, and must not be taken for it.
                     self.own.pop();
-                    tracing::error!(round, %error, "silent in this stage of the round");
-                    return;
+                    tracing::error!(round, %error, "a vote could not be written, it is tried again");
+                    return self.cast_later(round, message);
                 }
                 message
             }
@@ -251,6 +255,10 @@ impl Finality {
         let claim = Claim::FinalityVote { set_id: self.set_id, round, stage, payload };
         let signature = match keystore.sign(&id, &claim).await {
             Ok(signature) => signature,
+            Err(error @ KeystoreError::Journal(_)) => {
+                tracing::error!(round, %error, "a vote could not be signed, it is tried again");
+                return self.cast_later(round, message);
+            }
             Err(error) => {
                 tracing::info!(round, %error, "silent in this stage of the round");
                 return;
@@ -259,6 +267,27 @@ impl Finality {
         let vote = Vote { set_id: self.set_id, round, signed: SignedVoteMessage { message, signature, id } };
         lock(&self.voter.rounds).hold(&self.chain, vote.clone(), &self.voters);
         self.tell_votes(&[vote], None);
+    }
+
+    /// Keeps a vote for [`Self::try_again`]: the voter does not say it twice, and without the votes of more than a third a
+    /// round lasts for ever.
+    fn cast_later(&mut self, round: u64, message: VoteMessage) {
+        let current = lock(&self.voter.rounds).votes.round();
+        self.unsaid.retain(|(of, _)| *of >= current);
+        self.unsaid.push((round, message));
+    }
+
+    /// Does what could not be done before, because a block was not here or the disk refused.
+    async fn try_again(&mut self) {
+        if let Some(proof) = self.pending.take_if(|proof| self.chain.tree().contains(&proof.commit.target_hash)) {
+            self.finalize(proof).await;
+        }
+        let current = lock(&self.voter.rounds).votes.round();
+        for (round, message) in std::mem::take(&mut self.unsaid) {
+            if round >= current {
+                self.cast(round, message).await;
+            }
+        }
     }
 
     /// Completes a commit with the headers that its check needs; `None` if they are not here any more.
@@ -281,13 +310,19 @@ impl Finality {
         Some(Justification { set_id: self.set_id, round, commit, ancestries })
     }
 
-    /// Makes a block final; the change of the tree brings the loop to [`Self::on_change`].
+    /// Makes a block final; the change of the tree brings the loop to [`Self::on_change`]. A good proof that could not be
+    /// stored is kept: the voter makes it once, and others may be gone. Returns whether the proof is good, as far as is known.
     async fn finalize(&mut self, proof: Justification) -> bool {
         match self.chain.finalize(&proof).await {
             Ok(new) => {
                 if new {
                     self.newest = Some(proof);
                 }
+                true
+            }
+            Err(FinalizeError::Storage(error @ StorageError::Io { .. })) => {
+                tracing::error!(%error, "a proof of finality could not be stored, it is tried again");
+                self.pending = Some(proof);
                 true
             }
             Err(error) => {
@@ -302,9 +337,7 @@ impl Finality {
     /// Blocks came in or became final.
     async fn on_change(&mut self) {
         lock(&self.voter.rounds).deliver(&self.chain);
-        if let Some(proof) = self.pending.take_if(|proof| self.chain.tree().contains(&proof.commit.target_hash)) {
-            self.finalize(proof).await;
-        }
+        self.try_again().await;
         let finalized = self.chain.finalized();
         let lags = finalized.header.number > self.voter_finalized.saturating_add(RESTART_LAG);
         if finalized.data.set_id != self.set_id || lags {
@@ -326,6 +359,8 @@ impl Finality {
                 self.completed = completed;
                 tracing::info!(set_id = self.set_id, round = start.last_round + 1, "voter starts");
                 self.voter = voter::start(&self.chain, start);
+                // The new voter says it again.
+                self.unsaid.clear();
                 self.take_up().await;
             }
             Err(error) => tracing::error!(%error, "no voter"),

@@ -9,6 +9,7 @@ mod disk;
 mod equivocations;
 mod floods;
 mod forge;
+mod full_disk;
 mod judgement;
 mod large;
 mod memory;

@@ -414,6 +414,10 @@ impl<S: Subsystem> Context<S> {
     /// once, and senders that wait for them go on. `None`, and nothing is taken, while a signal is there that was not
     /// delivered, because a queued message may have been sent by somebody who has seen it. `jobs` does this for scopes
     /// that end.
+    ///
+    /// A cast that is kept in line ([`WhenFull::Outbox`](crate::WhenFull::Outbox)) is not queued yet and stays: it holds a
+    /// place of its sender's outbox and none here. It comes in its turn, as what is sent later does, to a loop that knows
+    /// by then what has ended.
     pub fn purge(
         &mut self,
         is_gone: impl FnMut(&<S::Role as Role>::Inbox) -> bool,

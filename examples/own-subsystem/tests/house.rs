@@ -27,6 +27,27 @@ fn the_guide_shows_these_files() {
 }
 
 #[test]
+fn the_guide_tells_what_the_compiler_says() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let broken = std::fs::read_dir(here.join("tests/broken")).expect("it is there");
+    let paths = broken.map(|entry| entry.expect("it is readable").path());
+    let texts = paths.filter(|path| path.extension().is_some_and(|end| end == "stderr"));
+    // The guide breaks `Loyal` itself.
+    let said = texts.map(|path| std::fs::read_to_string(path).expect("it is text").replace("Secretive", "Loyal"));
+    let said = said.collect::<String>();
+    let guide = std::fs::read_to_string(here.join("../../docs/guide/own-subsystem.md")).expect("it is there");
+    let mut errors = 0;
+    for block in guide.split("```text\n").skip(1).filter(|block| block.starts_with("error[")) {
+        for line in block.lines().take_while(|line| *line != "```") {
+            let words = line.trim_start_matches([' ', '|', '=']);
+            assert!(said.contains(words), "docs/guide/own-subsystem.md tells what nobody says: {line}");
+        }
+        errors += 1;
+    }
+    assert_eq!(errors, 3, "errors of the compiler");
+}
+
+#[test]
 fn its_node_seconds_the_favourite() {
     let output = Command::new(env!("CARGO_BIN_EXE_own-subsystem")).output().expect("it is built with its tests");
     let text = String::from_utf8_lossy(&output.stdout);

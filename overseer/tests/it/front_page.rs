@@ -18,6 +18,29 @@ fn shown(page: &str, what: &str) -> String {
 }
 
 #[test]
+fn the_table_of_compile_errors_has_their_first_lines() {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/compile_fail")).expect("it is there");
+    let paths = folder.map(|entry| entry.expect("it is readable").path());
+    let texts = paths.filter(|path| path.extension().is_some_and(|end| end == "stderr"));
+    let texts: Vec<String> = texts.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
+    let (_, table) = TEN_MINUTES.split_once("| first line |").expect("the page has the table");
+    let rows: Vec<&str> = table.lines().skip(2).map_while(|row| row.strip_prefix("| ")?.split(" | ").next()).collect();
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    for row in rows {
+        // What stands in quotes is a name, and another one each time.
+        let is_said = texts.iter().any(|text| {
+            let mut first = text.lines().next().unwrap_or_default();
+            row.split('`').step_by(2).all(|words| {
+                let rest = first.split_once(words).map(|(_, rest)| rest);
+                first = rest.unwrap_or_default();
+                rest.is_some()
+            })
+        });
+        assert!(is_said, "no compiler says: {row}");
+    }
+}
+
+#[test]
 fn the_front_page_shows_what_its_examples_include() {
     // All of it, so that who copies the visible blocks into one file has what the example "Running it" runs.
     let blocks = [

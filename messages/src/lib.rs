@@ -1,10 +1,10 @@
-//! What subsystems say to each other: one module per consumer, in the order of a candidate's life.
+//! What subsystems say to each other: one module per consumer.
 //!
 //! **Role**: the interface of every subsystem, apart from any implementation (OV-8). A module holds the consumer's
 //! role, its inbox and its messages; whoever sends or consumes them needs this crate and nothing of the other side.
 //!
-//! **Receives** and **sends**: nothing; types only. **Step**: all; the modules stand in the order of ARCHITECTURE.md's
-//! table, services for all steps behind them.
+//! **Receives** and **sends**: nothing; types only. **Step**: all; which module belongs to which stands in
+//! ARCHITECTURE.md's table.
 //!
 //! **Kinds**: a message *told* can be sent (the sender waits) or cast (it never waits; the message says what a full
 //! queue does); a message *asked* has an answer. Who may send what stands in each subsystem's declaration, and all

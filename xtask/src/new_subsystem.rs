@@ -87,16 +87,71 @@ const RESERVED: &[&str] = &[
     "while",
     "yield",
 ];
+/// What the builder of every `node!` has as a method: a slot's would be a second one.
+const BUILDER_METHODS: &[&str] = &[
+    "build",
+    "drain-empty-slots",
+    "mailbox-limits",
+    "new",
+    "outside",
+    "recorded",
+    "restarting",
+    "tap",
+    "tap-outside",
+    "topology",
+    "wrap",
+];
+/// Names whose type would be called like one that is in scope everywhere without being asked for.
+const PRELUDE: &[&str] = &[
+    "as-mut",
+    "as-ref",
+    "clone",
+    "copy",
+    "double-ended-iterator",
+    "drop",
+    "eq",
+    "err",
+    "exact-size-iterator",
+    "extend",
+    "fn-mut",
+    "fn-once",
+    "from",
+    "from-iterator",
+    "future",
+    "into",
+    "into-future",
+    "into-iterator",
+    "iterator",
+    "none",
+    "ok",
+    "option",
+    "ord",
+    "partial-eq",
+    "partial-ord",
+    "result",
+    "send",
+    "sized",
+    "some",
+    "string",
+    "sync",
+    "to-owned",
+    "to-string",
+    "try-from",
+    "try-into",
+    "unpin",
+    "vec",
+];
 /// Names whose type would be called like one that the templates use.
 const TAKEN_TYPES: &[&str] =
     &["context", "count-notes", "event", "failure", "hash", "inbox", "note", "relay-parents", "state", "subsystem"];
 /// Cargo's own limit is wider; longer names are unreadable in a topology.
 const NAME_LENGTH_MAX: usize = 40;
 
-/// Makes `subsystems/NAME` and the module of its messages, wires it, and prints what is left to do.
+/// Makes `subsystems/NAME` and the module of its messages, wires it, formats what it wrote, and prints what is left to do.
 ///
 /// # Errors
-/// When the name is unfit or taken, or a file cannot be read or written. Nothing that exists is overwritten.
+/// When the name is unfit or taken, a file cannot be read or written, or there is no `cargo fmt`. Nothing that exists is
+/// overwritten.
 pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
     run_in(&root()?, name, dry_run)
 }
@@ -108,7 +163,10 @@ pub fn run(name: &str, dry_run: bool) -> Result<(), String> {
 pub fn run_in(root: &Path, name: &str, dry_run: bool) -> Result<(), String> {
     let name = Name::new(name)?;
     let manifest = read(&root.join("Cargo.toml"))?;
-    if manifest.lines().any(|line| line.starts_with(&format!("{} = ", name.kebab))) {
+    // Of a crate that only others use as well: cargo could not tell which of the two is meant.
+    let locked = format!("name = \"{}\"", name.kebab);
+    let is_used = |line: &str| line.starts_with(&format!("{} = ", name.kebab));
+    if manifest.lines().any(is_used) || read(&root.join("Cargo.lock"))?.lines().any(|line| line == locked) {
         return Err(format!("the workspace has or uses a crate called `{}` already", name.kebab));
     }
     let made = made(&name);
@@ -135,6 +193,11 @@ pub fn run_in(root: &Path, name: &str, dry_run: bool) -> Result<(), String> {
             write(&root.join(path), text)?;
         }
     }
+    if !dry_run {
+        // Where a name stands in a sorted list depends on the name.
+        let packages = ["--package", "messages", "--package", "mocks", "--package", "node", "--package", &name.kebab];
+        shell::run(shell::cargo(root).arg("fmt").args(packages))?;
+    }
     shell::say(format_args!("\n{}", name.fill(BY_HAND).trim_end()));
     Ok(())
 }
@@ -149,7 +212,7 @@ fn made(name: &Name) -> Vec<(String, String)> {
     files
 }
 
-/// The list of message modules with the new one at its end: where in a candidate's life it belongs, a person knows.
+/// The list of message modules with the new one at its end; the formatter sorts it.
 fn with_module(list: &str, name: &Name) -> String {
     let line = format!("pub mod {};", name.module());
     after_last(list, |line| line.starts_with("pub mod "), &line).unwrap_or_else(|| format!("{list}\n{line}\n"))
@@ -238,7 +301,10 @@ impl Name {
         if RESERVED.contains(&name) {
             return Err(format!("`{name}` is a word of Rust or of cargo: no crate can have it as its name"));
         }
-        if TAKEN_TYPES.contains(&name) {
+        if BUILDER_METHODS.contains(&name) {
+            return Err(format!("`{name}` would give its slot the name of a method that every node's builder has"));
+        }
+        if TAKEN_TYPES.contains(&name) || PRELUDE.contains(&name) {
             return Err(format!("`{name}` would give its role the name of a type that every subsystem uses"));
         }
         if layer_of(name).is_some() || layer_of(&format!("crates/{name}")).is_some() {
@@ -296,6 +362,11 @@ mod tests {
             ("test", "a word of Rust or of cargo"),
             ("context", "the name of a type"),
             ("count-notes", "the name of a type"),
+            ("result", "the name of a type"),
+            ("option", "the name of a type"),
+            ("wrap", "the name of a method"),
+            ("mailbox-limits", "the name of a method"),
+            ("log", "has or uses a crate called"),
             ("provisioner", "has or uses a crate called"),
             ("tokio", "has or uses a crate called"),
             ("network", "has a crate called"),
@@ -303,6 +374,16 @@ mod tests {
             let error = run_in(&root, name, true).unwrap_err();
             assert!(error.contains(why), "`{name}`: {error}");
         }
+    }
+
+    #[test]
+    fn no_slot_is_called_like_a_method_of_the_builder() {
+        let declares = read(&root().unwrap().join("overseer/src/node/declare.rs")).unwrap();
+        let methods = declares.lines().filter_map(|line| line.trim_start().strip_prefix("pub fn "));
+        let names = methods.filter_map(|method| method.split(['(', '<']).next()).filter(|name| *name != "$slot");
+        let mut names: Vec<String> = names.map(|name| name.replace('_', "-")).collect();
+        names.sort_unstable();
+        assert_eq!(names, BUILDER_METHODS);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use crate::{house, new_subsystem, shell};
 use std::{fs, io, path::Path};
 
-/// What is made.
-const NAME: &str = "trial-coordinator";
+/// What is made: a name that comes before others wherever names are sorted.
+const NAME: &str = "basic-coordinator";
 /// The copy, below the target folder.
 const COPY: &str = "new-subsystem-trial";
 /// What the copy's crates are called by version, so that they share the build of others' crates with the checkout, and
@@ -16,7 +16,8 @@ const SKIPPED_FOLDERS: &[&str] = &["target", ".git"];
 /// Tries `new-subsystem` on a copy of the checkout at `root`, with the builds in `target`.
 ///
 /// # Errors
-/// When the copy cannot be made, or what was made does not build, fails its test, or does not fit the node.
+/// When the copy cannot be made, or what was made is not formatted, does not build, fails its test, or does not fit the
+/// node.
 pub fn run(root: &Path, target: &Path) -> Result<(), String> {
     let copy = target.join(COPY);
     let told = |error: io::Error| format!("{}: {error}", copy.display());
@@ -34,7 +35,12 @@ pub fn run(root: &Path, target: &Path) -> Result<(), String> {
     }
     fs::write(&manifest, text.replacen(VERSION.0, VERSION.1, 1)).map_err(told)?;
     new_subsystem::run_in(&copy, NAME, false)?;
-    for words in [&["test", "--offline", "--package", NAME][..], &["check", "--offline", "--package", "node"]] {
+    let steps = [
+        &["fmt", "--all", "--check"][..],
+        &["test", "--offline", "--package", NAME],
+        &["check", "--offline", "--package", "node"],
+    ];
+    for words in steps {
         let mut command = shell::cargo(&copy);
         command.args(words).env("CARGO_TARGET_DIR", target).env("CARGO_INCREMENTAL", "0");
         shell::run(&mut command)?;

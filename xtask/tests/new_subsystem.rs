@@ -7,11 +7,12 @@ use std::{
 };
 use xtask::{
     house::House,
-    new_subsystem,
+    new_subsystem, shell,
     tidy::{Severity, check},
 };
 
-const NAME: &str = "trial-coordinator";
+/// It comes before others wherever names are sorted.
+const NAME: &str = "basic-coordinator";
 
 fn root() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
@@ -53,12 +54,12 @@ fn it_is_made_wired_and_tidy_and_nothing_is_overwritten() {
     let node = house.packages.iter().find(|package| package.name == "node").expect("the node");
     assert!(node.dependencies.iter().any(|dependency| dependency.name == NAME), "the node depends on it");
     for (path, line) in [
-        ("messages/src/lib.rs", "pub mod trial_coordinator;"),
-        ("mocks/src/roles.rs", "    slots.mock::<messages::trial_coordinator::TrialCoordinator>();"),
-        ("crates/node/src/wiring.rs", "        trial_coordinator: messages::trial_coordinator::TrialCoordinator,"),
+        ("messages/src/lib.rs", "pub mod basic_coordinator;"),
+        ("mocks/src/roles.rs", "    slots.mock::<messages::basic_coordinator::BasicCoordinator>();"),
+        ("crates/node/src/wiring.rs", "        basic_coordinator: messages::basic_coordinator::BasicCoordinator,"),
         (
             "crates/node/src/wiring.rs",
-            "        .trial_coordinator(trial_coordinator::TrialCoordinatorSubsystem::new())",
+            "        .basic_coordinator(basic_coordinator::BasicCoordinatorSubsystem::new())",
         ),
     ] {
         assert_eq!(house.files[path].lines().filter(|found| *found == line).count(), 1, "{path}: {line}");
@@ -75,8 +76,9 @@ fn it_is_made_wired_and_tidy_and_nothing_is_overwritten() {
         assert!(same || changed.contains(&path.as_str()), "{path} was changed");
     }
     assert_eq!(errors(&house), errors(&untouched), "what is made breaks no rule of the house");
+    shell::run(shell::cargo(&copy).args(["fmt", "--all", "--check"])).expect("what is made is formatted");
 
     let again = new_subsystem::run_in(&copy, NAME, false).unwrap_err();
-    assert!(again.contains("a crate called `trial-coordinator` already"), "{again}");
+    assert!(again.contains("a crate called `basic-coordinator` already"), "{again}");
     fs::remove_dir_all(copy).unwrap();
 }

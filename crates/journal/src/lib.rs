@@ -243,8 +243,9 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::TooLarge`] and [`JournalError::Full`] change nothing. After [`JournalError::Io`] either
-    /// may be there and further commits are [`JournalError::Poisoned`].
+    /// [`JournalError::TooLarge`] and [`JournalError::Full`] change nothing, nor does [`JournalError::Io`] if the new could
+    /// not be written beside the old, as on a full disk. If it could, either may be there after [`JournalError::Io`] and
+    /// further commits are [`JournalError::Poisoned`].
     pub fn rewrite<R: AsRef<[u8]>>(&mut self, records: &[R]) -> Result<(), JournalError> {
         self.check_not_poisoned()?;
         let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
@@ -276,9 +277,15 @@ impl Journal {
             return Err(JournalError::Full { path: self.path.clone() });
         }
         let beside = format!("{}~", self.path);
+        let written = self
+            .io("write beside", |disk, _| disk.write(&beside, &bytes))
+            .and_then(|()| self.io("sync beside", |disk, _| disk.sync(&beside)));
+        if let Err(error) = written {
+            // What it holds is as it was, and goes on; a part beside it would only keep a full disk full.
+            let _no_room_either = self.disk.remove(&beside);
+            return Err(error);
+        }
         self.poisoned = true;
-        self.io("write beside", |disk, _| disk.write(&beside, &bytes))?;
-        self.io("sync beside", |disk, _| disk.sync(&beside))?;
         self.io("replace", |disk, path| disk.rename(&beside, path))?;
         self.io("sync the directory of", |disk, path| disk.sync_dir(parent(path)))?;
         self.poisoned = false;

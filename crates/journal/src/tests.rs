@@ -153,6 +153,36 @@ fn full_disk_refuses_and_goes_on_when_there_is_room() {
 }
 
 #[test]
+fn full_disk_that_takes_no_rewrite_leaves_the_journal_as_it_was() {
+    let disk = Arc::new(MemoryDisk::new());
+    let mut journal = open(&disk).unwrap().journal;
+    journal.commit(&["old", "kept"]).unwrap();
+    disk.set_capacity(Some(journal.length() + 20));
+    assert!(matches!(journal.rewrite(&["kept"]), Err(JournalError::Io { operation: "write beside", .. })));
+    assert_eq!(disk.list("").unwrap(), ["log"], "no part takes the room that is left");
+    disk.set_capacity(None);
+    journal.commit(&["more"]).unwrap();
+    assert_eq!(held(&disk), ["old", "kept", "more"]);
+    journal.rewrite(&["kept", "more"]).unwrap();
+    assert_eq!(held(&disk), ["kept", "more"]);
+}
+
+#[test]
+fn failed_rename_poisons() {
+    // Of a rewrite's writes the third is the rename, the fourth the sync of the directory.
+    for (writes, operation) in [(2, "replace"), (3, "sync the directory of")] {
+        let disk = Arc::new(MemoryDisk::new());
+        let mut journal = open(&disk).unwrap().journal;
+        journal.commit(&["old"]).unwrap();
+        disk.fail_after(writes);
+        let error = journal.rewrite(&["new"]).unwrap_err();
+        assert!(matches!(error, JournalError::Io { operation: found, .. } if found == operation), "{error}");
+        disk.crash(Crash::Keep);
+        assert!(matches!(journal.commit(&["never"]), Err(JournalError::Poisoned { .. })));
+    }
+}
+
+#[test]
 fn failed_sync_poisons() {
     let disk = Arc::new(MemoryDisk::new());
     let mut journal = open(&disk).unwrap().journal;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use deterministic::Crash;
+use ports::{ForgetBefore, Keystore};
 
 use crate::support::World;
 
@@ -51,4 +52,19 @@ fn a_proof_that_came_while_the_disk_was_full_is_stored_though_nobody_is_there_to
     world.nodes[1].disk.set_capacity(None);
     world.run_slots(6);
     assert_eq!(world.chain(1).status().finalized, last);
+}
+
+#[test]
+fn a_validator_goes_on_that_could_not_forget_what_it_signed_because_the_disk_was_full() {
+    let world = World::started(33, 1, 0.0);
+    world.run_slots(5);
+    let node = &world.nodes[0];
+    let keystore = node.keystore.clone().unwrap();
+    let forget = async move { keystore.forget_before(ForgetBefore { session: 0, slot: 0, round: (0, 0) }).await };
+    node.disk.set_capacity(Some(0));
+    assert!(world.simulation.run_until(forget).unwrap().is_err());
+    node.disk.set_capacity(None);
+    let before = world.agreed();
+    world.run_slots(10);
+    assert!(world.agreed() >= before + 6, "{:?}", world.statuses());
 }

@@ -15,7 +15,7 @@ use deterministic::{ComputeError, ComputeKind, compute};
 use futures::{FutureExt, future::Fuse, future::FusedFuture, pin_mut, select_biased};
 use ports::{MAX_NOTIFICATION_BYTES, NetworkEvent, PeerId, ProtocolEvents, RequestError};
 use primitives::{Hash, decode_limited};
-use runtime::{BlockError, EquivocationReport, Extrinsic, State};
+use runtime::{BlockError, EquivocationReport, Extrinsic, SlotClaim, State};
 
 use crate::{
     chain::Chain,
@@ -102,12 +102,42 @@ pub(crate) async fn submit(
     Ok(hash)
 }
 
-/// Reports an author who made two blocks in one slot, once: all who see both make the same report of them.
+/// Reports an author who made two blocks in one slot, once: all who see both make the same report of them, and of who made
+/// more one report waits.
 pub(crate) async fn report_equivocation(chain: &Chain, report: EquivocationReport) {
     let (validator, session) = (report.validator, report.session);
+    let accusation = |report: &EquivocationReport| {
+        let slot = SlotClaim::from_digest(&report.first.digest).ok().map(|claim| claim.slot);
+        (report.session, report.validator, slot)
+    };
+    let ours = accusation(&report);
+    let is_ours = |waiting: &Extrinsic| match waiting {
+        Extrinsic::Equivocation(waiting) => accusation(waiting) == ours,
+        _ => false,
+    };
+    if chain.transactions().all().any(is_ours) {
+        return;
+    }
     match submit(chain, Extrinsic::Equivocation(Box::new(report)), None).await {
         Ok(_) => tracing::warn!(%validator, session, "an author made two blocks in one slot"),
         Err(error) => tracing::debug!(%validator, session, %error, "equivocation is not to be reported"),
+    }
+}
+
+/// Reports again, after a start, the authors of two blocks in one slot, both of which the disk shows: what waited for a
+/// block is not on disk.
+pub(crate) async fn report_equivocations_again(chain: &Chain) {
+    let blocks: Vec<Hash> = {
+        let tree = chain.tree();
+        let finalized = tree.finalized().1.header.number;
+        let above = tree.entries().filter(|entry| entry.header.number > finalized);
+        above.map(|entry| entry.header.hash()).collect()
+    };
+    for hash in blocks {
+        // Of each pair twice, the second time in vain.
+        if let Some(report) = chain.equivocation(&hash) {
+            report_equivocation(chain, report).await;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use codec::{Decode, Encode};
 use deterministic::{ComputeError, ComputeKind, compute};
 use ports::{ChainEvent, StorageError};
-use primitives::{BlockNumber, DigestItem, Hash, Header, Signature, Slot, ValidatorId};
+use primitives::{BlockNumber, DigestItem, Hash, Header, SessionIndex, Signature, Slot, ValidatorId, ValidatorIndex};
 use runtime::{
     Block, BlockError, EquivocationReport, Executed, Extrinsic, SLOT_ENGINE_ID, SlotClaim, State, Verifier, VrfDraw,
     execute_block,
@@ -167,8 +167,17 @@ impl Chain {
         }
         let hash = block.hash();
         let claim = SlotClaim::from_digest(&block.header.digest)?;
-        let _one_at_a_time = self.importing.lock().await;
-        self.tree().check(hash, &block.header, claim.slot, claim.author)?;
+        let one_at_a_time = self.importing.lock().await;
+        let checked = self.tree().check(hash, &block.header, claim.slot, claim.author);
+        if let Err(error) = checked {
+            drop(one_at_a_time);
+            if matches!(error, TreeError::Stale(_))
+                && let Some(report) = self.equivocation_of_stale(&block.header, &claim)
+            {
+                report_equivocation(self, report).await;
+            }
+            return Err(error.into());
+        }
         let now = self.slot_now();
         if self.is_future(claim.slot) {
             return Err(ImportError::Future { slot: claim.slot, now });
@@ -202,7 +211,7 @@ impl Chain {
                 tracing::warn!(%error, "cannot remove a block that was dropped");
             }
         }
-        if let Some(report) = self.equivocation(hash, &claim, &parent.data.state) {
+        if let Some(report) = self.equivocation(&hash) {
             report_equivocation(self, report).await;
         }
         if let Some(given_up) = self.snapshot(&hash).map(|known| known.data.state).filter(|state| reverts_in(state)) {
@@ -282,23 +291,30 @@ impl Chain {
     }
 
     /// The proof that the author of a block in the tree made another one in the same slot, by its key: around the end
-    /// of a session it has a place in two. Who sees both in whatever order makes the same proof.
-    fn equivocation(&self, hash: Hash, claim: &SlotClaim, parent: &State) -> Option<EquivocationReport> {
-        let public = parent.validators().get(claim.author.as_usize())?;
+    /// of a session it has a place in two.
+    pub(crate) fn equivocation(&self, hash: &Hash) -> Option<EquivocationReport> {
         let tree = self.tree();
-        let ours = tree.get(&hash)?.header.clone();
-        // The session in which the same author made another block, and its place there.
+        let ours = tree.get(hash)?;
+        let (public, place) = author_of(&tree, ours)?;
         let other = |entry: &Entry<BlockData>| {
-            let is_candidate = entry.slot == claim.slot && entry.header != ours;
-            let state = &tree.get(&entry.header.parent_hash).filter(|_| is_candidate)?.data.state;
-            let is_same = state.validators().get(entry.author.as_usize()) == Some(public);
-            is_same.then(|| (state.session_index(), entry.author, entry.header.clone()))
+            let (key, place) = author_of(&tree, entry)?;
+            (key == public).then(|| (place, entry.header.clone()))
         };
-        let (session, author, other) = tree.entries().find_map(other)?;
+        let mut of_slot = tree.entries().filter(|entry| entry.slot == ours.slot && entry.header != ours.header);
+        let (other_place, other) = of_slot.find_map(other)?;
         // The later session can be reported for longer.
-        let (session, validator) = (session, author).max((parent.session_index(), claim.author));
-        let (first, second) = if ours.hash() < other.hash() { (ours, other) } else { (other, ours) };
-        Some(EquivocationReport { session, validator, first, second })
+        Some(proof_of_two(place.max(other_place), ours.header.clone(), other))
+    }
+
+    /// The proof that the author of a block which comes too late for the tree has one there of the same slot. Whether it
+    /// proves anything, that is, whether the seal is that author's, shows when the report is checked.
+    fn equivocation_of_stale(&self, header: &Header, claim: &SlotClaim) -> Option<EquivocationReport> {
+        let tree = self.tree();
+        let of_slot = tree.entries().filter(|entry| entry.slot == claim.slot && entry.header != *header);
+        // The place in the session tells, unless one block is of the session before.
+        let other = of_slot.min_by_key(|entry| entry.author != claim.author)?;
+        let (_, place) = author_of(&tree, other)?;
+        Some(proof_of_two(place, header.clone(), other.header.clone()))
     }
 
     /// The last step: into the tree, and told to all readers; a block on a fork that is given up is not told. Also returns
@@ -332,6 +348,26 @@ impl Chain {
         }
         Ok((Imported { hash, is_best: tree.best().0 == hash, is_late }, dropped))
     }
+}
+
+/// The key of a block's author, and its place in the session; `None` if the state before the block is not kept.
+fn author_of(
+    tree: &Tree<BlockData>,
+    entry: &Entry<BlockData>,
+) -> Option<(ValidatorId, (SessionIndex, ValidatorIndex))> {
+    let state = &tree.get(&entry.header.parent_hash)?.data.state;
+    let public = state.validators().get(entry.author.as_usize())?;
+    Some((*public, (state.session_index(), entry.author)))
+}
+
+/// Who sees two blocks of one author in whatever order makes the same proof.
+fn proof_of_two(
+    (session, validator): (SessionIndex, ValidatorIndex),
+    one: Header,
+    other: Header,
+) -> EquivocationReport {
+    let (first, second) = if one.hash() < other.hash() { (one, other) } else { (other, one) };
+    EquivocationReport { session, validator, first, second }
 }
 
 /// Whether a block signals that its fork is to be given up.

@@ -234,6 +234,7 @@ impl RelayChain {
             loaded.tree,
             loaded.condemned,
         ));
+        gossip_transactions::report_equivocations_again(&chain).await;
         gossip_transactions::tell_of_disputes_again(&chain).await;
         let (syncer, synced) = Syncer::new(chain.clone());
         let finality = Finality::new(chain.clone(), syncer.clone(), loaded.round, loaded.votes, loaded.finalized)?;

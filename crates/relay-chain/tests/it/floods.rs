@@ -37,10 +37,10 @@ use crate::{
 };
 
 /// What a peer has to give, whatever it is asked for.
-type Shelf = Arc<Mutex<BlockResponse>>;
+pub(crate) type Shelf = Arc<Mutex<BlockResponse>>;
 
 /// A peer that answers each request with what is on its shelf, from the height on that is asked for.
-fn peer(world: &World, name: &str) -> (Arc<MemoryNetwork>, Shelf) {
+pub(crate) fn peer(world: &World, name: &str) -> (Arc<MemoryNetwork>, Shelf) {
     let network = world.hub.join(MemoryHub::peer(name));
     let mut events = network.open(BLOCK_PROTOCOL, handshake(world)).unwrap();
     let mut votes = network.open(FINALITY_PROTOCOL, handshake(world)).unwrap();

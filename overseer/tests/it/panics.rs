@@ -8,7 +8,7 @@ use deterministic::Simulation;
 use overseer::node::ExitCause;
 use overseer::{Context, Event, ExitReport, Failure, Handle, Nothing, Subsystem};
 
-use crate::supervision::{First, TwoBuilder};
+use crate::supervision::{self, First, TwoBuilder};
 
 /// Panics when it is dropped, unless something is panicking already.
 #[derive(Debug)]
@@ -77,13 +77,7 @@ fn end(fault: Fault, restarts_max: u32, stop: bool) -> ExitReport {
         _ => builder.restarting(restarts_max, move || fault),
     };
     let overseer = builder.drain_empty_slots().build().expect("two slots, both filled");
-    if stop {
-        overseer.handle().stop();
-    }
-    let report = simulation.run_until(overseer.run()).expect("it ends");
-    simulation.run_until_stalled().expect("nothing of it panics later");
-    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
-    report
+    supervision::end(&simulation, overseer, stop)
 }
 
 #[test]

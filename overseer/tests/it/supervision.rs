@@ -7,7 +7,7 @@ use std::time::Duration;
 use deterministic::Simulation;
 use overseer::node::{CONCLUDE_DEADLINE, ExitCause};
 use overseer::recorder::Recorded;
-use overseer::{Ask, Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, Wait};
+use overseer::{Ask, Context, Event, ExitReport, Failure, Nothing, Overseer, Role, Subsystem, Wait};
 
 use crate::Beats;
 
@@ -68,11 +68,16 @@ fn run(fate: Fate, stop: bool) -> ExitReport {
         .drain_empty_slots()
         .build()
         .expect("two slots, both filled");
+    end(&simulation, overseer, stop)
+}
+
+/// How a node ends, by itself or stopped. Nothing of it is left behind.
+pub(crate) fn end(simulation: &Simulation, overseer: Overseer, stop: bool) -> ExitReport {
     if stop {
         overseer.handle().stop();
     }
     let report = simulation.run_until(overseer.run()).expect("it ends");
-    simulation.run_until_stalled().expect("no live-lock");
+    simulation.run_until_stalled().expect("no live-lock, and nothing of it panics later");
     assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
     report
 }
@@ -155,15 +160,9 @@ fn end_of_two(seed: u64, first: Timed<First>, second: Timed<Second>, stop: bool)
     let simulation = Simulation::new(seed);
     let builder = TwoBuilder::new(simulation.environment("node")).first(first).second(second);
     let overseer = builder.build().expect("two slots, both filled");
-    if stop {
-        overseer.handle().stop();
-    }
     let before = simulation.now();
-    let report = simulation.run_until(overseer.run()).expect("it ends");
-    let took = simulation.now().saturating_sub(before);
-    simulation.run_until_stalled().expect("no live-lock");
-    assert!(simulation.tasks().is_empty(), "left behind: {:?}", simulation.tasks());
-    (report, took)
+    let report = end(&simulation, overseer, stop);
+    (report, simulation.now().saturating_sub(before))
 }
 
 #[test]

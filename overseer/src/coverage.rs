@@ -2,18 +2,21 @@
 //! and never declared? Neither is an error of the wiring; each is a line that nobody needs, or a case that no test
 //! runs.
 
-use overseer_core::sync::lock;
-
 use crate::node::Handle;
+use crate::topology::Edge;
 
 impl Handle {
-    /// Declared sends that nobody has used so far, as `from → to: Message`, in the order of the wiring. Empty at the
+    /// Sends that the wiring declares and nobody has used so far, as `from → to: Message`, in its order. Empty at the
     /// end of a test that exercises the whole node; what is left is a declaration nobody needs, or a case that no test
     /// runs.
     pub fn never_sent(&self) -> Vec<String> {
-        let edges = lock(&self.shared.switchboard).edges.clone();
-        let unused = edges.iter().map(|edge| edge.snapshot());
-        let unused = unused.filter(|edge| edge.sent + edge.refused + edge.merged == 0);
+        let mut used = self.edges();
+        used.retain(|edge| edge.sent + edge.refused + edge.merged > 0);
+        let is_used = |edge: &&Edge| {
+            used.iter().any(|it| (it.from, it.origin, it.declared) == (edge.from, edge.origin, edge.declared))
+        };
+        // Of the topology: an outside that nobody ever was has no counters.
+        let unused = self.topology().edges.iter().filter(|edge| !is_used(edge));
         unused.map(|edge| format!("{} → {}: {}", edge.from, edge.declared.to, edge.declared.message)).collect()
     }
 

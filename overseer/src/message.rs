@@ -109,6 +109,11 @@ pub trait Message: Sized + Send + 'static {
 }
 
 /// A message without an answer: what can be sent and cast. Those under `tell` in [`inbox!`](crate::inbox!).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent or cast: it is a question, or no message",
+    label = "not under `tell` of any inbox",
+    note = "a question is declared and sent as `overseer::Ask<{Self}>`"
+)]
 pub trait Post: Message {
     /// Puts the message into its consumer's inbox type.
     fn into_inbox(self) -> <Self::To as Role>::Inbox;
@@ -117,6 +122,11 @@ pub trait Post: Message {
 }
 
 /// A message with exactly one answer: what can be asked. Those under `ask` in [`inbox!`](crate::inbox!).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be asked: it has no answer, or is no message",
+    label = "not under `ask` of any inbox",
+    note = "what has no answer is declared and sent as `overseer::Wait<{Self}>` or `overseer::Cast<{Self}>`"
+)]
 pub trait Request: Message {
     /// The answer. For many values [`Feed`](crate::Feed) or [`Watch`](crate::Watch).
     type Answer: Send + 'static;

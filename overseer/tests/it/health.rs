@@ -142,6 +142,8 @@ fn a_queue_that_was_taken_out_and_not_yet_handled_shows_as_full() {
 fn what_is_never_sent_and_what_is_never_declared_is_found() {
     let simulation = Simulation::new(2);
     let handle = house(&simulation, HouseBuilder::new(simulation.environment("node")).front(Asks).back(Silent));
+    let unused = ["front → back: Query", "front → back: Unused", "street → front: Job"];
+    assert_eq!(handle.never_sent(), unused, "also of an outside that nobody is yet");
     let street = handle.outlet::<Street>().expect("there is a front");
     simulation.run_until(street.send(Job(1))).expect("there is room").expect("the front is there");
     simulation.run_until_stalled().expect("no live-lock");

@@ -258,7 +258,7 @@ pub fn node_with(seed: u64, make: impl FnOnce(&mut Slots)) -> Harness {
             lock(&exit).exit = Some(report);
         }),
     );
-    let harness = Harness { simulation, handle, desk };
+    let harness = Harness { simulation, handle, desk, is_gathering: AtomicBool::new(false) };
     harness.settle();
     harness
 }
@@ -277,6 +277,8 @@ pub struct Harness {
     simulation: Simulation,
     handle: Handle,
     desk: Arc<Mutex<Desk>>,
+    /// Within [`together`](Self::together).
+    is_gathering: AtomicBool,
 }
 
 impl Harness {
@@ -325,9 +327,22 @@ impl Harness {
         lock(&self.desk).tell(self.simulation.now(), line);
     }
 
-    /// Runs until nothing can run at this moment; time stands still.
+    /// Runs until nothing can run at this moment; time stands still. Within [`together`](Self::together) it does nothing.
     pub fn settle(&self) {
-        self.check(self.simulation.run_until_stalled());
+        if !self.is_gathering.load(Ordering::Relaxed) {
+            self.check(self.simulation.run_until_stalled());
+        }
+    }
+
+    /// Gives several inputs at once: nothing runs before all that `inputs` signals, publishes, tells, asks and answers is
+    /// given, and then what is told and asked comes in an order that each seed chooses. For what a second message finds
+    /// in the middle of the first one's work. Within it nothing can be expected yet.
+    pub fn together<T>(&self, inputs: impl FnOnce(&Self) -> T) -> T {
+        let was_gathering = self.is_gathering.swap(true, Ordering::Relaxed);
+        let given = inputs(self);
+        self.is_gathering.store(was_gathering, Ordering::Relaxed);
+        self.settle();
+        given
     }
 
     /// Lets virtual time pass: timers that are due within it fire in order, and what they set going is run.

@@ -117,6 +117,9 @@
 //! });
 //! ```
 //!
+//! Each input runs the node until it rests, so the next one finds nothing under way. What is to come while something is,
+//! under some seed, is given [together](Harness::together): `harness.together(|it| { it.tell(one); it.tell(another); })`.
+//!
 //! ## Forks and sessions
 //!
 //! ```

@@ -7,3 +7,4 @@ mod harness;
 mod readme;
 #[allow(unreachable_pub, reason = "the guide includes this file as a module of its own")]
 mod subject;
+mod together;

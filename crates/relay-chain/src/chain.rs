@@ -158,8 +158,8 @@ pub(crate) struct Chain {
     double_votes: Mutex<VecDeque<DoubleVote>>,
     /// Counts changes of the tree.
     changed: watch::Sender<u64>,
-    /// Woken whenever a block has become final; one task waits.
-    pub(crate) finalized_more: Notify,
+    /// Woken whenever another block may be best, or final; one task waits.
+    pub(crate) moved: Notify,
     stopped: watch::Sender<bool>,
 }
 
@@ -206,7 +206,7 @@ impl Chain {
             offences: Mutex::default(),
             double_votes: Mutex::default(),
             changed: watch::Sender::new(0),
-            finalized_more: Notify::new(),
+            moved: Notify::new(),
             stopped: watch::Sender::new(false),
         }
     }
@@ -241,6 +241,7 @@ impl Chain {
             chain
         };
         self.transactions().follow(&chain);
+        self.moved.notify_one();
     }
 
     pub(crate) fn counters(&self) -> MutexGuard<'_, Counters> {
@@ -357,7 +358,6 @@ impl Chain {
             done.removed
         };
         self.follow_best();
-        self.finalized_more.notify_one();
         tracing::debug!(number, ?hash, "finalized");
         for (number, hash) in removed {
             if let Err(error) = self.storage.remove_block(StoredBlock { number, hash }).await {

@@ -290,6 +290,25 @@ impl Chain {
         }
     }
 
+    /// Transactions that the best block refuses take no place until it is another one that takes them. Asked whenever the
+    /// best block has changed; they are looked at off the loop, without their signatures, and those that the best chain
+    /// carries not at all: [`TRANSACTIONS_MAX`](crate::transactions::TRANSACTIONS_MAX) at most, and those put aside.
+    pub(crate) async fn put_unfit_aside(&self) {
+        let (best, waiting) = (self.best().data.state, self.transactions().uncarried());
+        if waiting.is_empty() {
+            return;
+        }
+        let bytes = waiting.iter().map(|(_, transaction)| transaction.encoded_size()).sum();
+        let look_at = move || -> Vec<(Hash, bool)> {
+            let is_unfit = |transaction: &Extrinsic| best.check_extrinsic(transaction, &CheckedBefore).is_err();
+            waiting.into_iter().map(|(hash, transaction)| (hash, is_unfit(&transaction))).collect()
+        };
+        match compute(&*self.environment.compute, ComputeKind::StateTransition, bytes, look_at).await {
+            Ok(looked_at) => self.transactions().set_unfit(&looked_at),
+            Err(error) => tracing::warn!(%error, "transactions that the best block refuses keep their places"),
+        }
+    }
+
     /// The proof that the author of a block in the tree made another one in the same slot, by its key: around the end
     /// of a session it has a place in two.
     pub(crate) fn equivocation(&self, hash: &Hash) -> Option<EquivocationReport> {

@@ -2,13 +2,14 @@
 //!
 //! They wait in the order in which they came. One that a block of the best chain carries is kept until that block is final,
 //! because another fork may need it, but takes no place: the checks of one block by a thousand validators are a thousand
-//! transactions, and those of the next one come before the first are final. On another best chain it has its place again.
+//! transactions, and those of the next one come before the first are final. Nor does one that the best block refuses, such
+//! as the second of two for one place. On another best chain both have their places again.
 //! An author leaves out what does not fit on top of its parent.
 //!
 //! One peer cannot fill it: a full pool drops the newest of who has most. What was sent here is never dropped for a peer's.
 //!
-//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], [`CARRIED_MAX`],
-//! [`CARRIED_BYTES_MAX`], and [`MAX_TRANSACTION_BYTES`] each.
+//! **Limits**: [`TRANSACTIONS_MAX`], [`TRANSACTIONS_BYTES_MAX`], [`TRANSACTIONS_BYTES_PER_BLOCK`], [`ASIDE_MAX`],
+//! [`ASIDE_BYTES_MAX`], and [`MAX_TRANSACTION_BYTES`] each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,10 +28,10 @@ use crate::messages::{MAX_TRANSACTION_BYTES, TOLD_WHOLE_BYTES_MAX, TOLD_WHOLE_MA
 pub const TRANSACTIONS_MAX: usize = 2 * MAX_TRANSACTIONS_PER_BLOCK;
 /// Their encodings together, in bytes: two of the largest.
 pub const TRANSACTIONS_BYTES_MAX: usize = 2 * MAX_TRANSACTION_BYTES;
-/// Transactions kept that the best chain carries; of more the oldest are forgotten.
-pub const CARRIED_MAX: usize = 8 * MAX_TRANSACTIONS_PER_BLOCK;
+/// Transactions kept that the best chain carries or refuses; of more the oldest are forgotten.
+pub const ASIDE_MAX: usize = 8 * MAX_TRANSACTIONS_PER_BLOCK;
 /// Their encodings together, in bytes.
-pub const CARRIED_BYTES_MAX: usize = 2 * TRANSACTIONS_BYTES_MAX;
+pub const ASIDE_BYTES_MAX: usize = 2 * TRANSACTIONS_BYTES_MAX;
 /// What a block has of them, in bytes: at least the first one.
 pub const TRANSACTIONS_BYTES_PER_BLOCK: usize = MAX_TRANSACTION_BYTES;
 
@@ -50,8 +51,40 @@ struct Waiting {
     from: Option<PeerId>,
     extrinsic: Arc<Extrinsic>,
     encoded: Bytes,
-    /// The block of the best chain that carries it.
-    carried_by: Option<Hash>,
+    /// Why it takes no place now.
+    aside: Option<Aside>,
+}
+
+/// What keeps a transaction out of the next block, on the best chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aside {
+    /// This block carries it.
+    Carried(Hash),
+    /// The best block's state refuses it.
+    Unfit,
+}
+
+impl Waiting {
+    const fn is_carried(&self) -> bool {
+        matches!(self.aside, Some(Aside::Carried(_)))
+    }
+
+    /// Puts it aside, or back, and counts it where it is.
+    fn put(&mut self, aside: Option<Aside>, open: &mut Taken, taken_aside: &mut Taken) {
+        let bytes = self.encoded.len();
+        match (self.aside.is_some(), aside.is_some()) {
+            (false, true) => {
+                open.remove(bytes);
+                taken_aside.add(bytes);
+            }
+            (true, false) => {
+                taken_aside.remove(bytes);
+                open.add(bytes);
+            }
+            _ => {}
+        }
+        self.aside = aside;
+    }
 }
 
 /// What a peer takes, and the arrivals and bytes of its transactions.
@@ -88,8 +121,8 @@ pub struct TransactionPool {
     next: u64,
     /// Those that take a place.
     open: Taken,
-    /// Those that the best chain carries.
-    carried: Taken,
+    /// Those that take none: the best chain carries or refuses them.
+    aside: Taken,
     /// The blocks of the best chain, as far as they were looked at.
     followed: BTreeSet<Hash>,
 }
@@ -114,7 +147,7 @@ impl TransactionPool {
         let (from, extrinsic) = (from.cloned(), Arc::new(extrinsic));
         self.open.add(encoded.len());
         self.arrivals.insert(hash, self.next);
-        self.by_arrival.insert(self.next, Waiting { hash, from, extrinsic, encoded, carried_by: None });
+        self.by_arrival.insert(self.next, Waiting { hash, from, extrinsic, encoded, aside: None });
         self.next += 1;
         Some(true)
     }
@@ -122,7 +155,7 @@ impl TransactionPool {
     fn take(&mut self, arrival: u64) {
         if let Some(waiting) = self.by_arrival.remove(&arrival) {
             self.arrivals.remove(&waiting.hash);
-            let taken = if waiting.carried_by.is_some() { &mut self.carried } else { &mut self.open };
+            let taken = if waiting.aside.is_some() { &mut self.aside } else { &mut self.open };
             taken.remove(waiting.encoded.len());
         }
     }
@@ -136,7 +169,7 @@ impl TransactionPool {
             return Some(dropped);
         }
         let mut shares: BTreeMap<&PeerId, Share> = BTreeMap::new();
-        for (arrival, waiting) in self.by_arrival.iter().filter(|(_, waiting)| waiting.carried_by.is_none()) {
+        for (arrival, waiting) in self.by_arrival.iter().filter(|(_, waiting)| waiting.aside.is_none()) {
             if let Some(peer) = &waiting.from {
                 let (share, of_peer) = shares.entry(peer).or_default();
                 *share += weight(waiting.encoded.len());
@@ -158,29 +191,44 @@ impl TransactionPool {
     /// takes one again, even if that is one too many.
     pub fn follow(&mut self, chain: &BTreeMap<Hash, Arc<Block>>) {
         for waiting in self.by_arrival.values_mut() {
-            if waiting.carried_by.is_some_and(|block| !chain.contains_key(&block)) {
-                waiting.carried_by = None;
-                self.carried.remove(waiting.encoded.len());
-                self.open.add(waiting.encoded.len());
+            if let Some(Aside::Carried(block)) = waiting.aside
+                && !chain.contains_key(&block)
+            {
+                waiting.put(None, &mut self.open, &mut self.aside);
             }
         }
         for (hash, block) in chain.iter().filter(|(hash, _)| !self.followed.contains(hash)) {
-            if self.open.count == 0 {
+            if self.by_arrival.values().all(Waiting::is_carried) {
                 break;
             }
             for name in block.extrinsics.iter().skip(1).map(transaction_hash) {
                 let arrival = self.arrivals.get(&name);
                 let waiting = arrival.and_then(|arrival| self.by_arrival.get_mut(arrival));
-                if let Some(waiting) = waiting.filter(|waiting| waiting.carried_by.is_none()) {
-                    waiting.carried_by = Some(*hash);
-                    self.open.remove(waiting.encoded.len());
-                    self.carried.add(waiting.encoded.len());
+                if let Some(waiting) = waiting.filter(|waiting| !waiting.is_carried()) {
+                    waiting.put(Some(Aside::Carried(*hash)), &mut self.open, &mut self.aside);
                 }
             }
         }
         self.followed = chain.keys().copied().collect();
-        while self.carried.exceeds(CARRIED_MAX, CARRIED_BYTES_MAX) {
-            let mut oldest = self.by_arrival.iter().filter(|(_, waiting)| waiting.carried_by.is_some());
+        self.bound_aside();
+    }
+
+    /// Says which of those that the best chain does not carry its best block refuses: they take no place, and those that
+    /// it takes do. What was not looked at stays as it is.
+    pub fn set_unfit(&mut self, looked_at: &[(Hash, bool)]) {
+        for (hash, is_unfit) in looked_at {
+            let arrival = self.arrivals.get(hash);
+            let waiting = arrival.and_then(|arrival| self.by_arrival.get_mut(arrival));
+            if let Some(waiting) = waiting.filter(|waiting| !waiting.is_carried()) {
+                waiting.put(is_unfit.then_some(Aside::Unfit), &mut self.open, &mut self.aside);
+            }
+        }
+        self.bound_aside();
+    }
+
+    fn bound_aside(&mut self) {
+        while self.aside.exceeds(ASIDE_MAX, ASIDE_BYTES_MAX) {
+            let mut oldest = self.by_arrival.iter().filter(|(_, waiting)| waiting.aside.is_some());
             let Some((&arrival, _)) = oldest.next() else { break };
             self.take(arrival);
         }
@@ -200,9 +248,15 @@ impl TransactionPool {
         self.by_arrival.values().map(|waiting| (waiting.hash, waiting.extrinsic.clone())).collect()
     }
 
-    /// Those that the best chain does not carry, in the order in which they came.
+    /// The same of those that the best chain does not carry.
+    pub fn uncarried(&self) -> Vec<(Hash, Arc<Extrinsic>)> {
+        let uncarried = self.by_arrival.values().filter(|waiting| !waiting.is_carried());
+        uncarried.map(|waiting| (waiting.hash, waiting.extrinsic.clone())).collect()
+    }
+
+    /// Those that the best chain neither carries nor refuses, in the order in which they came.
     pub fn open(&self) -> impl Iterator<Item = &Extrinsic> {
-        self.by_arrival.values().filter(|waiting| waiting.carried_by.is_none()).map(|waiting| &*waiting.extrinsic)
+        self.by_arrival.values().filter(|waiting| waiting.aside.is_none()).map(|waiting| &*waiting.extrinsic)
     }
 
     /// All that are kept, in the order in which they came.
@@ -214,7 +268,7 @@ impl TransactionPool {
     /// [`TOLD_WHOLE_MAX`] and [`TOLD_WHOLE_BYTES_MAX`] let through, the first ones first, and the names of the rest.
     pub fn announcements(&self) -> Vec<Vec<u8>> {
         let (mut messages, mut named, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for waiting in self.by_arrival.values().filter(|waiting| waiting.carried_by.is_none()) {
+        for waiting in self.by_arrival.values().filter(|waiting| waiting.aside.is_none()) {
             let is_room = messages.len() < TOLD_WHOLE_MAX && bytes + waiting.encoded.len() < TOLD_WHOLE_BYTES_MAX;
             match TransactionMessage::whole(&waiting.encoded).filter(|_| is_room) {
                 Some(message) => {
@@ -389,7 +443,30 @@ mod tests {
         assert_eq!(pool.add(transaction(u64::MAX, 0), None), None, "those come first");
         let names: Vec<Hash> = pool.shared().into_iter().map(|(hash, _)| hash).collect();
         pool.forget(&names);
-        assert_eq!((pool.open, pool.carried), (Taken::default(), Taken::default()));
+        assert_eq!((pool.open, pool.aside), (Taken::default(), Taken::default()));
+    }
+
+    #[test]
+    fn what_the_best_block_refuses_takes_no_place_until_it_is_taken_again() {
+        let mut pool = TransactionPool::default();
+        let of = |nonce| transaction(nonce, 0);
+        for nonce in 0..TRANSACTIONS_MAX as u64 {
+            assert_eq!(pool.add(of(nonce), None), Some(true));
+        }
+        let names = [0, 1, 2].map(|nonce| transaction_hash(&of(nonce)));
+        pool.set_unfit(&names.map(|name| (name, true)));
+        let [first, second] = [10_000, 10_001].map(of);
+        assert_eq!((pool.add(first, None), pool.add(second, None)), (Some(true), Some(true)));
+        assert_eq!(pool.open().next(), Some(&of(3)));
+        // One of them is carried by another best chain, one fits there, one is refused still.
+        let chain = BTreeMap::from([block(1, vec![of(0)])]);
+        pool.follow(&chain);
+        pool.set_unfit(&[(names[0], false), (names[1], false), (names[2], true)]);
+        assert_eq!(pool.open().next(), Some(&of(1)));
+        assert!(pool.uncarried().iter().map(|(name, _)| *name).take(2).eq([names[1], names[2]]));
+        assert_eq!((pool.open.count, pool.aside.count), (TRANSACTIONS_MAX, 2));
+        pool.follow(&BTreeMap::new());
+        assert_eq!((pool.open.count, pool.aside.count), (TRANSACTIONS_MAX + 1, 1));
     }
 
     #[test]
@@ -402,7 +479,7 @@ mod tests {
             chain.extend([block(number as u32, vec![large])]);
             pool.follow(&chain);
         }
-        assert!(!pool.carried.exceeds(CARRIED_MAX, CARRIED_BYTES_MAX));
+        assert!(!pool.aside.exceeds(ASIDE_MAX, ASIDE_BYTES_MAX));
         assert!(pool.all().eq([2, 3, 4, 5].map(|nonce| transaction(nonce, TRANSACTIONS_BYTES_MAX * 2 / 5)).iter()));
     }
 }

@@ -1,6 +1,6 @@
 //! What is done now and then, beside everything else, so that neither a start nor the memory grows with the chain.
 //!
-//! When something became final, what waits for a block and has no place in one any more waits no longer, and what is final
+//! When another block is best, transactions that it refuses make room. When something became final, what waits for a block and has no place in one any more waits no longer, and what is final
 //! is indexed by its hash. When [`SNAPSHOT_PERIOD`] blocks have become final, the state of the last one is stored, and the keystore forgets what
 //! it signed so long ago that it cannot matter any more. Failing at either is said, and tried again a period later.
 
@@ -26,19 +26,31 @@ pub const SESSIONS_REMEMBERED: SessionIndex = PAST_SESSIONS_KEPT + 1;
 pub(crate) async fn run(chain: Arc<Chain>, mut done: BlockNumber) {
     let stopped = chain.until_stopped().fuse();
     pin_mut!(stopped);
+    let mut best = chain.best().hash;
+    let mut settled = None;
     loop {
         let (height, hash) = {
             let tree = chain.tree();
             let (hash, entry) = tree.finalized();
             (entry.header.number, hash)
         };
-        select_biased! {
-            () = stopped => return,
-            () = chain.index.extend(&chain.storage, StoredBlock { number: height, hash }).fuse() => {}
+        if settled != Some(height) {
+            settled = Some(height);
+            select_biased! {
+                () = stopped => return,
+                () = chain.index.extend(&chain.storage, StoredBlock { number: height, hash }).fuse() => {}
+            }
         }
         select_biased! {
             () = stopped => return,
-            () = chain.finalized_more.notified().fuse() => {}
+            () = chain.moved.notified().fuse() => {}
+        }
+        let now = chain.best().hash;
+        if std::mem::replace(&mut best, now) != now {
+            chain.put_unfit_aside().await;
+        }
+        if settled == Some(chain.tree().finalized().1.header.number) {
+            continue;
         }
         chain.forget_settled().await;
         let height = chain.tree().finalized().1.header.number;

@@ -27,13 +27,16 @@ use relay_chain::{
     transactions::{TransactionPool, transaction_hash},
     tree::{MAX_UNFINALIZED_BLOCKS, MAX_UNFINALIZED_DEPTH},
 };
-use runtime::{Assignment, AssignmentKind, Block, Executed, Extrinsic, RemoteDispute, SecondaryAttestation};
+use runtime::{
+    Assignment, AssignmentKind, Block, ConfigurationChange, Executed, Extrinsic, Governance, RemoteDispute,
+    SecondaryAttestation,
+};
 
 use crate::{
     disk::storage,
     forge::Forge,
     reverts::told,
-    support::{SLOT_MS, World},
+    support::{SLOT_MS, World, signed_by},
 };
 
 /// What a peer has to give, whatever it is asked for.
@@ -487,4 +490,30 @@ fn what_the_best_chain_carries_waits_again_when_another_one_is_best() {
     network.send(&forge.world.nodes[0].peer(), FINALITY_PROTOCOL, message.encode().into()).unwrap();
     forge.world.run_slots(1);
     assert_eq!((forge.best(), waiting("final")), (shorter.hash, (1, 1)));
+}
+
+/// Of two for one place the one that is in no block takes no place, as long as the other one is in the best chain.
+#[test]
+fn what_the_best_block_refuses_waits_again_when_another_one_is_best() {
+    let forge = Forge::new(95);
+    let common = forge.empty(forge.genesis(), 1).hash;
+    let changes = [7, 8].map(|blocks| {
+        let change = Governance::ConfigureField(ConfigurationChange::AcceptancePeriod(blocks));
+        signed_by(forge.pairs.iter(), &forge.state(common), change)
+    });
+    for change in &changes {
+        forge.world.simulation.run_until(forge.world.chain(0).submit(change.clone())).unwrap().unwrap();
+    }
+    let waiting = |name: &str| {
+        let (_network, heard) = newcomer(&forge.world, name, TRANSACTION_PROTOCOL);
+        forge.world.run_slots(1);
+        let heard = heard.lock().unwrap();
+        (heard.connected, heard.messages.len())
+    };
+    assert_eq!(waiting("before"), (1, 2));
+    let [first, _] = changes;
+    let carrying = forge.with(common, vec![first]);
+    assert_eq!((forge.best(), waiting("refused")), (carrying.hash, (1, 0)));
+    let longer = forge.empty(common, 2);
+    assert_eq!((forge.best(), waiting("taken")), (longer.hash, (1, 2)));
 }

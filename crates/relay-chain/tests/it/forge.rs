@@ -37,7 +37,7 @@ pub(crate) const CORE: CoreIndex = CoreIndex(0);
 
 pub(crate) struct Forge {
     clock: Arc<dyn Clock>,
-    pairs: Vec<Pair>,
+    pub(crate) pairs: Vec<Pair>,
     pub(crate) world: World,
 }
 

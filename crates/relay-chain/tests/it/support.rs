@@ -201,14 +201,7 @@ impl World {
 
     /// A change, signed by all of the session's validators that this world has.
     pub(crate) fn signed(&self, state: &State, change: Governance) -> Extrinsic {
-        let nonce = state.governance_nonce();
-        let payload = governance_payload(state.chain_id(), nonce, &change);
-        let signatures = state.validators().iter().zip(0..).filter_map(|(validator, position)| {
-            let node = self.nodes.iter().find(|node| node.pair.public() == validator.0)?;
-            Some((ValidatorIndex(position), node.pair.sign(&payload, &mut SeedRng::new([9; 32]))))
-        });
-        let signed = SignedGovernance { change, nonce, signatures: signatures.collect() };
-        Extrinsic::Governed(Box::new(signed))
+        signed_by(self.nodes.iter().map(|node| &node.pair), state, change)
     }
 
     /// Has validators elected, by index; asked of a running node.
@@ -253,6 +246,22 @@ impl World {
         assert!(hashes.iter().all(|hash| *hash == hashes[0]), "finalized chains differ: {:?}", self.statuses());
         lowest
     }
+}
+
+/// A change, signed by all of the session's validators that are among these.
+pub(crate) fn signed_by<'a>(
+    pairs: impl Iterator<Item = &'a Pair> + Clone,
+    state: &State,
+    change: Governance,
+) -> Extrinsic {
+    let nonce = state.governance_nonce();
+    let payload = governance_payload(state.chain_id(), nonce, &change);
+    let signatures = state.validators().iter().zip(0..).filter_map(|(validator, position)| {
+        let pair = pairs.clone().find(|pair| pair.public() == validator.0)?;
+        Some((ValidatorIndex(position), pair.sign(&payload, &mut SeedRng::new([9; 32]))))
+    });
+    let signed = SignedGovernance { change, nonce, signatures: signatures.collect() };
+    Extrinsic::Governed(Box::new(signed))
 }
 
 /// The message that says one vote.

@@ -10,7 +10,12 @@ use std::{
     sync::Arc,
 };
 
-use crate::{MessageError, error::out_of_order, limits::MAX_CHANNELS_PER_PARA, queue::Queue};
+use crate::{
+    MessageError,
+    error::out_of_order,
+    limits::{CHANNEL_MESSAGE_OVERHEAD, MAX_CHANNELS_PER_PARA},
+    queue::Queue,
+};
 
 /// Why a channel is neither opened nor closed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +103,14 @@ impl Channels {
 
     fn will_be_open(&self, ends: &Ends) -> bool {
         self.open.contains_key(ends) != self.changing.contains(ends)
+    }
+
+    /// What may wait in the channels of the next session together, in bytes, if each is as full as it may be.
+    pub(crate) fn upcoming_bytes_max(&self, configuration: &HostConfiguration) -> u64 {
+        let capacity = u64::from(configuration.hrmp_channel_max_capacity);
+        let overhead = capacity.saturating_mul(u64::from(CHANNEL_MESSAGE_OVERHEAD));
+        let each = u64::from(configuration.hrmp_channel_max_total_size).saturating_add(overhead);
+        each.saturating_mul(self.upcoming().count() as u64)
     }
 
     /// The channels of the next session.

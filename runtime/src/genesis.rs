@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     Balance, Configuration, ParaError, ParaGenesisArgs, State, extrinsics_root,
     initializer::start_session,
-    limits::{MAX_STAKE, MIN_SESSION_LENGTH},
+    limits::{MAX_SESSION_LENGTH, MAX_STAKE, MIN_SESSION_LENGTH},
     outcome::Outcome,
     session::{Session, SessionChange},
     slashing::Slashing,
@@ -66,8 +66,8 @@ pub enum GenesisError {
     /// Too many parachains and parathread cores.
     #[error("{0} cores, at most {MAX_CORES} are possible")]
     CoreCount(usize),
-    /// Sessions are too short.
-    #[error("session_length is {0} blocks, expected at least {MIN_SESSION_LENGTH}")]
+    /// Sessions are too short or too long.
+    #[error("session_length is {0} blocks, expected {MIN_SESSION_LENGTH} to {MAX_SESSION_LENGTH}")]
     SessionLength(BlockNumber),
     /// Nothing is at stake, or all stakes together are more than an amount can be.
     #[error("stake_per_validator is {0}, expected 1 to {MAX_STAKE}")]
@@ -81,7 +81,7 @@ pub enum GenesisError {
 pub fn genesis(genesis: &Genesis) -> Result<(State, Header), GenesisError> {
     let configuration = Configuration::new(genesis.configuration.clone())?;
     check_validators(&genesis.validators)?;
-    if genesis.session_length < MIN_SESSION_LENGTH {
+    if !(MIN_SESSION_LENGTH..=MAX_SESSION_LENGTH).contains(&genesis.session_length) {
         return Err(GenesisError::SessionLength(genesis.session_length));
     }
     genesis.configuration.check_in_sessions(genesis.session_length)?;
@@ -187,7 +187,10 @@ pub(crate) mod tests {
         );
         let many = |g: &mut Genesis| g.validators = vec![ValidatorId([1; 32]); MAX_VALIDATORS + 1];
         assert_eq!(refused(many), GenesisError::ValidatorCount(MAX_VALIDATORS + 1));
-        assert_eq!(refused(|g| g.session_length = 1), GenesisError::SessionLength(1));
+        for blocks in [MIN_SESSION_LENGTH - 1, MAX_SESSION_LENGTH + 1] {
+            let changed = Genesis { session_length: blocks, ..small_genesis() };
+            assert_eq!(genesis(&changed).unwrap_err(), GenesisError::SessionLength(blocks));
+        }
         assert_eq!(
             refused(|g| g.configuration.parachain_rotation_frequency = 20),
             GenesisError::Configuration(ConfigurationError::RotationTooSlow { rotation: 20, session_length: 20 })

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::{
     AccountId, Balance, BalanceError, ChannelError, ClaimError, ConfigurationChange, DownwardError, GenesisError,
     ParaError, ParaGenesisArgs, ParathreadClaim, SignatureOf, State, error::out_of_order, genesis::check_validators,
-    messages, registrar, verifier::Signatures,
+    limits::MAX_CHANNELS_BYTES, messages, registrar, verifier::Signatures,
 };
 
 /// Stands before what validators sign to change something.
@@ -92,6 +92,9 @@ pub enum GovernanceError {
     /// More cores than a bitfield and a backing can name.
     #[error("{0} cores in the next session, at most {MAX_CORES} are possible")]
     CoreCount(usize),
+    /// More could wait in the channels, each as full as the configuration allows, than is kept.
+    #[error("{0} bytes could wait in the channels of the next session, at most {MAX_CHANNELS_BYTES} are possible")]
+    ChannelsBytes(u64),
     /// The endowment.
     #[error(transparent)]
     Balance(#[from] BalanceError),
@@ -219,6 +222,10 @@ fn make(state: &mut State, change: Governance) -> Result<(), GovernanceError> {
     let cores = state.paras.upcoming_parachains().saturating_add(parathread_cores);
     if cores > MAX_CORES {
         return Err(GovernanceError::CoreCount(cores));
+    }
+    let bytes = state.messages.channels.upcoming_bytes_max(state.configuration.upcoming());
+    if bytes > MAX_CHANNELS_BYTES {
+        return Err(GovernanceError::ChannelsBytes(bytes));
     }
     Ok(())
 }

@@ -39,6 +39,9 @@ pub const PAST_SESSIONS_KEPT: u32 = 1;
 /// Shortest session, in blocks: a candidate is backed in one block and included in a later one of the same session, and
 /// groups rotate within it, not with every block.
 pub const MIN_SESSION_LENGTH: u32 = 3;
+/// Longest session, in blocks: one more than the longest rotation of groups. What waits for the next session, and what is
+/// kept until then, ends.
+pub const MAX_SESSION_LENGTH: u32 = primitives::limits::MAX_DELAY_BLOCKS + 1;
 /// Largest stake of a validator: half of the number space is that of endowed amounts, the other half that of stakes.
 pub const MAX_STAKE: Balance = Balance::MAX / 2 / primitives::limits::MAX_VALIDATORS as Balance;
 /// Most downward messages that wait for a para.
@@ -47,6 +50,11 @@ pub const MAX_DOWNWARD_MESSAGES: usize = 1024;
 pub const MAX_DOWNWARD_QUEUE_SIZE: usize = 1024 * 1024;
 /// Most horizontal channels that lead to a para, and most that lead away from it.
 pub const MAX_CHANNELS_PER_PARA: usize = 64;
+/// Most bytes that may wait in all channels together, each as full as the configuration allows: half of what a snapshot of
+/// the state may have.
+pub const MAX_CHANNELS_BYTES: u64 = 512 * 1024 * 1024;
+/// What a message in a channel takes beside its bytes: when it was sent, and how long it is.
+pub const CHANNEL_MESSAGE_OVERHEAD: u32 = 8;
 /// Largest encoded block that is worth decoding, in bytes: all cores with ordinary commitments, or some with
 /// new code.
 pub const MAX_BLOCK_SIZE: usize = 64 * 1024 * 1024;

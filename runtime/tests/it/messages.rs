@@ -4,12 +4,15 @@ use crate::support::*;
 use codec::Decode;
 use primitives::{
     Hash, HostConfiguration, InboundDownwardMessage, InboundHrmpMessage, OutboundHrmpMessage, ParaId,
-    configuration::AbridgedHrmpChannel, messages::HrmpChannelId, well_known_keys as keys,
+    configuration::AbridgedHrmpChannel, limits::MAX_QUEUE_BYTES, messages::HrmpChannelId, well_known_keys as keys,
 };
 use runtime::{
     BlockError, CandidateError, ChannelError, ConfigurationChange, DownwardError, Extrinsic, ExtrinsicError,
-    Governance, GovernanceError, MessageError,
-    limits::{MAX_CHANNELS_PER_PARA, MAX_DOWNWARD_MESSAGES, MAX_DOWNWARD_QUEUE_SIZE},
+    GenesisPara, Governance, GovernanceError, MessageError,
+    limits::{
+        CHANNEL_MESSAGE_OVERHEAD, MAX_CHANNELS_BYTES, MAX_CHANNELS_PER_PARA, MAX_DOWNWARD_MESSAGES,
+        MAX_DOWNWARD_QUEUE_SIZE,
+    },
 };
 
 const NOBODY: ParaId = ParaId(9999);
@@ -376,4 +379,31 @@ fn limits_that_shrink_let_nothing_more_in() {
         refusal(&chain, &sending(&chain, &[(TWO, &[])])),
         MessageError::ChannelCapacity { recipient: TWO, queued: 1, max: 0 }
     );
+}
+
+#[test]
+fn all_channels_together_hold_what_a_snapshot_has_room_for() {
+    let first = 4000;
+    let mut chain = Chain::with(9, |genesis| {
+        let parathread = genesis.paras.iter().find(|para| !para.is_parachain).unwrap().clone();
+        genesis.paras.extend((first..first + 12).map(|id| GenesisPara { id: ParaId(id), ..parathread.clone() }));
+        genesis.configuration.hrmp_channel_max_total_size = MAX_QUEUE_BYTES;
+        genesis.configuration.hrmp_channel_max_capacity = 0;
+    });
+    let mut all = (first..first + 12).flat_map(|sender| {
+        let others = (first..first + 12).filter(move |recipient| *recipient != sender);
+        others.map(move |recipient| open(ParaId(sender), ParaId(recipient)))
+    });
+    let room = MAX_CHANNELS_BYTES / u64::from(MAX_QUEUE_BYTES);
+    for change in all.by_ref().take(room as usize) {
+        chain.state = chain.state.governed(change).unwrap();
+    }
+    let more = GovernanceError::ChannelsBytes((room + 1) * u64::from(MAX_QUEUE_BYTES));
+    assert_eq!(refused(&chain, all.next().unwrap()), more);
+    let wider = ConfigurationChange::HrmpChannelMaxCapacity(1);
+    let more = GovernanceError::ChannelsBytes(room * u64::from(MAX_QUEUE_BYTES + CHANNEL_MESSAGE_OVERHEAD));
+    assert_eq!(refused(&chain, Governance::ConfigureField(wider)), more, "messages take room beside their bytes");
+    let narrower = ConfigurationChange::HrmpChannelMaxTotalSize(MAX_QUEUE_BYTES / 2);
+    chain.state = chain.state.governed(Governance::ConfigureField(narrower)).unwrap();
+    assert!(chain.state.governed(all.next().unwrap()).is_ok());
 }

@@ -1,7 +1,10 @@
 //! From JSON to a specification, with errors that name the field.
 
 use primitives::{HeadData, HostConfiguration, ParaId, ValidationCode, ValidatorId, crypto::is_public_key};
-use runtime::{Balance, Genesis, GenesisPara, limits::MIN_SESSION_LENGTH};
+use runtime::{
+    Balance, Genesis, GenesisPara,
+    limits::{MAX_SESSION_LENGTH, MIN_SESSION_LENGTH},
+};
 use serde_json::{Map, Value};
 
 use super::{
@@ -42,8 +45,8 @@ impl<'a> At<'a> {
         }
     }
 
-    fn number_u32(&self, min: u32, unit: &str) -> Result<u32, SpecError> {
-        let number = self.number(u64::from(min), u64::from(u32::MAX), unit)?;
+    fn number_u32(&self, min: u32, max: u32, unit: &str) -> Result<u32, SpecError> {
+        let number = self.number(u64::from(min), u64::from(max), unit)?;
         u32::try_from(number).or_else(|_| self.refuse("a smaller number"))
     }
 
@@ -126,7 +129,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<ChainSpec, SpecError> {
     }
     let top = file.object(&TOP)?;
     let format = top.get("format");
-    if format.number_u32(1, "the format")? != FORMAT {
+    if format.number_u32(1, u32::MAX, "the format")? != FORMAT {
         return format.refuse(format!("{FORMAT}, the only format that this program reads"));
     }
     let validators = top.get("validators").list("validators' public keys")?;
@@ -137,7 +140,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<ChainSpec, SpecError> {
         validators,
         paras: paras.iter().map(para).collect::<Result<_, _>>()?,
         stake_per_validator: amount(&top.get("stake_per_validator"))?,
-        session_length: top.get("session_length_blocks").number_u32(MIN_SESSION_LENGTH, "blocks")?,
+        session_length: top.get("session_length_blocks").number_u32(
+            MIN_SESSION_LENGTH,
+            MAX_SESSION_LENGTH,
+            "blocks",
+        )?,
         randomness: top.get("randomness").bytes_32()?,
     };
     let parts = top.get("forks_per_million_slots").number(0, u64::from(PARTS_PER_MILLION), "slots")?;
@@ -177,8 +184,7 @@ fn number_of(at: &At<'_>, field: &Field) -> Result<Option<u32>, SpecError> {
     if field.is_optional && at.value.is_some_and(Value::is_null) {
         return Ok(None);
     }
-    let number = at.number(u64::from(field.min), u64::from(field.max), field.unit)?;
-    u32::try_from(number).map(Some).or_else(|_| at.refuse("a smaller number"))
+    at.number_u32(field.min, field.max, field.unit).map(Some)
 }
 
 fn para(at: &At<'_>) -> Result<GenesisPara, SpecError> {
@@ -190,7 +196,7 @@ fn para(at: &At<'_>) -> Result<GenesisPara, SpecError> {
         _ => return kind.refuse(format!("\"{PARACHAIN}\" or \"{PARATHREAD}\"")),
     };
     Ok(GenesisPara {
-        id: ParaId(object.get("id").number_u32(0, "the para")?),
+        id: ParaId(object.get("id").number_u32(0, u32::MAX, "the para")?),
         is_parachain,
         head_data: HeadData(object.get("head").bytes()?),
         validation_code: ValidationCode(object.get("code").bytes()?.into()),

@@ -1,6 +1,8 @@
 use primitives::{HeadData, HostConfiguration, Pair, ParaId, limits::MAX_DELAY_BLOCKS};
 use proptest::prelude::*;
 
+use runtime::limits::MAX_SESSION_LENGTH;
+
 use super::*;
 
 fn spec() -> ChainSpec {
@@ -79,6 +81,11 @@ fn errors_name_the_field_what_was_found_and_what_was_expected() {
             "\"session_length_blocks\": 1",
             "session_length_blocks is 1, expected a number",
         ),
+        (
+            "\"session_length_blocks\": 20",
+            "\"session_length_blocks\": 100802",
+            "session_length_blocks is 100802, expected a number of blocks from 3 to 100801",
+        ),
         ("\"1000000\"", "\"+7\"", "stake_per_validator is \"+7\", expected an amount as decimal digits"),
         ("\"1000000\"", "\"\"", "stake_per_validator is \"\", expected an amount as decimal digits"),
         ("\"1000000\"", "\"0\"", "stake_per_validator is 0, expected 1 to"),
@@ -124,7 +131,7 @@ fn with_field(spec: &ChainSpec, name: &str, value: &str) -> String {
 /// rotation, the rotation is less than the session, and all cores are those of parathreads.
 fn roomy(name: &str) -> ChainSpec {
     let mut spec = spec();
-    spec.genesis.session_length = u32::MAX;
+    spec.genesis.session_length = MAX_SESSION_LENGTH;
     spec.genesis.paras.retain(|para| !para.is_parachain);
     let configuration = &mut spec.genesis.configuration;
     if name == "parachain_rotation_frequency_blocks" {

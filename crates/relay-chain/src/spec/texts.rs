@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use primitives::limits::MAX_VALIDATORS;
-use runtime::limits::MIN_SESSION_LENGTH;
+use runtime::limits::{MAX_SESSION_LENGTH, MIN_SESSION_LENGTH};
 use serde_json::{Value, json};
 
 use super::{
@@ -43,7 +43,7 @@ fn top_fields() -> Vec<(&'static str, &'static str, Value)> {
         (
             "session_length_blocks",
             "Length of a session, in blocks; more than `parachain_rotation_frequency_blocks`, so at least three.",
-            number(u64::from(MIN_SESSION_LENGTH), u64::from(u32::MAX)),
+            number(u64::from(MIN_SESSION_LENGTH), u64::from(MAX_SESSION_LENGTH)),
         ),
         (
             "stake_per_validator",

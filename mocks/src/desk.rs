@@ -1,25 +1,36 @@
-//! Where everything that crosses the subject's ports comes together: captors, stubs, the transcript.
+//! Where everything that crosses the subject's ports comes together: what was captured, stubs, the transcript.
 
 use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Debug;
-use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use deterministic::Clock;
 use overseer::message::Inbox as _;
-use overseer::{Context, Event, ExitReport, Failure, Nothing, Role, Subsystem, View};
+use overseer::{ExitReport, Role, View};
 use tokio::sync::watch;
+
+use crate::captor::Captures;
 
 /// Lines that a transcript holds; of more the number is told. A test that needs them is several tests.
 pub const TRANSCRIPT_LINES_MAX: usize = 4096;
 
-/// A message on its way to a captor.
+/// What was sent to a mocked role.
 pub(crate) struct Captured {
     pub(crate) role: &'static str,
     pub(crate) message: &'static str,
-    pub(crate) inbox: Box<dyn Any + Send>,
+    /// The message; away while its stub looks at it.
+    pub(crate) inbox: Option<Box<dyn Any + Send>>,
+    /// Its line in the transcript, if there was room for it.
+    line: Option<usize>,
+    /// No stub has looked at it yet.
+    is_new: bool,
+}
+
+impl Captured {
+    pub(crate) fn is_for<R: Role>(&self) -> bool {
+        self.inbox.as_ref().is_some_and(|inbox| inbox.is::<R::Inbox>())
+    }
 }
 
 pub(crate) type Stub<R> = Box<dyn FnMut(<R as Role>::Inbox) -> Option<<R as Role>::Inbox> + Send>;
@@ -74,7 +85,9 @@ pub(crate) struct Doors {
 
 #[derive(Default)]
 pub(crate) struct Desk {
+    /// In the order of sending.
     pub(crate) captured: VecDeque<Captured>,
+    pub(crate) captors: Vec<Weak<dyn Captures>>,
     pub(crate) stubs: BTreeMap<TypeId, Box<dyn Any + Send>>,
     pub(crate) describes: BTreeMap<TypeId, Box<dyn Any + Send>>,
     pub(crate) doors: watch::Sender<Doors>,
@@ -102,21 +115,27 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Desk {
-    /// Adds a line to the transcript, after one that says how much time has passed since the last.
-    pub(crate) fn tell(&mut self, now: Duration, line: String) {
+    /// Adds a line to the transcript, after one that says how much time has passed since the last. Returns its place.
+    pub(crate) fn tell(&mut self, now: Duration, line: String) -> Option<usize> {
         let passed = self.told_at.replace(now).map_or(Duration::ZERO, |before| now.saturating_sub(before));
         if !passed.is_zero() {
             self.push(format!("  {passed:?} pass"));
         }
-        self.push(line);
+        self.push(line)
     }
 
-    fn push(&mut self, line: String) {
-        if self.lines.len() < TRANSCRIPT_LINES_MAX {
-            self.lines.push(line);
-        } else {
+    fn push(&mut self, line: String) -> Option<usize> {
+        if self.lines.len() >= TRANSCRIPT_LINES_MAX {
             self.lines_beyond += 1;
+            return None;
         }
+        self.lines.push(line);
+        Some(self.lines.len() - 1)
+    }
+
+    /// Whether role `R` does not read.
+    pub(crate) fn is_paused<R: Role>(&self) -> bool {
+        self.doors.borrow().paused.contains(&TypeId::of::<R>())
     }
 
     /// The transcript so far, a line each; it begins anew.
@@ -175,8 +194,8 @@ impl Desk {
         if detail.is_empty() { name.to_owned() } else { format!("{name}({detail})") }
     }
 
-    /// The transcript's line on what a real subsystem has sent to role `R`; notes whether that came too early.
-    fn arrival<R: Role>(&mut self, inbox: &R::Inbox) -> String {
+    /// Notes whether a message that a real subsystem has sent to role `R` came too early.
+    pub(crate) fn look<R: Role>(&mut self, inbox: &R::Inbox) {
         if let Some((thing, false)) = self.about::<R>(inbox) {
             let (message, role) = (inbox.message_name(), R::NAME);
             self.too_early.get_or_insert_with(|| {
@@ -185,6 +204,11 @@ impl Desk {
                 )
             });
         }
+    }
+
+    /// The transcript's line on what a real subsystem has sent to role `R`.
+    fn arrival<R: Role>(&mut self, inbox: &R::Inbox) -> String {
+        self.look::<R>(inbox);
         format!("→ {} {}", R::NAME, self.describe::<R>(inbox))
     }
 
@@ -200,57 +224,49 @@ impl Desk {
         }
     }
 
-    /// Takes in what the subject sent to role `R`: to the stub first, what that leaves is kept for the test.
-    fn receive<R: Role>(&mut self, now: Duration, inbox: R::Inbox) {
-        let message = inbox.message_name();
-        let line = self.arrival::<R>(&inbox);
-        let stub = self.stubs.get_mut(&TypeId::of::<R>()).and_then(|stub| stub.downcast_mut::<Stub<R>>());
-        let left = match stub {
-            Some(stub) => stub(inbox),
-            None => Some(inbox),
+    /// Takes in what was sent to the mocked role `R`.
+    pub(crate) fn receive<R: Role>(&mut self, now: Duration, inbox: R::Inbox) {
+        let (line, message) = (self.arrival::<R>(&inbox), inbox.message_name());
+        let line = self.tell(now, line);
+        let inbox: Option<Box<dyn Any + Send>> = Some(Box::new(inbox));
+        self.captured.push_back(Captured { role: R::NAME, message, inbox, line, is_new: true });
+    }
+}
+
+/// Lets the stub of role `R` look at what has come for it; what that leaves stays where it is, for the test.
+pub(crate) fn serve<R: Role>(desk: &Mutex<Desk>) {
+    let mut at = 0;
+    loop {
+        let mut locked = lock(desk);
+        let Desk { captured, stubs, .. } = &mut *locked;
+        let is_due = |captured: &Captured| captured.is_new && captured.is_for::<R>();
+        let Some(due) = captured.iter().skip(at).position(is_due) else { return };
+        at += due;
+        captured[at].is_new = false;
+        let Some(mut stub) = stubs.remove(&TypeId::of::<R>()) else {
+            at += 1;
+            continue;
         };
-        let stubbed = if left.is_some() { "" } else { " [stub]" };
-        self.tell(now, line + stubbed);
-        if let Some(inbox) = left {
-            self.captured.push_back(Captured { role: R::NAME, message, inbox: Box::new(inbox) });
-        }
-    }
-}
-
-/// Stands in a neighbour's slot.
-pub(crate) struct Captor<R> {
-    desk: Arc<Mutex<Desk>>,
-    clock: Arc<dyn Clock>,
-    role: PhantomData<fn() -> R>,
-}
-
-impl<R: Role> Captor<R> {
-    pub(crate) fn new(desk: Arc<Mutex<Desk>>, clock: Arc<dyn Clock>) -> Self {
-        Self { desk, clock, role: PhantomData }
-    }
-}
-
-impl<R: Role> Subsystem for Captor<R> {
-    type Role = R;
-    type View = Nothing;
-    type Sends = ();
-    type JobSends = ();
-
-    /// Receives while the subject concludes as well, where the test wants to see that.
-    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
-        let mut doors = lock(&self.desk).doors.subscribe();
-        let mut concluding = false;
-        loop {
-            // The desk outlives every captor, so there is always somebody to open the doors.
-            let _ = doors.wait_for(|doors| !doors.paused.contains(&TypeId::of::<R>())).await;
-            tokio::select! {
-                biased;
-                event = context.recv() => match event {
-                    Event::Signal(never) => match never {},
-                    Event::Conclude => concluding = true,
-                    Event::Message(inbox) => lock(&self.desk).receive::<R>(self.clock.now(), inbox),
-                },
-                _ = doors.wait_for(|doors| !doors.held), if concluding => return Ok(()),
+        let inbox = captured[at].inbox.take().and_then(|inbox| inbox.downcast::<R::Inbox>().ok());
+        // Not under the lock: a stub may send, and what it sends is captured, behind all that is here.
+        drop(locked);
+        let left = match (stub.downcast_mut::<Stub<R>>(), inbox) {
+            (Some(stub), Some(inbox)) => stub(*inbox),
+            _ => None,
+        };
+        let mut locked = lock(desk);
+        let Desk { captured, stubs, lines, .. } = &mut *locked;
+        stubs.insert(TypeId::of::<R>(), stub);
+        match left {
+            Some(inbox) => {
+                captured[at].inbox = Some(Box::new(inbox));
+                at += 1;
+            }
+            None => {
+                let line = captured.remove(at).and_then(|captured| captured.line).and_then(|line| lines.get_mut(line));
+                if let Some(line) = line {
+                    line.push_str(" [stub]");
+                }
             }
         }
     }

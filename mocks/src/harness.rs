@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use deterministic::simulation::CostTable;
@@ -18,7 +18,8 @@ use overseer::port::Tap;
 use overseer::replay::{Recordable, Tape};
 use overseer::{Ask, AskError, Handle, Message, Outside, Request, Responder, Role, Subsystem, View, Wait};
 
-use crate::desk::{Captor, Describe, Desk, Doors, Fate, Stub, lock};
+use crate::captor::Captor;
+use crate::desk::{Captured, Describe, Desk, Doors, Fate, Stub, lock};
 use crate::{notes, roles};
 
 /// Steps of tasks that one call of a [`Harness`] may take: a subject that never rests fails within seconds.
@@ -118,7 +119,8 @@ impl Slots {
         }
     }
 
-    /// The limits of a role's mailbox, as of a neighbour that is soon full; call before its slot is filled.
+    /// The limits of a role's mailbox, as of a neighbour that is soon full; call before its slot is filled. A mocked one
+    /// reads at once what it is sent, and fills up only while it is [paused](Harness::pause).
     pub fn mailbox_limits<R: Role>(&mut self, limits: MailboxLimits) {
         self.builder.mailbox_limits::<R>(limits);
     }
@@ -372,6 +374,7 @@ impl Harness {
     /// them, then runs until nothing can run. From now on the blocks named in it may be spoken of.
     pub fn signal(&self, update: LeavesUpdate) {
         self.note(notes::heartbeat(&update));
+        self.look_at_queues();
         lock(&self.desk).announce::<RelayParents>(&update);
         self.handle.publish::<RelayParents>(update);
         self.settle();
@@ -382,10 +385,17 @@ impl Harness {
     pub fn publish<V: View>(&self, update: V::Update) {
         let view = std::any::type_name::<V>();
         let view = view.rsplit("::").next().unwrap_or(view);
+        self.look_at_queues();
         let announced = lock(&self.desk).announce::<V>(&update);
         self.note(if announced.is_empty() { format!("* {view}") } else { format!("* {view}({announced})") });
         self.handle.publish::<V>(update);
         self.settle();
+    }
+
+    /// What neighbours that do not read were sent was sent before what is announced now.
+    fn look_at_queues(&self) {
+        let captors = lock(&self.desk).captors.clone();
+        captors.iter().filter_map(Weak::upgrade).for_each(|captor| captor.look_at_queue());
     }
 
     /// Sends a message to the subject, as a neighbour would, then runs until nothing can run. While the subject's
@@ -468,14 +478,14 @@ impl Harness {
     /// Everything that crossed the ports since the last transcript, a line each: `*` a signal with what it
     /// [announces](Slots::announces), `←` what a real subsystem is told, asked or answered, `→` what it sends, asks or
     /// answers, `[stub]` where a stub took it, `[real]` where another real one did, and between them how much time passed.
-    /// Made for `expect_test`.
+    /// In the order of sending; what a real subsystem is sent stands where it received it. Made for `expect_test`.
     pub fn transcript(&self) -> String {
         self.settle();
         lock(&self.desk).take_transcript()
     }
 
-    /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour; it still takes the message it waits
-    /// for.
+    /// Stops or resumes the reading of role `R`'s mailbox, as by a slow neighbour: its queue fills up, and what stands in
+    /// it counts as sent when it reads on. Others read what they are sent at once.
     pub fn pause<R: Role>(&self, paused: bool) {
         lock(&self.desk).doors.send_modify(|doors| {
             if paused {
@@ -486,7 +496,8 @@ impl Harness {
         });
     }
 
-    /// Takes the next message the subject sent, which must be for role `R`: *strict order*.
+    /// Takes the next message the subject sent, which must be for role `R`: *strict order*, that of sending, whoever of
+    /// those it is sent to runs first.
     ///
     /// # Panics
     /// If nothing was sent, or it is for another role; which is named.
@@ -497,9 +508,9 @@ impl Harness {
             self.fail(format_args!("expected a message for {}, nothing was sent", R::NAME))
         };
         let (role, message) = (captured.role, captured.message);
-        match captured.inbox.downcast::<R::Inbox>() {
-            Ok(inbox) => *inbox,
-            Err(_) => self.fail(format_args!("expected a message for {}, but {message} was sent to {role}", R::NAME)),
+        match captured.inbox.and_then(|inbox| inbox.downcast::<R::Inbox>().ok()) {
+            Some(inbox) => *inbox,
+            None => self.fail(format_args!("expected a message for {}, but {message} was sent to {role}", R::NAME)),
         }
     }
 
@@ -517,9 +528,9 @@ impl Harness {
     pub fn try_expect<R: Role>(&self) -> Option<R::Inbox> {
         self.settle();
         let mut desk = lock(&self.desk);
-        let position = desk.captured.iter().position(|captured| captured.inbox.is::<R::Inbox>())?;
+        let position = desk.captured.iter().position(Captured::is_for::<R>)?;
         let captured = desk.captured.remove(position)?;
-        captured.inbox.downcast::<R::Inbox>().ok().map(|inbox| *inbox)
+        captured.inbox?.downcast::<R::Inbox>().ok().map(|inbox| *inbox)
     }
 
     /// What was sent and not yet expected, as `message → role`.

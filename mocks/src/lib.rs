@@ -40,7 +40,8 @@
 //!
 //! ## What it sends
 //!
-//! [`Harness::expect`] takes the next message and fails if it is for another role: *strict order*.
+//! [`Harness::expect`] takes the next message and fails if it is for another role: *strict order*, that of sending under
+//! every seed.
 //! [`Harness::expect_any_order`] takes the first for a role, whatever was sent to others before: *free order*. A
 //! message that was asked comes with the way back; answer it, or drop it to see what the subject makes of that. What no
 //! test wants to see, a [`Harness::stub`] answers in the background; [`chain::TestChain::serve`] is one for runtime-api
@@ -168,6 +169,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::missing_panics_doc, reason = "a test kit reports by panicking")]
 
+mod captor;
 pub mod chain;
 mod desk;
 pub mod fixtures;

@@ -4,6 +4,7 @@ mod budget;
 mod chain;
 mod failures;
 mod harness;
+mod order;
 mod readme;
 #[allow(unreachable_pub, reason = "the guide includes this file as a module of its own")]
 mod subject;

@@ -224,10 +224,7 @@ impl<M: Post> Port<M> {
             Some(refused.reason)
         };
         let refused = tape.reel.wait(event, copy_of::<Option<RefusedReason>>, over, live).await;
-        match (refused, message) {
-            (Some(reason), Some(message)) => Err(SendError { message, reason }),
-            _ => Ok(()),
-        }
+        refused.zip(message).map_or(Ok(()), |(reason, message)| Err(SendError { message, reason }))
     }
 
     async fn send_tapped(&self, message: M) -> Result<(), SendError<M>> {
@@ -273,17 +270,9 @@ impl<M: Post> Port<M> {
     }
 
     pub(crate) fn cast(&self, message: M) -> Result<(), SendError<M>> {
-        let Some(tape) = self.on_tape() else { return self.cast_tapped(message) };
-        let text = tape.text("casts", &message, self.edge.declared.to);
-        let mut message = Some(message);
-        let (_, refused) = tape.reel.act(text, |_| {
-            let refused = self.cast_tapped(message.take()?).err()?;
-            message = Some(refused.message);
-            Some(refused.reason)
-        });
-        match (refused, message) {
-            (Some(reason), Some(message)) => Err(SendError { message, reason }),
-            _ => Ok(()),
+        match self.on_tape() {
+            None => self.cast_tapped(message),
+            Some(tape) => tape.send_at_once("casts", message, |message| self.cast_tapped(message)),
         }
     }
 
@@ -367,17 +356,9 @@ impl<M: Post> Place<'_, M> {
     /// [`TooLarge`](RefusedReason::TooLarge) if it is larger than what was reserved. In a loop of a node that concludes, a
     /// consumer that has ended is none: see [`Context::send`](crate::Context::send).
     pub fn send(self, message: M) -> Result<(), SendError<M>> {
-        let Some(tape) = self.port.on_tape() else { return self.send_tapped(message) };
-        let (text, reel) = (tape.text("puts", &message, <M::To as Role>::NAME), &tape.reel);
-        let mut message = Some(message);
-        let (_, refused) = reel.act(text, |_| {
-            let refused = self.send_tapped(message.take()?).err()?;
-            message = Some(refused.message);
-            Some(refused.reason)
-        });
-        match (refused, message) {
-            (Some(reason), Some(message)) => Err(SendError { message, reason }),
-            _ => Ok(()),
+        match self.port.on_tape() {
+            None => self.send_tapped(message),
+            Some(tape) => tape.send_at_once("puts", message, |message| self.send_tapped(message)),
         }
     }
 

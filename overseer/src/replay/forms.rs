@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use super::tape::{Reel, Text, Value};
 use crate::answer::AskError;
 use crate::message::{Inbox, Post, Request, Role};
+use crate::port::SendError;
 use crate::signal::View;
 use crate::subsystem::{Event, Subsystem};
 use crate::wiring::{Ask, Cast, Declaration, SendList, Wait};
@@ -88,6 +89,23 @@ impl PortTape {
     /// What the subsystem does with a message.
     pub(crate) fn text(&self, verb: &str, message: &dyn Any, to: &str) -> Text {
         Text::new(format_args!("{verb} {} to {to}", Words(message, self.form.show)))
+    }
+
+    /// The subsystem sends a message that is in the queue, or handed back, at once.
+    pub(crate) fn send_at_once<M: Post>(
+        &self,
+        verb: &str,
+        message: M,
+        live: impl FnOnce(M) -> Result<(), SendError<M>>,
+    ) -> Result<(), SendError<M>> {
+        let text = self.text(verb, &message, <M::To as Role>::NAME);
+        let mut message = Some(message);
+        let (_, refused) = self.reel.act(text, |_| {
+            let refused = live(message.take()?).err()?;
+            message = Some(refused.message);
+            Some(refused.reason)
+        });
+        refused.zip(message).map_or(Ok(()), |(reason, message)| Err(SendError { message, reason }))
     }
 }
 

@@ -43,10 +43,11 @@ mod forms;
 mod tape;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use deterministic::{BoxFuture, Environment};
+use deterministic::{BoxFuture, Environment, drop_caught};
 use futures::FutureExt as _;
 
 use crate::mailbox::{Mailbox, MailboxLimits};
@@ -110,10 +111,12 @@ pub fn replay<S: Recordable>(tape: &Tape, subsystem: S) -> Result<usize, Differe
     let mut tasks: BTreeMap<usize, BoxFuture<()>> = BTreeMap::from([(LOOP, running.map(|_| ()).boxed())]);
     while let Some(turn) = reel.next_turn(|task| tasks.contains_key(&task))? {
         let mut cx = Context::from_waker(Waker::noop());
-        let polled = tasks.get_mut(&turn).map(|task| task.as_mut().poll(&mut cx));
-        if let Some(Poll::Ready(())) = polled {
+        // One that panics has ended as well, and its turn has said so.
+        let polled = tasks.get_mut(&turn).map(|task| catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut cx))));
+        if !matches!(polled, Some(Ok(Poll::Pending))) {
             tasks.remove(&turn);
         }
+        drop_caught(polled);
         tasks.extend(reel.take_spawned());
     }
     Ok(tape.len())

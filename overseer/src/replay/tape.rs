@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::future::{Future, poll_fn};
 use std::hash::{DefaultHasher, Hasher as _};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::thread::ThreadId;
 
-use deterministic::BoxFuture;
+use deterministic::{BoxFuture, panic_message};
 use overseer_core::sync::lock;
 
 use super::Difference;
@@ -293,7 +294,7 @@ impl Reel {
         Difference { at, expected, came, before }
     }
 
-    /// A task of the subsystem, such that its polls and its end are events.
+    /// A task of the subsystem, such that its polls and its end are events. A panic is such an end, and goes on from there.
     pub(crate) fn in_turns<F>(
         &self,
         task: usize,
@@ -309,14 +310,18 @@ impl Reel {
         let mut future = Some(Box::pin(tokio::task::unconstrained(future)));
         poll_fn(move |cx| {
             let _turn = reel.begin_turn(task, &name);
-            let Some(polled) = future.as_mut().map(|future| future.as_mut().poll(cx)) else { return Poll::Pending };
-            if let Poll::Ready(output) = &polled {
-                // What the task held goes within its turn.
-                future = None;
-                let how = end(output).map(|how| format!(": {how}")).unwrap_or_default();
-                reel.act(Text::new(format_args!("{name} ends{how}")), |_| ());
-            }
-            polled
+            let Some(running) = &mut future else { return Poll::Pending };
+            let polled = catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx)));
+            let how = match &polled {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(output)) => end(output),
+                Err(panic) => Some(format!("panicked: {}", panic_message(&**panic))),
+            };
+            // What the task held goes within its turn.
+            future = None;
+            let how = how.map(|how| format!(": {how}")).unwrap_or_default();
+            reel.act(Text::new(format_args!("{name} ends{how}")), |_| ());
+            polled.unwrap_or_else(|panic| resume_unwind(panic))
         })
     }
 

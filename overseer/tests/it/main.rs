@@ -10,6 +10,7 @@ mod outbox;
 mod panics;
 mod replay;
 mod supervision;
+mod tapes;
 mod taps;
 mod wiring;
 

@@ -103,7 +103,7 @@ pub(crate) fn recorded<S: Recordable>(tape: &Tape, subsystem: S, mailbox: Mailbo
 /// replayed: all of them. The tape must not be in the middle of a turn: play it when its node has ended or rests.
 ///
 /// # Errors
-/// The first [`Difference`]; nothing is run after it.
+/// The first [`Difference`]; nothing is run after it: the instance is unwound from what it does then.
 pub fn replay<S: Recordable>(tape: &Tape, subsystem: S) -> Result<usize, Difference> {
     let reel = Reel::playing(tape);
     let environment = environment::taped(&reel, None);
@@ -111,7 +111,7 @@ pub fn replay<S: Recordable>(tape: &Tape, subsystem: S) -> Result<usize, Differe
     let mut tasks: BTreeMap<usize, BoxFuture<()>> = BTreeMap::from([(LOOP, running.map(|_| ()).boxed())]);
     while let Some(turn) = reel.next_turn(|task| tasks.contains_key(&task))? {
         let mut cx = Context::from_waker(Waker::noop());
-        // One that panics has ended as well, and its turn has said so.
+        // One that panics has ended as well, and its turn has said so; unless the replay is over.
         let polled = tasks.get_mut(&turn).map(|task| catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut cx))));
         if !matches!(polled, Some(Ok(Poll::Pending))) {
             tasks.remove(&turn);

@@ -169,6 +169,10 @@ impl Reel {
 
     /// The subsystem does something at once. Recording, it is done, and its outcome kept. Playing, it is compared, and
     /// the outcome is the recorded one. Returns the number of the event as well, for what is waited for because of it.
+    ///
+    /// # Panics
+    /// Playing, at the first difference and after it, and at the end of a tape that is full: up to
+    /// [`replay`](super::replay()).
     pub(crate) fn act<V>(&self, text: Text, live: impl FnOnce(usize) -> V) -> (usize, V)
     where
         V: Clone + Default + Send + 'static,
@@ -182,25 +186,31 @@ impl Reel {
             return (at, outcome);
         };
         let mut playing = lock(playing);
-        if playing.difference.is_some() || !playing.in_turn {
+        if !playing.in_turn {
             return (UNRECORDED, V::default());
         }
         let at = playing.position;
-        let (outcome, expected) = {
-            let entries = lock(&self.entries);
-            match entries.get(at) {
-                Some(entry) if entry.what == What::Act && entry.text.digest() == text.digest() => {
-                    (entry.value.downcast_ref::<V>().cloned(), String::new())
-                }
-                Some(entry) => (None, entry.text.shown.clone()),
-                // Of a tape that is full nobody knows how it went on.
-                None if at >= TAPE_EVENTS_MAX => return (UNRECORDED, V::default()),
-                None => (None, "nothing more".to_owned()),
+        let (outcome, expected) = match lock(&self.entries).get(at) {
+            _ if playing.difference.is_some() => (None, None),
+            Some(entry) if entry.what == What::Act && entry.text.digest() == text.digest() => {
+                (entry.value.downcast_ref::<V>().cloned(), Some(String::new()))
             }
+            Some(entry) => (None, Some(entry.text.shown.clone())),
+            // Of a tape that is full nobody knows how it went on.
+            None if at >= TAPE_EVENTS_MAX => (None, None),
+            None => (None, Some("nothing more".to_owned())),
         };
         let Some(outcome) = outcome else {
-            let beyond = if expected == text.shown { " (differs beyond what is shown)" } else { "" };
-            playing.difference = Some(self.difference(at, expected, text.shown + beyond));
+            if let Some(expected) = expected {
+                let beyond = if expected == text.shown { " (differs beyond what is shown)" } else { "" };
+                playing.difference = Some(self.difference(at, expected, text.shown + beyond));
+            }
+            drop(playing);
+            // Nothing is run after the first difference, also of one who would go on without ever waiting. What is
+            // dropped on the way out goes on.
+            if !std::thread::panicking() {
+                resume_unwind(Box::new("the replay is over"));
+            }
             return (UNRECORDED, V::default());
         };
         self.advance(playing);

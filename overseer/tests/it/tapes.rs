@@ -1,11 +1,12 @@
 //! Tapes of instances that are harder to play: one that panics, one that never waits, one that purges.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use deterministic::Simulation;
 use overseer::replay::{Recordable, Tape, replay};
 use overseer::wiring::FitsInto;
-use overseer::{Context, Event, Failure, Nothing, Outside, Subsystem, Wait};
+use overseer::{Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait};
 
 #[derive(Clone, Debug)]
 struct Order(u32);
@@ -90,4 +91,37 @@ fn a_task_that_panicked_panics_again() {
     let difference = replay(&tape, Panics("ah")).expect_err("it panicked otherwise");
     assert!(difference.expected.ends_with("ends: panicked: oh"), "{difference}");
     assert!(difference.came.ends_with("ends: panicked: ah"), "{difference}");
+}
+
+/// Draws two numbers per order that it has never drawn, and waits for a clock that goes on while it looks.
+struct Draws(u64);
+impl Subsystem for Draws {
+    type Role = Clerk;
+    type View = Nothing;
+    type Sends = (Cast<Note>,);
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let mut drawn = BTreeSet::new();
+        loop {
+            match context.recv().await {
+                Event::Message(ClerkInbox::Order(Order(number))) => {
+                    context.cast(Note(self.0 * u64::from(number)))?;
+                    for _ in 0..2 {
+                        while !drawn.insert(deterministic::u64(&*context.environment().entropy)) {}
+                    }
+                    while context.environment().clock.now().is_zero() {}
+                }
+                Event::Signal(never) => match never {},
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_difference_ends_also_one_who_would_go_on_for_ever() {
+    let tape = recorded(Draws(1));
+    assert_eq!(replay(&tape, Draws(1)), Ok(tape.len()));
+    let difference = replay(&tape, Draws(2)).expect_err("it casts otherwise");
+    assert_eq!((&*difference.expected, &*difference.came), ("casts Note(1) to file", "casts Note(2) to file"));
 }

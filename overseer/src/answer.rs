@@ -193,10 +193,7 @@ impl<T> Witness<T> {
             }
             _ => true,
         });
-        match value {
-            Some(value) if !is_taken => Err(value),
-            _ => Ok(()),
-        }
+        value.filter(|_| !is_taken).map_or(Ok(()), Err)
     }
 
     fn is_abandoned(&self, sender: &oneshot::Sender<Carried<T>>) -> bool {
@@ -491,13 +488,8 @@ impl<T> Feed<T> {
     /// A feed that holds at most `capacity` values that were not read yet; 0 counts as 1. Its errors name what it is the
     /// answer to, and who sends.
     pub fn bounded(message: &'static str, by: &'static str, capacity: usize) -> (FeedSender<T>, Self) {
-        let state = Arc::new(Mutex::new(FeedState {
-            values: VecDeque::new(),
-            missed: 0,
-            end: None,
-            reader_gone: false,
-            waker: None,
-        }));
+        let state = FeedState { values: VecDeque::new(), missed: 0, end: None, reader_gone: false, waker: None };
+        let state = Arc::new(Mutex::new(state));
         let dropped = FeedError::Dropped { message, by };
         (FeedSender { state: state.clone(), capacity: capacity.max(1), dropped }, Self { state, open: None })
     }
@@ -538,13 +530,11 @@ impl<T> Feed<T> {
 
 impl<T> Drop for Feed<T> {
     fn drop(&mut self) {
-        let left = {
-            let mut state = lock(&self.state);
-            state.reader_gone = true;
-            (std::mem::take(&mut state.values), state.waker.take())
-        };
-        // Outside the lock: what a value does when it is dropped may reach its sender.
-        drop(left);
+        // Dropped after the lock: what a value does when it is dropped may reach its sender.
+        let _left;
+        let mut state = lock(&self.state);
+        state.reader_gone = true;
+        _left = (std::mem::take(&mut state.values), state.waker.take());
     }
 }
 
@@ -564,9 +554,7 @@ impl<T> FeedSender<T> {
             state.values.push_back(value);
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(Waker::wake);
         true
     }
 
@@ -583,9 +571,7 @@ impl<T> Drop for FeedSender<T> {
             state.end.get_or_insert(Err(self.dropped));
             state.waker.take()
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(Waker::wake);
     }
 }
 

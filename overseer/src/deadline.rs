@@ -7,6 +7,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use deterministic::Environment;
+use futures::FutureExt as _;
 use futures::future::AbortHandle;
 use futures::task::AtomicWaker;
 use overseer_core::sync::lock;
@@ -50,22 +51,12 @@ impl Wheel {
         let is_first = state.waiting.first_key_value().is_none_or(|(first, _)| key.0 < first.0);
         state.waiting.insert(key, expiry.clone());
         // The timer aims at the earliest deadline, so an earlier one needs another timer.
-        let start = is_first || state.timer.is_none();
-        let replaced = if start { state.timer.take() } else { None };
-        if let Some(timer) = replaced {
-            timer.abort();
-        }
-        if start {
+        if is_first || state.timer.is_none() {
             let (task, timer) = futures::future::abortable(Self::run(self.clone()));
-            state.timer = Some(timer);
+            state.timer.replace(timer).iter().for_each(AbortHandle::abort);
             drop(state);
-            self.environment.spawner.spawn(
-                "answer-deadlines",
-                Box::pin(async move {
-                    // An aborted timer has nothing left to wake.
-                    let _ = task.await;
-                }),
-            );
+            // An aborted timer has nothing left to wake.
+            self.environment.spawner.spawn("answer-deadlines", task.map(drop).boxed());
         }
         Deadline { wheel: self.clone(), key, expiry }
     }

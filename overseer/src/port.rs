@@ -304,15 +304,7 @@ impl<M: Post> Port<M> {
             Some(reason) => Text::new(format_args!("its place of event {event} is refused: {reason}")),
         };
         let mut place = None;
-        let live = async {
-            match self.reserve_live(bytes).await {
-                Ok(reserved) => {
-                    place = Some(reserved);
-                    None
-                }
-                Err(reason) => Some(reason),
-            }
-        };
+        let live = async { self.reserve_live(bytes).await.map(|reserved| place = Some(reserved)).err() };
         match (tape.reel.wait(event, copy_of::<Option<RefusedReason>>, over, live).await, place) {
             (Some(reason), _) => Err(reason),
             (None, Some(place)) => Ok(place),

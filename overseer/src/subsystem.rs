@@ -17,7 +17,7 @@ use crate::mailbox::RefusedReason;
 use crate::message::{Inbox as _, Post, Request, Role};
 use crate::port::{Delivery, Outlet, Place, SendError, Turn};
 use crate::recorder::{Recorded, Recorder, Recording};
-use crate::replay::Taping;
+use crate::replay::{Taping, Text};
 use crate::signal::{Nothing, View};
 use crate::wiring::{Ask, Cast, FromJobs, FromLoop, SendList, SentBy, Wait};
 
@@ -422,7 +422,11 @@ impl<S: Subsystem> Context<S> {
         &mut self,
         is_gone: impl FnMut(&<S::Role as Role>::Inbox) -> bool,
     ) -> Option<Vec<<S::Role as Role>::Inbox>> {
-        self.inbound.as_mut()?.purge(is_gone)
+        let inbound = self.inbound.as_mut()?;
+        match self.aside.as_ref().and_then(|aside| aside.taping.as_ref()) {
+            None => inbound.purge(is_gone),
+            Some(taping) => taping.purge(|| inbound.purge(is_gone)),
+        }
     }
 
     /// What jobs send through, as declared in [`Subsystem::JobSends`]. Cheap to clone into each job.
@@ -443,7 +447,11 @@ impl<S: Subsystem> Context<S> {
     /// How often this subsystem fell so far behind ([`SIGNAL_LOG_MAX`](crate::signal::SIGNAL_LOG_MAX) entries) that it
     /// got one catch-up entry in place of those it had missed.
     pub fn catch_ups(&self) -> u64 {
-        self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups())
+        let live = || self.inbound.as_ref().map_or(0, |inbound| inbound.cursor().catch_ups());
+        match self.aside.as_ref().and_then(|aside| aside.taping.as_ref()) {
+            None => live(),
+            Some(taping) => taping.reel.act(Text::new(format_args!("counts its catch-ups")), |_| live()).1,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::tape::{Reel, Text, Value};
 use crate::answer::AskError;
@@ -233,5 +233,22 @@ impl<S: Subsystem> Taping<S> {
                 None => (self.replay)(&**value, at, &self.reel).map(Event::Message),
             }
         })
+    }
+
+    /// What is taken out of the queue before its turn is received as well, one after the other.
+    pub(crate) fn purge(&self, live: impl FnOnce() -> Option<Vec<InboxOf<S>>>) -> Option<Vec<InboxOf<S>>> {
+        let mut gone = None;
+        let (_, count) = self.reel.act(Text::new(format_args!("purges its queue")), |_| {
+            gone = live();
+            gone.as_ref().map(Vec::len)
+        });
+        if !self.reel.is_playing() {
+            return Some(gone?.into_iter().map(|message| (self.record)(message, &self.reel)).collect());
+        }
+        let replayed = |_| match self.poll_replay(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Event::Message(message)) => Some(message),
+            _ => None,
+        };
+        Some((0..count?).map_while(replayed).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! Full recordings: everything that crosses the context of one subsystem, in order, and its replay into a fresh instance.
 //!
 //! A [`Tape`] holds turns (one of the subsystem's tasks is polled), acts (it sends, asks, casts, answers, spawns, sleeps,
-//! draws, reads the clock, ends) and arrivals (a message, a signal, an answer, a free place, the end of a sleep or of
+//! draws, reads the clock, purges, ends, panics) and arrivals (a message, a signal, an answer, a free place, the end of a sleep or of
 //! computing). While it is recorded its tasks take turns, so that there is one order. [`replay()`] polls the same tasks in
 //! the same order, hands out what arrived, and compares what the fresh instance does: the first [`Difference`] is named
 //! with what was expected, what came, and at which event. It needs no executor, no clock and no neighbour.
@@ -33,8 +33,9 @@
 //! # Ok::<(), Failure>(())
 //! ```
 //!
-//! **What is not on the tape**: what [`Context::purge`](crate::Context::purge) took, and how often the subsystem caught up; to
-//! an instance that is replayed, nothing and never. What the subsystem was made with (a keystore, a disk, a network); the fresh instance needs
+//! **What is not on the tape**: which messages a [purge](crate::Context::purge) left; an instance that is replayed is
+//! handed those that were taken, whatever it would have taken. What the subsystem was made with (a keystore, a disk, a
+//! network); the fresh instance needs
 //! the same. Values of a [`Feed`](crate::Feed) or [`Watch`](crate::Watch) after it was handed over. What work that was
 //! handed to computing threads draws or reads. Values whose `Debug` says less than they hold are compared by what it says.
 

@@ -291,9 +291,7 @@ impl Reel {
             _ => None,
         };
         drop(playing);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(Waker::wake);
     }
 
     fn difference(&self, at: usize, expected: String, came: String) -> Difference {

@@ -8,10 +8,12 @@ use overseer::replay::{Recordable, Tape, replay};
 use overseer::wiring::FitsInto;
 use overseer::{Cast, Context, Event, Failure, Nothing, Outside, Subsystem, Wait};
 
+use crate::Beats;
+
 #[derive(Clone, Debug)]
 struct Order(u32);
 #[derive(Clone, Debug)]
-struct Note(u64);
+struct Note(#[expect(dead_code, reason = "a tape shows it")] u64);
 overseer::inbox! {
     enum ClerkInbox for Clerk as "clerk" { tell { Order } }
 }
@@ -124,4 +126,38 @@ fn the_first_difference_ends_also_one_who_would_go_on_for_ever() {
     assert_eq!(replay(&tape, Draws(1)), Ok(tape.len()));
     let difference = replay(&tape, Draws(2)).expect_err("it casts otherwise");
     assert_eq!((&*difference.expected, &*difference.came), ("casts Note(1) to file", "casts Note(2) to file"));
+}
+
+/// Takes all that waits with each order it gets, and tells how much that was, and how often it caught up.
+struct Purges(u32);
+impl Subsystem for Purges {
+    type Role = Clerk;
+    type View = Beats;
+    type Sends = (Cast<Note>,);
+    type JobSends = ();
+    async fn run(self, mut context: Context<Self>) -> Result<(), Failure> {
+        let clock = context.environment().clock.clone();
+        loop {
+            match context.recv().await {
+                Event::Message(ClerkInbox::Order(Order(first))) => {
+                    clock.sleep(Duration::from_secs(1)).await;
+                    let gone = context.purge(|_| true).unwrap_or_default();
+                    let sum: u32 = gone.iter().map(|ClerkInbox::Order(Order(number))| *number).sum();
+                    context.cast(Note(u64::from(self.0 * first + sum) + context.catch_ups()))?;
+                }
+                Event::Signal(_) => {}
+                Event::Conclude => return Ok(()),
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_purged_is_handed_out_again() {
+    let tape = recorded(Purges(1));
+    let lines = tape.lines();
+    let purged = lines.iter().position(|line| line.ends_with("purges its queue")).expect("it purged");
+    assert!(lines[purged + 1].ends_with("receives Order(1)"), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.ends_with("casts Note(10) to file")), "{lines:#?}");
+    assert_eq!(replay(&tape, Purges(1)), Ok(tape.len()));
 }

@@ -153,9 +153,10 @@ impl Slashing {
         if permille >= 1000 { self.stake } else { (self.stake / 1000).saturating_mul(permille).max(1) }
     }
 
-    /// Whether a validator has left what a dispute may cost whoever makes it.
-    pub(crate) fn can_dispute(&self, validator: &ValidatorId) -> bool {
-        self.stake_of(validator) >= self.part(AGAINST_VALID_PERMILLE.max(UNAVAILABLE_PERMILLE))
+    /// Whether a validator has left what so many disputes may cost whoever makes them.
+    pub(crate) fn can_pay_for_disputes(&self, validator: &ValidatorId, count: Balance) -> bool {
+        let each = self.part(AGAINST_VALID_PERMILLE.max(UNAVAILABLE_PERMILLE));
+        self.stake_of(validator) >= each.saturating_mul(count)
     }
 
     /// Takes a part of the original stake, or what is left of it.

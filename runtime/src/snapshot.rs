@@ -355,8 +355,10 @@ struct WholeDispute {
     receipt: Option<Arc<CommittedCandidateReceipt>>,
     votes: Vec<DisputeVote>,
     slashed: Bits,
-    /// Of a remote one, who holds the data, and for whom it counts.
-    remote: Option<(Bits, ValidatorId)>,
+    /// For whom it counts.
+    opened_by: Option<ValidatorId>,
+    /// Of a remote one, who holds the data.
+    remote: Option<Bits>,
     reports: Vec<BondedReport>,
 }
 
@@ -372,7 +374,8 @@ impl WholeDispute {
             receipt: dispute.receipt.clone(),
             votes: dispute.votes.clone(),
             slashed: dispute.slashed.clone(),
-            remote: dispute.remote.as_ref().map(|remote| (remote.available.clone(), remote.opened_by)),
+            opened_by: dispute.opened_by,
+            remote: dispute.remote.as_ref().map(|remote| remote.available.clone()),
             reports: dispute.reports.clone(),
         }
     }
@@ -389,7 +392,8 @@ impl WholeDispute {
         }
         dispute.slashed = self.slashed;
         dispute.reports = self.reports;
-        dispute.remote = self.remote.map(|(available, opened_by)| Remote { available, opened_by });
+        dispute.opened_by = self.opened_by;
+        dispute.remote = self.remote.map(|available| Remote { available });
         Ok(dispute)
     }
 }

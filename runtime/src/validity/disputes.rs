@@ -5,11 +5,11 @@ use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, DisputeStatementSet, Hash, SessionIndex,
     SignedMessage, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, supermajority_threshold,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{DisputeKey, DisputeVote, Verdict, fishermen::BondedReport, mark, remote::Remote, verdict};
 use crate::{
-    SignatureOf, State, ValidityEvent, error::out_of_order, limits::MAX_VOTES_PER_SET, outcome::Outcome,
+    Balance, SignatureOf, State, ValidityEvent, error::out_of_order, limits::MAX_VOTES_PER_SET, outcome::Outcome,
     verifier::Signatures,
 };
 
@@ -77,7 +77,7 @@ pub enum DisputeError {
     #[error("validation code {0} is needed, it is neither here nor in the transaction")]
     Code(ValidationCodeHash),
     /// It takes somebody who can lose something to open a dispute that the votes do not decide.
-    #[error("no validator that disputes has enough at stake to open a dispute")]
+    #[error("no validator that disputes has enough at stake to open one more dispute")]
     NothingAtStake,
     /// Too many of them are open.
     #[error("{max} remote disputes are open already")]
@@ -152,6 +152,8 @@ pub(crate) struct Dispute {
     pub(crate) votes_against: Bits,
     /// Who was the first to vote against; of one set the first in its order.
     pub(crate) disputer: Option<ValidatorIndex>,
+    /// The validator, of those that dispute, for which it counts until it is decided; `None` if its votes decided it at once.
+    pub(crate) opened_by: Option<ValidatorId>,
     /// Who has paid for being on the wrong side.
     pub(crate) slashed: Bits,
     /// All votes, for other forks; covered by `votes_hash`.
@@ -183,6 +185,7 @@ impl Dispute {
             votes_for: nobody.clone(),
             votes_against: nobody.clone(),
             disputer: None,
+            opened_by: None,
             slashed: nobody,
             votes: Vec::new(),
             votes_hash: Hash::ZERO,
@@ -277,6 +280,26 @@ pub(crate) fn against<'a>(
     disputing.filter_map(|(_, validator, _)| validators.get(validator.as_usize()))
 }
 
+/// Those that a set says dispute and that can pay for one more dispute which turns out to be wrong, beside those that are
+/// open and count for them: so one stake holds up no more candidates than it pays for.
+pub(crate) fn who_can_open<'a>(
+    state: &'a State,
+    set: &'a DisputeStatementSet,
+    validators: &'a [ValidatorId],
+) -> impl Iterator<Item = &'a ValidatorId> {
+    let mut open: BTreeMap<ValidatorId, Balance> = BTreeMap::new();
+    for dispute in state.validity.disputes.values().filter(|dispute| dispute.concluded().is_none()) {
+        if let Some(opener) = dispute.opened_by {
+            let count = open.entry(opener).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    against(set, validators).filter(move |validator| {
+        let others = open.get(validator).copied().unwrap_or_default();
+        state.slashing.can_pay_for_disputes(validator, others.saturating_add(1))
+    })
+}
+
 /// Takes a set of votes: of a dispute that is open, on a candidate of this chain, as late backing, or as a dispute
 /// of another fork that is decided by these votes.
 pub(crate) fn process_votes(
@@ -318,9 +341,8 @@ pub(crate) fn process_votes(
         if dispute.place.is_none() {
             return Err(DisputeError::UnknownCandidate);
         }
-        if !against(set, &dispute.validators).any(|validator| state.slashing.can_dispute(validator)) {
-            return Err(DisputeError::NothingAtStake);
-        }
+        let opener = who_can_open(state, set, &dispute.validators).next();
+        dispute.opened_by = Some(*opener.ok_or(DisputeError::NothingAtStake)?);
     }
     if is_new {
         outcome.validity.push(ValidityEvent::Escalated { session: key.0, candidate: key.1 });

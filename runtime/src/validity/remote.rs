@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{
     Dispute,
-    disputes::{DisputeError, DisputePhase, against, check_votes, join_record},
+    disputes::{DisputeError, DisputePhase, check_votes, join_record, who_can_open},
     mark, verdict,
 };
 use crate::{
@@ -61,8 +61,6 @@ pub fn remote_availability_payload(candidate: CandidateHash, session: SessionInd
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub(crate) struct Remote {
     pub(crate) available: Bits,
-    /// The validator, of those that dispute, for which it counts.
-    pub(crate) opened_by: ValidatorId,
 }
 
 /// Begins a remote dispute. Signatures are collected, not verified.
@@ -107,7 +105,8 @@ pub(crate) fn open(
     }
     dispute.receipt.get_or_insert_with(|| Arc::new(remote.candidate.clone()));
     dispute.validation_code = Some(code);
-    dispute.remote = Some(Remote { available, opened_by });
+    dispute.remote = Some(Remote { available });
+    dispute.opened_by = Some(opened_by);
     Arc::make_mut(&mut state.validity).disputes.insert(key, Arc::new(dispute));
     outcome.validity.push(ValidityEvent::RemoteOpened { session: key.0, candidate: key.1 });
     verdict::evaluate(state, key, outcome);
@@ -121,16 +120,16 @@ fn check_room(
     votes: &DisputeStatementSet,
     validators: &[ValidatorId],
 ) -> Result<ValidatorId, DisputeError> {
-    let open = || state.validity.disputes.values().filter_map(|dispute| dispute.remote.as_ref());
+    let open = || state.validity.disputes.values().filter(|dispute| dispute.remote.is_some());
     if open().count() >= MAX_REMOTE_DISPUTES {
         return Err(DisputeError::TooManyRemote { max: MAX_REMOTE_DISPUTES });
     }
-    let mut disputing = against(votes, validators).filter(|it| state.slashing.can_dispute(it)).peekable();
+    let mut disputing = who_can_open(state, votes, validators).peekable();
     if disputing.peek().is_none() {
         return Err(DisputeError::NothingAtStake);
     }
     let max = MAX_REMOTE_DISPUTES_PER_VALIDATOR;
-    let has_room = |it: &&ValidatorId| open().filter(|remote| remote.opened_by == **it).count() < max;
+    let has_room = |it: &&ValidatorId| open().filter(|dispute| dispute.opened_by == Some(**it)).count() < max;
     disputing.find(has_room).copied().ok_or(DisputeError::TooManyRemoteOfDisputers { max })
 }
 

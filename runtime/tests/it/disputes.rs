@@ -1,10 +1,13 @@
 //! Local disputes: escalation, conclusion, what it costs, the revert signal, other forks.
 
-use crate::{equivocations::ruin, support::*};
+use crate::{
+    equivocations::{ruin, ruin_by},
+    support::*,
+};
 use primitives::{CandidateEvent, CandidateHash, DisputeStatementSet, ValidatorIndex};
 use runtime::{
     BlockError, CandidateError, DisputeError, DisputePhase, Extrinsic, ExtrinsicError, PenaltyReason, SignatureOf,
-    ValidityEvent, Verdict,
+    State, ValidityEvent, Verdict,
 };
 
 /// Seven validators (two may be faulty, five decide), groups of three and two, and an included candidate.
@@ -450,6 +453,25 @@ fn a_core_that_a_verdict_frees_spoils_no_bitfield_of_that_block() {
         panic!("the other candidate is available: {:?}", executed.events)
     };
     assert_eq!(receipt.descriptor.para_id(), TWO);
+}
+
+#[test]
+fn nobody_has_more_disputes_open_than_the_stake_pays_for() {
+    let (mut chain, first, backers) = with_candidate();
+    let second = chain.include(ONE, CORE_0);
+    let opponents = others(&backers);
+    // A tenth of the stake is left: one dispute.
+    ruin_by(&mut chain, opponents[0], 9);
+    chain.dispute(chain.votes(0, first, &[], &opponents[..1]));
+    let more = chain.votes(0, second, &[], &opponents[..1]);
+    assert_eq!(refusal(&chain, more.clone()), DisputeError::NothingAtStake);
+    let restored = State::from_snapshot(&chain.state.to_snapshot(), chain.state.root()).unwrap();
+    chain = Chain { state: restored, ..chain };
+    assert_eq!(refusal(&chain, more.clone()), DisputeError::NothingAtStake, "a disk keeps for whom it counts");
+    // It counts for another one, and all have their votes.
+    chain.dispute(chain.votes(0, second, &[], &opponents[1..2]));
+    chain.dispute(more);
+    assert_eq!(chain.state.dispute(0, second).unwrap().votes.validators_against.count_ones(), 2);
 }
 
 #[test]

@@ -15,9 +15,14 @@ pub(crate) fn report(chain: &Chain, by: u32, slots: [u64; 2], salts: [u8; 2]) ->
 
 /// Takes all that a validator has at stake.
 pub(crate) fn ruin(chain: &mut Chain, by: u32) {
-    let reports = (0..10).map(|slot| transaction(&report(chain, by, [slot, slot], [1, 2]))).collect();
-    chain.push_extrinsics(reports);
+    ruin_by(chain, by, 10);
     assert_eq!(chain.state.stake_of(&chain.state.validators()[by as usize]), 0);
+}
+
+/// Takes so many tenths of it.
+pub(crate) fn ruin_by(chain: &mut Chain, by: u32, tenths: u64) {
+    let reports = (0..tenths).map(|slot| transaction(&report(chain, by, [slot, slot], [1, 2]))).collect();
+    chain.push_extrinsics(reports);
 }
 
 pub(crate) fn transaction(report: &EquivocationReport) -> Extrinsic {

@@ -11,8 +11,11 @@ use crate::sync::Ordering;
 pub const YIELD_EVERY: u16 = 1024;
 /// The same in time, nanoseconds, as far as timed messages tell.
 pub const YIELD_AFTER_NANOS: u64 = 100_000;
-/// Of how many sleeps, or of how many deliveries without sleep, one is timed.
+/// Of how many sleeps one is timed, with the work that follows it.
 const TIMED_EVERY: u8 = 64;
+/// Timed messages without a sleep between, after which the reader's work is timed up to its next sleep, and that sleep
+/// with it: one who never sleeps is not left out, and one who works in bursts does not count for more than it works.
+const NEVER_SLEEPS: u8 = 64;
 
 /// What was received.
 pub enum Incoming<T, U> {
@@ -54,10 +57,10 @@ struct TurnClock {
     deliveries: u16,
     /// The edge of the timed message that is being handled.
     handling: EdgeId,
-    /// Up to [`TIMED_EVERY`].
+    /// Below [`TIMED_EVERY`]: the first is timed.
     sleeps: u8,
-    /// Since the last timed message.
-    slept: bool,
+    /// Timed messages since the last sleep.
+    timed_in_a_row: u8,
     timing: Timing,
 }
 
@@ -71,7 +74,7 @@ impl<T: Send, V: View> Inbound<T, V> {
             deliveries: 0,
             handling: EdgeId(0),
             sleeps: 0,
-            slept: false,
+            timed_in_a_row: 0,
             timing: Timing::Off,
         };
         Self { turn, cursor, reader }
@@ -156,14 +159,13 @@ impl<T: Send, V: View> Inbound<T, V> {
         if now.saturating_sub(turn.awake_since) >= YIELD_AFTER_NANOS {
             turn.deliveries = YIELD_EVERY;
         }
-        // One who never sleeps is timed as well.
-        let slept = std::mem::take(&mut turn.slept);
+        turn.timed_in_a_row = turn.timed_in_a_row.saturating_add(1);
         match turn.timing {
             Timing::Busy => {
                 meter.busy(now.saturating_sub(turn.timed_since));
                 turn.timed_since = now;
             }
-            Timing::Off if !slept => (turn.timing, turn.timed_since) = (Timing::Busy, now),
+            Timing::Off if turn.timed_in_a_row >= NEVER_SLEEPS => (turn.timing, turn.timed_since) = (Timing::Busy, now),
             Timing::Off | Timing::Idle => {}
         }
     }
@@ -185,16 +187,14 @@ impl<T: Send, V: View> Inbound<T, V> {
     /// What is timed is one sleep in so many and the work that follows it, up to the next sleep.
     fn time_sleep(&mut self) {
         let (meter, turn) = (self.reader.mailbox().meter(), &mut self.turn);
-        turn.sleeps += 1;
-        turn.slept = true;
+        let is_due = std::mem::take(&mut turn.timed_in_a_row) >= NEVER_SLEEPS || turn.sleeps == 0;
+        turn.sleeps = (turn.sleeps + 1) % TIMED_EVERY;
         if turn.timing == Timing::Busy {
             meter.busy(meter.now().saturating_sub(turn.timed_since));
             turn.timing = Timing::Off;
-        } else if turn.sleeps >= TIMED_EVERY {
-            (turn.timing, turn.timed_since) = (Timing::Idle, meter.now());
         }
-        if turn.sleeps >= TIMED_EVERY {
-            turn.sleeps = 0;
+        if is_due {
+            (turn.timing, turn.timed_since) = (Timing::Idle, meter.sleeps());
         }
     }
 }

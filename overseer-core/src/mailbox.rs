@@ -325,14 +325,9 @@ impl<T: Send> Mailbox<T> {
         let left = self.pending(&state).0.saturating_sub(state.normal.len() + state.high.len()) as u64;
         let of_batch = (u64::from(batch) * left.min(taken_out)).div_ceil(taken_out.max(1));
         let (queued, held) = (u64::from(normal) + high + of_batch, u64::from(held));
-        let mut counts = EdgeCounts { sent, refused, merged, queued, waited, held, ..EdgeCounts::default() };
-        for waiter in state.waiters.iter().filter(|waiter| waiter.edge == edge) {
-            counts.waiting += 1;
-            if counts.waiting_since == 0 {
-                counts.waiting_since = waiter.since.max(1);
-            }
-        }
-        counts
+        let waits = || state.waiters.iter().filter(|waiter| waiter.edge == edge);
+        let (waiting, waiting_since) = (waits().count() as u64, waits().next().map_or(0, |first| first.since.max(1)));
+        EdgeCounts { sent, refused, merged, queued, waited, held, waiting, waiting_since }
     }
 
     /// Messages and bytes that count against the limits: waiting, being delivered, or delivered and not given back yet.
@@ -522,9 +517,7 @@ impl<T: Send> Mailbox<T> {
         state.used_bytes += bytes;
         let waker = self.push(&mut state, lane, Item::new(value, bytes, edge, place));
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(Waker::wake);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 // Never part of an invariant, so the models need not follow it.
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::mailbox::EdgeId;
@@ -57,12 +58,13 @@ pub struct EdgeTimes {
     pub handled: Histogram,
 }
 
-/// How a reader spends its time, over the periods that were timed.
+/// How a reader spends its time, over the periods that were timed: its first sleep and one in 64 after that, each with
+/// the work that follows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BusyTime {
     /// Nanoseconds at work.
     pub busy_nanos: u64,
-    /// Nanoseconds asleep.
+    /// Nanoseconds asleep, with a timed sleep that lasts.
     pub idle_nanos: u64,
 }
 
@@ -83,13 +85,15 @@ struct Times {
 /// The times of one mailbox.
 pub struct Meter {
     clock: Option<NanosClock>,
+    /// Since when a sleep lasts that is timed; 0 if none does. Here, so that one who only sleeps needs no `times`.
+    asleep_since: AtomicU64,
     /// Made when the first time is taken.
     times: Mutex<Option<Box<Times>>>,
 }
 
 impl Meter {
     pub(crate) fn new(clock: Option<NanosClock>) -> Self {
-        Self { clock, times: Mutex::default() }
+        Self { clock, asleep_since: AtomicU64::new(0), times: Mutex::default() }
     }
 
     /// Now, in nanoseconds, never 0; 0 without a clock.
@@ -113,7 +117,16 @@ impl Meter {
         self.with(|times| times.busy.busy_nanos += nanos);
     }
 
+    /// A sleep that is timed begins, now.
+    pub(crate) fn sleeps(&self) -> u64 {
+        let now = self.now();
+        self.asleep_since.store(now, Ordering::Relaxed);
+        now
+    }
+
+    /// It has ended, after so many nanoseconds.
     pub(crate) fn idle(&self, nanos: u64) {
+        self.asleep_since.store(0, Ordering::Relaxed);
         self.with(|times| times.busy.idle_nanos += nanos);
     }
 
@@ -125,10 +138,10 @@ impl Meter {
 
     /// How the reader spends its time.
     pub fn busy_time(&self) -> BusyTime {
-        self.times
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_ref()
-            .map_or_else(BusyTime::default, |times| times.busy)
+        let since = self.asleep_since.load(Ordering::Relaxed);
+        let lasts = if since == 0 { 0 } else { self.now().saturating_sub(since) };
+        let times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let timed = times.as_ref().map_or_else(BusyTime::default, |times| times.busy);
+        BusyTime { idle_nanos: timed.idle_nanos + lasts, ..timed }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::task::noop_waker;
@@ -510,6 +511,49 @@ fn a_busy_reader_lets_others_run_by_number_and_by_time() {
     assert_eq!(deliveries_until_yield(1), YIELD_EVERY as usize);
     // One message in 64 is timed: the first, and the one that tells.
     assert_eq!(deliveries_until_yield(YIELD_AFTER_NANOS), 65);
+}
+
+/// The busy share of one who gets so many messages at once, takes 50 µs for each, and sleeps for so long; many times.
+fn busy_share(rounds: &[(u32, Duration)]) -> Option<f64> {
+    use overseer_core::{Cursor, Inbound, SignalLog};
+    let time = Arc::new(std::sync::atomic::AtomicU64::new(1));
+    let clock = time.clone();
+    let limits = MailboxLimits { messages: 1 << 20, bytes: 1 << 20 };
+    let mailbox = Arc::new(Mailbox::new(limits, Some(Arc::new(move || clock.load(Ordering::Relaxed)))));
+    let edge = mailbox.register_edge();
+    let mut inbound = Inbound::new(Reader::new(mailbox.clone()), Cursor::new(Arc::new(SignalLog::<Beats>::new())));
+    let counter = Arc::new(Counter(AtomicUsize::new(0)));
+    let waker = Waker::from(counter.clone());
+    let mut cx = Context::from_waker(&waker);
+    for (messages, sleep) in rounds {
+        (0..*messages).for_each(|number| mailbox.try_send(edge, number, 1, Lane::Normal).expect("there is room"));
+        let mut woken = usize::MAX;
+        // It wakes itself to let others run.
+        while counter.0.load(Ordering::Relaxed) != woken {
+            woken = counter.0.load(Ordering::Relaxed);
+            while inbound.poll_next(&mut cx).is_ready() {
+                time.fetch_add(50_000, Ordering::Relaxed);
+            }
+        }
+        time.fetch_add(u64::try_from(sleep.as_nanos()).expect("an hour or so"), Ordering::Relaxed);
+    }
+    mailbox.meter().busy_time().share()
+}
+
+#[test]
+fn the_busy_share_is_that_of_the_work() {
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    assert_eq!(busy_share(&[(0, second)]), Some(0.0), "its first sleep, which lasts");
+    let once = busy_share(&[(0, second), (200, hour)]).expect("it was timed");
+    assert!(once < 0.02, "10 ms in an hour: {once}");
+    let bursts = busy_share(&[(200, second); 1000]).expect("it was timed");
+    assert!((0.008..0.012).contains(&bursts), "10 ms in each second: {bursts}");
+    let half = busy_share(&[(20_000, second); 20]).expect("it was timed");
+    assert!((0.45..0.55).contains(&half), "a second of work, a second of sleep: {half}");
+    let mut flooded = vec![(1, Duration::from_millis(1)); 200];
+    flooded.push((100_000, Duration::ZERO));
+    let flooded = busy_share(&flooded).expect("it was timed");
+    assert!(flooded > 0.9, "for seconds it has not slept: {flooded}");
 }
 
 /// A waker whose last handle, when it is dropped, looks into the mailbox: as that of a task that owns a sender does.

@@ -11,8 +11,8 @@ use crate::workload::PAYLOAD_BYTES;
 
 /// Time for everybody to start and fall asleep before the clock runs.
 const SETTLE: Duration = Duration::from_millis(3);
-/// Threads that run tasks, on every machine: two tasks can run at once.
-const WORKERS: usize = 2;
+/// Threads that run tasks, on every machine, unless told otherwise: two tasks can run at once.
+pub(crate) const WORKERS: usize = 2;
 
 /// A message of one machine word, for all subjects.
 #[allow(unreachable_pub, reason = "named in what orchestra's macro makes public")]
@@ -121,10 +121,11 @@ pub(crate) async fn timed_work(work: impl Future<Output = ()>) -> Duration {
     began.elapsed()
 }
 
-/// Runs a course as a task of a runtime of its own; what is left of it has ended when this returns.
-pub(crate) fn on_two_workers<T: Send + 'static>(course: impl Future<Output = T> + Send + 'static) -> T {
+/// Runs a course as a task of a runtime of its own with so many workers; what is left of it has ended when this
+/// returns.
+pub(crate) fn on_workers<T: Send + 'static>(workers: usize, course: impl Future<Output = T> + Send + 'static) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .build()
         .expect("the operating system gives a benchmark its threads");

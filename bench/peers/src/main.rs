@@ -6,8 +6,8 @@
 //! Receives: a command line. Sends: a table or JSON on standard output, progress and missed marks on standard error;
 //! exit code 0, 1 when a mark is missed, 2 for wrong usage.
 //!
-//! Invariants: `overseer` is used by its public doors, with everything on. Each run has a runtime of its own with two
-//! workers. A round in which others took more than [`machine::OTHERS_MAX_CORES`] is not used while there is a better
+//! Invariants: `overseer` is used by its public doors, with everything on. Each run has a runtime of its own, with two
+//! workers unless told otherwise. A round in which others took more than [`machine::OTHERS_MAX_CORES`] is not used while there is a better
 //! one, and it is said how many were not.
 //!
 //! Limits: [`workload::SIGNALS_MAX`].
@@ -38,6 +38,8 @@ static ALLOCATOR: allocation::Counting = allocation::Counting;
 const QUICK_ROUNDS: u32 = 3;
 /// Rounds of a full measurement, unless told otherwise: so many the marks ask for.
 const ROUNDS: u32 = 9;
+/// Threads that may run tasks.
+const WORKERS_MAX: usize = 64;
 
 /// Measure the message bus beside its peers.
 #[derive(Debug, Parser)]
@@ -58,9 +60,14 @@ struct Cli {
     /// Only this workload; may be given more than once.
     #[arg(long, value_parser = workload_of)]
     workload: Vec<Workload>,
-    /// Only this subject; may be given more than once.
+    /// Only this subject; may be given more than once. `select`, a loop that hears messages and signals by hand, runs
+    /// only if it is named.
     #[arg(long, value_parser = subject_of)]
     subject: Vec<Subject>,
+    /// Threads that run tasks; with one, a wake never costs more than a switch of tasks. Marks are judged with two, and
+    /// actix keeps its own two.
+    #[arg(long, default_value_t = course::WORKERS, value_parser = workers_of, conflicts_with = "check")]
+    workers: usize,
 }
 
 fn workload_of(name: &str) -> Result<Workload, String> {
@@ -69,6 +76,14 @@ fn workload_of(name: &str) -> Result<Workload, String> {
 
 fn subject_of(name: &str) -> Result<Subject, String> {
     find(&Subject::ALL, Subject::name, name)
+}
+
+fn workers_of(number: &str) -> Result<usize, String> {
+    number
+        .parse()
+        .ok()
+        .filter(|number| (1..=WORKERS_MAX).contains(number))
+        .ok_or(format!("expected 1 to {WORKERS_MAX}"))
 }
 
 fn find<T: Copy>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> Result<T, String> {
@@ -88,8 +103,9 @@ fn main() -> ExitCode {
     let plan = Plan {
         rounds: rounds as usize,
         quick: cli.quick,
+        workers: cli.workers,
         workloads: or_all(cli.workload, &Workload::ALL),
-        subjects: or_all(cli.subject, &Subject::ALL),
+        subjects: or_all(cli.subject, &Subject::PEERS),
     };
     let results = measure::measure(&plan, |what| eprintln!("{what}"));
     let text = if cli.json { format!("{:#}", report::json(&results)) } else { report::table(&results) };

@@ -15,6 +15,7 @@ const TRIES_PER_ROUND: usize = 3;
 pub(crate) struct Plan {
     pub(crate) rounds: usize,
     pub(crate) quick: bool,
+    pub(crate) workers: usize,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) subjects: Vec<Subject>,
 }
@@ -53,7 +54,7 @@ pub(crate) fn measure(plan: &Plan, mut progress: impl FnMut(&str)) -> Results {
 
 /// Everybody once, beginning with another one each time, so that nobody always follows the same neighbour's heat.
 fn round(workload: Workload, plan: &Plan, turn: usize) -> Round {
-    let run = Run::new(workload, plan.quick);
+    let run = Run { workers: plan.workers, ..Run::new(workload, plan.quick) };
     let before = Ticks::now();
     let mut ns_per_op = BTreeMap::new();
     for index in 0..plan.subjects.len() {
@@ -89,6 +90,7 @@ fn choose(mut rounds: Vec<Round>, wanted: usize) -> Chosen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::course::WORKERS;
 
     fn round_with(others: Option<f64>) -> Round {
         Round { ns_per_op: BTreeMap::new(), others }
@@ -109,7 +111,13 @@ mod tests {
     #[test]
     fn a_quick_measurement_has_every_row() {
         let _alone = subjects::tests::alone();
-        let plan = Plan { rounds: 1, quick: true, workloads: vec![Workload::Ask], subjects: Subject::ALL.to_vec() };
+        let plan = Plan {
+            rounds: 1,
+            quick: true,
+            workers: WORKERS,
+            workloads: vec![Workload::Ask],
+            subjects: Subject::ALL.to_vec(),
+        };
         let results = measure(&plan, |_| ());
         for subject in Subject::ALL {
             assert_eq!(results.runs(Workload::Ask, subject), 1, "{subject}");

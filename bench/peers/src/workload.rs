@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::course::WORKERS;
+
 /// Who is measured. The order is that of the table's columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
@@ -12,11 +14,23 @@ pub(crate) enum Subject {
     Actix,
     Tokio,
     Kanal,
+    Select,
 }
 
 impl Subject {
-    pub(crate) const ALL: [Self; 7] =
+    /// Those that are compared unless somebody is named.
+    pub(crate) const PEERS: [Self; 7] =
         [Self::Overseer, Self::Orchestra, Self::Ractor, Self::Kameo, Self::Actix, Self::Tokio, Self::Kanal];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Overseer,
+        Self::Orchestra,
+        Self::Ractor,
+        Self::Kameo,
+        Self::Actix,
+        Self::Tokio,
+        Self::Kanal,
+        Self::Select,
+    ];
 
     /// The name in tables, in JSON and on the command line.
     pub(crate) fn name(self) -> &'static str {
@@ -28,6 +42,7 @@ impl Subject {
             Self::Actix => "actix",
             Self::Tokio => "tokio",
             Self::Kanal => "kanal",
+            Self::Select => "select",
         }
     }
 }
@@ -120,12 +135,14 @@ pub(crate) struct Run {
     pub(crate) workload: Workload,
     /// Messages delivered, answers received, hops made or signals acknowledged by all.
     pub(crate) operations: u64,
+    /// Threads that run its tasks. Actix has two of its own.
+    pub(crate) workers: usize,
 }
 
 impl Run {
     /// `quick` does a tenth of the work.
     pub(crate) fn new(workload: Workload, quick: bool) -> Self {
-        Self { workload, operations: workload.operations() / if quick { 10 } else { 1 } }
+        Self { workload, operations: workload.operations() / if quick { 10 } else { 1 }, workers: WORKERS }
     }
 
     /// Messages that may wait in a queue.

@@ -11,7 +11,9 @@ use ::kameo::mailbox::bounded;
 use ::kameo::message::{Context, Message};
 
 use crate::allocation::held_by;
-use crate::course::{Finish, Number, Payload, Sample, Start, on_two_workers, passing_hook, settle, timed, timed_work};
+use crate::course::{
+    Finish, Number, Payload, Sample, Start, WORKERS, on_workers, passing_hook, settle, timed, timed_work,
+};
 use crate::workload::{FAN_IN_SENDERS, HEARERS, RING_NODES, Run, Workload};
 
 /// Takes all messages, then reports.
@@ -100,7 +102,7 @@ impl Message<Number> for Hearer {
 }
 
 pub(super) fn run(run: Run) -> Duration {
-    on_two_workers(async move {
+    on_workers(run.workers, async move {
         match run.workload {
             Workload::OneWay1024 | Workload::OneWay64 => many_to_one::<Number>(run, 1).await,
             Workload::OneWayPayload => many_to_one::<Payload>(run, 1).await,
@@ -201,7 +203,7 @@ async fn signals(run: Run) -> Duration {
 }
 
 pub(super) fn idle_bytes() -> u64 {
-    on_two_workers(async {
+    on_workers(WORKERS, async {
         let finish = Finish::after(HEARERS);
         let mut hearers = Vec::with_capacity(HEARERS);
         let bytes = held_by(async {

@@ -21,6 +21,7 @@ pub(crate) fn run(subject: Subject, run: Run) -> Duration {
         Subject::Actix => actix::run(run),
         Subject::Tokio => raw::run::<raw::Tokio>(run),
         Subject::Kanal => raw::run::<raw::Kanal>(run),
+        Subject::Select => raw::run::<raw::Select>(run),
     }
 }
 
@@ -34,6 +35,7 @@ pub(crate) fn idle_bytes(subject: Subject) -> u64 {
         Subject::Actix => actix::idle_bytes(),
         Subject::Tokio => raw::idle_bytes::<raw::Tokio>(),
         Subject::Kanal => raw::idle_bytes::<raw::Kanal>(),
+        Subject::Select => raw::idle_bytes::<raw::Select>(),
     }
 }
 

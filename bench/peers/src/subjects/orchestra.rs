@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 
 use crate::allocation::held_by;
 use crate::course::{
-    Finish, Hook, Number, Payload, Sample, Start, on_two_workers, passing_hook, settle, timed, timed_work,
+    Finish, Hook, Number, Payload, Sample, Start, WORKERS, on_workers, passing_hook, settle, timed, timed_work,
 };
 use crate::workload::{FAN_IN_SENDERS, HEARERS, Run, Workload};
 
@@ -222,7 +222,7 @@ impl<C: SubsystemContext<Signal = Beat, Error = OrchestraError>> Subsystem<C, Or
 }
 
 pub(super) fn run(run: Run) -> Duration {
-    on_two_workers(async move {
+    on_workers(run.workers, async move {
         match run.workload {
             Workload::OneWay1024 | Workload::OneWay64 => small::one_way(run, None).await,
             Workload::Tapped => small::one_way(run, Some(|hook, message| hook(message))).await,
@@ -236,7 +236,7 @@ pub(super) fn run(run: Run) -> Duration {
 }
 
 pub(super) fn idle_bytes() -> u64 {
-    on_two_workers(signals::idle_bytes())
+    on_workers(WORKERS, signals::idle_bytes())
 }
 
 /// What the macro writes is the same for every node, so that each stands in a module of its own.

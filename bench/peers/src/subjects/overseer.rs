@@ -15,7 +15,7 @@ use ::overseer::port::Tapped;
 use ::overseer::{Ask, Cast, Context, Environment, Event, Failure, Overseer, Role, Subsystem, View, Wait, WhenFull};
 
 use crate::allocation::held_by;
-use crate::course::{Finish, Number, Payload, Sample, Start, on_two_workers, settle, timed, timed_work};
+use crate::course::{Finish, Number, Payload, Sample, Start, WORKERS, on_workers, settle, timed, timed_work};
 use crate::workload::{FAN_IN_SENDERS, HEARERS, RING_NODES, Run, Workload};
 
 /// The heartbeat. Everybody hears it, also where none is published.
@@ -328,7 +328,7 @@ fn started(node: Overseer) -> ::overseer::Handle {
 }
 
 pub(super) fn run(run: Run) -> Duration {
-    on_two_workers(async move {
+    on_workers(run.workers, async move {
         match run.workload {
             Workload::OneWay1024 | Workload::OneWay64 | Workload::Tapped => one_way(run).await,
             Workload::OneWayPayload => payload(run).await,
@@ -469,7 +469,7 @@ async fn signals(run: Run) -> Duration {
 }
 
 pub(super) fn idle_bytes() -> u64 {
-    on_two_workers(async {
+    on_workers(WORKERS, async {
         let finish = Finish::after(HEARERS);
         // Its pools of threads belong to the node, not to a subsystem.
         let environment = environment();

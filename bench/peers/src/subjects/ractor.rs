@@ -8,7 +8,9 @@ use std::time::Duration;
 use ::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, rpc::CallResult};
 
 use crate::allocation::held_by;
-use crate::course::{Finish, Number, Payload, Sample, Start, on_two_workers, passing_hook, settle, timed, timed_work};
+use crate::course::{
+    Finish, Number, Payload, Sample, Start, WORKERS, on_workers, passing_hook, settle, timed, timed_work,
+};
 use crate::workload::{FAN_IN_SENDERS, HEARERS, RING_NODES, Run, Workload};
 
 async fn spawn<A>(actor: A, arguments: A::Arguments) -> ActorRef<A::Msg>
@@ -131,7 +133,7 @@ impl Actor for Hearer {
 }
 
 pub(super) fn run(run: Run) -> Duration {
-    on_two_workers(async move {
+    on_workers(run.workers, async move {
         match run.workload {
             Workload::OneWay1024 | Workload::OneWay64 => many_to_one::<Number>(run, 1).await,
             Workload::OneWayPayload => many_to_one::<Payload>(run, 1).await,
@@ -237,7 +239,7 @@ async fn signals(run: Run) -> Duration {
 }
 
 pub(super) fn idle_bytes() -> u64 {
-    on_two_workers(async {
+    on_workers(WORKERS, async {
         let finish = Finish::after(HEARERS);
         let mut hearers = Vec::with_capacity(HEARERS);
         let bytes = held_by(async {

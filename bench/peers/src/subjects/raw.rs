@@ -6,8 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::allocation::held_by;
-use crate::course::{Finish, Number, Payload, Sample, Start, on_two_workers, passing_hook, settle, timed, timed_work};
+use crate::course::{
+    Finish, Number, Payload, Sample, Start, WORKERS, on_workers, passing_hook, settle, timed, timed_work,
+};
 use crate::workload::{FAN_IN_SENDERS, HEARERS, RING_NODES, Run, Workload};
+
+/// Signals that [`Select`] keeps for who is slow.
+const SIGNALS_KEPT: usize = 16;
 
 /// A bounded channel between tasks.
 pub(super) trait Channel: 'static {
@@ -39,6 +44,42 @@ impl Channel for Tokio {
     }
 }
 
+/// `tokio::sync::mpsc` in a loop that hears signals as well, by a `select!` over two channels: the least that somebody
+/// writes who needs both and takes no framework. It promises no order between the two.
+pub(super) struct Select;
+
+pub(super) struct Hearing<T> {
+    messages: tokio::sync::mpsc::Receiver<T>,
+    signals: tokio::sync::broadcast::Receiver<u64>,
+    /// Open as long as somebody listens; nothing is ever published.
+    _publisher: tokio::sync::broadcast::Sender<u64>,
+}
+
+impl Channel for Select {
+    type Sender<T: Send + 'static> = tokio::sync::mpsc::Sender<T>;
+    type Receiver<T: Send + 'static> = Hearing<T>;
+
+    fn bounded<T: Send + 'static>(capacity: usize) -> (Self::Sender<T>, Self::Receiver<T>) {
+        let (sender, messages) = tokio::sync::mpsc::channel(capacity);
+        let (publisher, signals) = tokio::sync::broadcast::channel(SIGNALS_KEPT);
+        (sender, Hearing { messages, signals, _publisher: publisher })
+    }
+
+    async fn send<T: Send + 'static>(sender: &Self::Sender<T>, value: T) {
+        Tokio::send(sender, value).await;
+    }
+
+    async fn recv<T: Send + 'static>(receiver: &mut Self::Receiver<T>) -> Option<T> {
+        loop {
+            tokio::select! {
+                biased;
+                signal = receiver.signals.recv() => drop(black_box(signal)),
+                message = receiver.messages.recv() => return message,
+            }
+        }
+    }
+}
+
 /// `kanal`'s asynchronous channel.
 pub(super) struct Kanal;
 
@@ -61,7 +102,7 @@ impl Channel for Kanal {
 }
 
 pub(super) fn run<C: Channel>(run: Run) -> Duration {
-    on_two_workers(async move {
+    on_workers(run.workers, async move {
         match run.workload {
             Workload::OneWay1024 | Workload::OneWay64 => many_to_one::<C, Number>(run, 1).await,
             Workload::OneWayPayload => many_to_one::<C, Payload>(run, 1).await,
@@ -192,7 +233,7 @@ async fn signals<C: Channel>(run: Run) -> Duration {
 }
 
 pub(super) fn idle_bytes<C: Channel>() -> u64 {
-    on_two_workers(async {
+    on_workers(WORKERS, async {
         let mut senders = Vec::with_capacity(HEARERS);
         let bytes = held_by(async {
             for _ in 0..HEARERS {

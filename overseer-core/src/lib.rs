@@ -4,7 +4,7 @@
 //! Users of `overseer` meet its types there, under `overseer::mailbox` and `overseer::signal`, and need not name this
 //! crate.
 //!
-//! **Role**: small enough to be proved. It uses a mutex and two atomics of [`sync`], which is `std` in a program and
+//! **Role**: small enough to be proved. It uses a mutex and some atomics of [`sync`], which is `std` in a program and
 //! `loom` in the models of `tests/loom.rs`; wakers are the only thing it knows of an executor.
 //!
 //! **Receives**: messages through [`Mailbox`], signals through [`SignalLog`]. **Sends**: nothing; [`Inbound`] hands

@@ -159,18 +159,38 @@ pub struct EdgeCounts {
 /// A message on its way, with what it costs and whom it counts against.
 pub(crate) struct Item<T> {
     pub(crate) value: T,
-    pub(crate) bytes: u32,
-    pub(crate) edge: EdgeId,
-    /// 0: the queue's own places. Else one more than the index of the message's extra places.
-    pub(crate) place: u16,
     /// When it was sent, if it is one of the timed.
     pub(crate) stamp: u64,
+    /// Bytes, edge and place in one word: a processor that has just written them one by one waits before it can copy them
+    /// together, and each item is copied as soon as it is made.
+    tag: u64,
 }
 
 impl<T> Item<T> {
     #[inline]
     pub(crate) fn new(value: T, bytes: u32, edge: EdgeId, place: u16) -> Self {
-        Self { value, bytes, edge, place, stamp: 0 }
+        Self { value, stamp: 0, tag: u64::from(bytes) << 32 | u64::from(edge.0) << 16 | u64::from(place) }
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> u32 {
+        (self.tag >> 32) as u32
+    }
+
+    #[inline]
+    pub(crate) fn set_bytes(&mut self, bytes: u32) {
+        self.tag = u64::from(bytes) << 32 | u64::from(self.tag as u32);
+    }
+
+    #[inline]
+    pub(crate) fn edge(&self) -> EdgeId {
+        EdgeId((self.tag >> 16) as u16)
+    }
+
+    /// 0: the queue's own places. Else one more than the index of the message's extra places.
+    #[inline]
+    pub(crate) fn place(&self) -> u16 {
+        self.tag as u16
     }
 }
 
@@ -198,6 +218,8 @@ pub(crate) struct State<T> {
     used_bytes: u32,
     pub(crate) normal: VecDeque<Item<T>>,
     pub(crate) reader: Option<Waker>,
+    /// The reader left its waker with a message whose place it has still to give back (ADR 0026).
+    pub(crate) owes: bool,
     edges: Vec<Tally>,
     /// What of the used up places was given back.
     given_back: UsedUp,
@@ -214,6 +236,8 @@ pub(crate) struct State<T> {
 pub struct Mailbox<T> {
     state: Apart<Mutex<State<T>>>,
     limits: MailboxLimits,
+    /// Whether the reader's waker is there; written under the lock, and looked at by the reader before it takes it.
+    pub(crate) is_armed: AtomicBool,
     pub(crate) meter: Meter,
     pub(crate) of_reader: Apart<OfReader>,
 }
@@ -241,6 +265,14 @@ impl<T> State<T> {
         (self.used as usize) < limits.messages && self.used_bytes as usize + bytes as usize <= limits.bytes
     }
 
+    /// Whether half of it is free, and nobody waits.
+    pub(crate) fn is_roomy(&self, limits: MailboxLimits) -> bool {
+        let is_half_free = |used: u32, limit: usize| used as usize <= limit / 2;
+        is_half_free(self.used, limits.messages)
+            && is_half_free(self.used_bytes, limits.bytes)
+            && self.waiters.is_empty()
+    }
+
     /// Counts places that are held.
     pub(crate) fn held(&mut self, edge: EdgeId, change: i32) {
         let held = &mut self.edges[usize::from(edge.0)].held;
@@ -255,8 +287,8 @@ impl<T> State<T> {
     /// Counts again what is in the normal lane and in what the reader took out of it.
     pub(crate) fn count_again(&mut self, batch: &VecDeque<Item<T>>) {
         self.edges.iter_mut().for_each(|tally| (tally.normal, tally.batch) = (0, 0));
-        batch.iter().for_each(|item| self.edges[usize::from(item.edge.0)].batch += 1);
-        self.normal.iter().for_each(|item| self.edges[usize::from(item.edge.0)].normal += 1);
+        batch.iter().for_each(|item| self.edges[usize::from(item.edge().0)].batch += 1);
+        self.normal.iter().for_each(|item| self.edges[usize::from(item.edge().0)].normal += 1);
     }
 
     fn position(&self, ticket: u64) -> Option<usize> {
@@ -275,6 +307,7 @@ impl<T: Send> Mailbox<T> {
                 used_bytes: 0,
                 normal: VecDeque::new(),
                 reader: None,
+                owes: false,
                 edges: Vec::new(),
                 closed: false,
                 high: VecDeque::new(),
@@ -284,6 +317,7 @@ impl<T: Send> Mailbox<T> {
                 given_back: UsedUp::default(),
             })),
             limits,
+            is_armed: AtomicBool::default(),
             meter: Meter::new(clock),
             of_reader: Apart::default(),
         }
@@ -320,7 +354,7 @@ impl<T: Send> Mailbox<T> {
     pub fn counts(&self, edge: EdgeId) -> EdgeCounts {
         let state = self.lock();
         let Tally { sent, refused, merged, waited, held, normal, batch, .. } = state.edges[usize::from(edge.0)];
-        let high = state.high.iter().filter(|item| item.edge == edge).count() as u64;
+        let high = state.high.iter().filter(|item| item.edge() == edge).count() as u64;
         let taken_out: u64 = state.edges.iter().map(|tally| u64::from(tally.batch)).sum();
         let left = self.pending(&state).0.saturating_sub(state.normal.len() + state.high.len()) as u64;
         let of_batch = (u64::from(batch) * left.min(taken_out)).div_ceil(taken_out.max(1));
@@ -375,7 +409,7 @@ impl<T: Send> Mailbox<T> {
     /// Puts an item in and returns the reader to wake, if it sleeps.
     #[inline]
     pub(crate) fn push(&self, state: &mut State<T>, lane: Lane, mut item: Item<T>) -> Option<Waker> {
-        let tally = &mut state.edges[usize::from(item.edge.0)];
+        let tally = &mut state.edges[usize::from(item.edge().0)];
         tally.sent += 1;
         if tally.sent % SAMPLE_EVERY == 1 {
             item.stamp = self.meter.now();
@@ -390,7 +424,17 @@ impl<T: Send> Mailbox<T> {
                 self.of_reader.0.high_waiting.store(true, Ordering::Release);
             }
         }
-        state.reader.take()
+        self.disarm(state)
+    }
+
+    /// The reader's waker, if it is there, to be woken without the lock.
+    #[inline]
+    pub(crate) fn disarm(&self, state: &mut State<T>) -> Option<Waker> {
+        let waker = state.reader.take();
+        if waker.is_some() {
+            self.is_armed.store(false, Ordering::Release);
+        }
+        waker
     }
 
     /// Takes a place at once if there is one and nobody waits for it.
@@ -443,8 +487,10 @@ impl<T: Send> Mailbox<T> {
         merge: impl FnMut(&mut T, T) -> Result<usize, T>,
     ) -> Result<(), (T, RefusedReason)> {
         let refused = match self.try_send(edge, value, bytes, lane) {
+            // First and for itself: what is not there is not copied.
+            Ok(()) => return Ok(()),
             Err((value, RefusedReason::Full)) => self.cast_when_full(edge, value, (bytes, lane), full, merge),
-            other => other,
+            refused => refused,
         };
         if refused.is_err() {
             self.count_refused(edge);
@@ -488,9 +534,9 @@ impl<T: Send> Mailbox<T> {
                 match merge(&mut queued.value, value) {
                     Ok(bytes) => {
                         edges[usize::from(edge.0)].merged += 1;
-                        let others = *used_bytes - queued.bytes;
-                        queued.bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - others);
-                        *used_bytes = others + queued.bytes;
+                        let others = *used_bytes - queued.bytes();
+                        queued.set_bytes(u32::try_from(bytes).unwrap_or(u32::MAX).min(u32::MAX - others));
+                        *used_bytes = others + queued.bytes();
                         drop(state);
                         // It may be smaller now.
                         self.reclaim();
@@ -550,11 +596,18 @@ impl<T: Send> Mailbox<T> {
             tally.kept += 1;
             tally.kept_bytes += bytes;
             self.wait(&mut state, (bytes, edge), Waits::Kept(lane, value));
+            wakers.extend(self.disarm_owing(&mut state));
             // There may be room again by now.
             self.release(&mut state, 0, 0, &mut wakers);
         }
         wake_all(&mut wakers);
         Ok(())
+    }
+
+    /// Who begins to wait wakes a reader that went to sleep with a place to give back.
+    #[cold]
+    pub(crate) fn disarm_owing(&self, state: &mut State<T>) -> Option<Waker> {
+        if state.owes { self.disarm(state) } else { None }
     }
 
     /// Takes a ticket.
@@ -705,7 +758,7 @@ impl<T: Send> Mailbox<T> {
             state.closed = true;
             let State { normal, high, edges, .. } = &mut *state;
             for item in taken_out.iter().chain(&*normal).chain(&*high) {
-                edges[usize::from(item.edge.0)].refused += 1;
+                edges[usize::from(item.edge().0)].refused += 1;
             }
             let waiters = std::mem::take(&mut state.waiters);
             for Tally { refused, kept, kept_bytes, .. } in &mut state.edges {
@@ -714,7 +767,7 @@ impl<T: Send> Mailbox<T> {
             }
             let items = (std::mem::take(&mut state.normal), std::mem::take(&mut state.high));
             state.count_again(&VecDeque::new());
-            (waiters, items, state.reader.take())
+            (waiters, items, self.disarm(&mut state))
         };
         // Dropped outside the lock: a message may own a way back whose drop runs foreign code.
         for waiter in waiters {
@@ -728,7 +781,12 @@ impl<T: Send> Mailbox<T> {
 
 impl<T: Send> Wakeable for Mailbox<T> {
     fn wake(&self) {
-        let waker = self.lock().reader.take();
+        let waker = {
+            let mut state = self.lock();
+            // In any case: publishing costs the same, whoever sleeps.
+            self.is_armed.store(false, Ordering::Release);
+            state.reader.take()
+        };
         if let Some(waker) = waker {
             waker.wake();
         }

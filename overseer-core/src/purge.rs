@@ -46,10 +46,10 @@ impl<T: Send> Reader<T> {
         mailbox.settle(&mut state, self.tell_all(), &mut self.wakers);
         let (mut places, mut bytes) = (0, 0);
         for item in &gone {
-            bytes += item.bytes;
-            if item.place == 0 {
+            bytes += item.bytes();
+            if item.place() == 0 {
                 places += 1;
-            } else if let Some((_, taken)) = state.extra.get_mut(usize::from(item.place) - 1) {
+            } else if let Some((_, taken)) = state.extra.get_mut(usize::from(item.place()) - 1) {
                 *taken -= 1;
             }
         }

@@ -29,6 +29,11 @@ pub struct Taken<T> {
     pub stamp: u64,
 }
 
+/// What tells wakers apart while they live.
+fn identity(waker: &Waker) -> (usize, usize) {
+    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+}
+
 /// The reading side. Dropping it closes the mailbox: waiting senders are told, queued questions are dropped.
 ///
 /// What every delivery writes comes first, in one cache line.
@@ -44,6 +49,8 @@ pub struct Reader<T: Send> {
     spent_max: u32,
     spent_bytes_max: u32,
     high_in_a_row: u32,
+    /// The waker that was left last.
+    left: (usize, usize),
     /// Sleeps in a row in which the queues' memory was far too large.
     oversized: u32,
     /// One of the high lane, to be delivered before the batch.
@@ -67,6 +74,7 @@ impl<T: Send> Reader<T> {
             spent_max: half(limits.messages).min(RELEASE_EVERY),
             spent_bytes_max: half(limits.bytes),
             high_in_a_row: 0,
+            left: (0, 0),
             oversized: 0,
             wakers: Vec::new(),
         }
@@ -100,20 +108,20 @@ impl<T: Send> Reader<T> {
                 self.batch.pop_front()?
             }
         };
-        if item.place == 0 {
+        if item.place() == 0 {
             // Those before it: the one that is delivered now counts until the next is asked for.
             if self.spent >= self.spent_max || self.spent_bytes >= self.spent_bytes_max {
                 self.release();
             } else {
                 self.tell();
             }
-            self.used_up.add(item.bytes);
+            self.used_up.add(item.bytes());
             self.spent += 1;
-            self.spent_bytes += item.bytes;
+            self.spent_bytes += item.bytes();
         } else {
-            self.release_extra(item.place, item.bytes);
+            self.release_extra(item.place(), item.bytes());
         }
-        Some(Taken { value: item.value, edge: item.edge, stamp: item.stamp })
+        Some(Taken { edge: item.edge(), stamp: item.stamp, value: item.value })
     }
 
     /// The next message, if there is one; leaves no waker.
@@ -177,6 +185,15 @@ impl<T: Send> Reader<T> {
     /// Gives back what was used and takes all that is queued: no message is moved under the lock, the two queues change
     /// places. If nothing is queued the waker is left under the same lock.
     fn refill(&mut self, waker: Option<&Waker>) -> bool {
+        // Looked at first: while it is there it lives, so that no other has its identity.
+        let is_armed = self.mailbox.is_armed.load(Ordering::Acquire);
+        if is_armed && waker.is_some_and(|waker| self.left == identity(waker)) {
+            // Nothing has come since it was left. Whoever takes it wakes this task.
+            if self.spent > 0 {
+                self.tell();
+            }
+            return false;
+        }
         // Else nothing is written: who hears signals only keeps this cache line for reading.
         let used_up = (self.spent > 0).then(|| self.tell_all());
         // Dropped after the lock, as every waker: it may be the last handle of a task.
@@ -185,6 +202,7 @@ impl<T: Send> Reader<T> {
         if let Some(used_up) = used_up {
             self.mailbox.settle(&mut state, used_up, &mut self.wakers);
         }
+        let is_small = state.normal.capacity().max(self.batch.capacity()) <= KEPT_CAPACITY;
         let found = if !state.normal.is_empty() {
             std::mem::swap(&mut state.normal, &mut self.batch);
             state.taken_out();
@@ -198,16 +216,22 @@ impl<T: Send> Reader<T> {
             }
             true
         } else {
-            if let Some(waker) =
-                waker.filter(|waker| !state.reader.as_ref().is_some_and(|known| known.will_wake(waker)))
-            {
-                replaced = state.reader.replace(waker.clone());
-            }
-            if state.normal.capacity().max(self.batch.capacity()) > KEPT_CAPACITY {
+            if !is_small {
                 Self::shrink(&mut self.oversized, &mut self.batch, &mut state);
             }
             false
         };
+        // After a single message there is most likely none: who will sleep next leaves its waker now, and need not come
+        // for that again.
+        let sleeps_next = !found || (self.batch.len() == 1 && is_small && state.is_roomy(self.mailbox.limits()));
+        if let Some(waker) = waker.filter(|_| sleeps_next) {
+            state.owes = found;
+            if !state.reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                replaced = state.reader.replace(waker.clone());
+                self.left = identity(waker);
+                self.mailbox.is_armed.store(true, Ordering::Release);
+            }
+        }
         drop(state);
         drop(replaced);
         if found && self.batch.len() > KEPT_CAPACITY {

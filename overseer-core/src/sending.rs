@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::mailbox::{EdgeId, Item, Lane, Mailbox, RefusedReason};
 
@@ -53,12 +53,17 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Future for Sending<T, B> {
         let refused = match mailbox.cost(this.bytes) {
             Err(reason) => reason,
             Ok(bytes) => {
-                item.bytes = bytes;
+                item.set_bytes(bytes);
                 let mut replaced = None;
                 let mut state = mailbox.lock();
                 let waker = (cx.waker(), &mut replaced);
-                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge), waker) {
-                    Ok(false) => return Poll::Pending,
+                match mailbox.poll_place(&mut state, &mut this.ticket, (bytes, item.edge()), waker) {
+                    Ok(false) => {
+                        let waker = mailbox.disarm_owing(&mut state);
+                        drop(state);
+                        waker.into_iter().for_each(Waker::wake);
+                        return Poll::Pending;
+                    }
                     Ok(true) => {
                         let waker = this.item.take().and_then(|item| mailbox.push(&mut state, this.lane, item));
                         drop(state);
@@ -82,7 +87,7 @@ impl<T: Send, B: Deref<Target = Mailbox<T>>> Drop for Sending<T, B> {
     #[inline]
     fn drop(&mut self) {
         if let (Some(ticket), Some(item)) = (self.ticket, &self.item) {
-            self.mailbox.cancel(ticket, item.bytes);
+            self.mailbox.cancel(ticket, item.bytes());
         }
     }
 }
@@ -124,7 +129,12 @@ impl<T: Send, B: Deref<Target = Mailbox<T>> + Clone> Future for Reserve<T, B> {
         let mut state = this.mailbox.lock();
         let waker = (cx.waker(), &mut replaced);
         match this.mailbox.poll_place(&mut state, &mut this.ticket, (bytes, this.edge), waker) {
-            Ok(false) => Poll::Pending,
+            Ok(false) => {
+                let waker = this.mailbox.disarm_owing(&mut state);
+                drop(state);
+                waker.into_iter().for_each(Waker::wake);
+                Poll::Pending
+            }
             Ok(true) => {
                 state.held(this.edge, 1);
                 drop(state);

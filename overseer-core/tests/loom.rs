@@ -352,6 +352,62 @@ fn who_waits_for_a_place_among_several_gets_one_in_its_turn() {
     });
 }
 
+/// A reader that took a single message has left its waker with it, and sleeps with that message's place still to be given
+/// back: whoever waits for that one wakes it.
+#[test]
+fn who_waits_for_what_a_sleeping_reader_has_not_given_back_gets_it() {
+    model(3, || {
+        let World { mailbox, edge, mut inbound, .. } = world(2);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let holding = mailbox.clone();
+        let holder = thread::spawn(move || {
+            let (first, second) = block_on(async {
+                let first = Reserve::new(holding.clone(), edge, 1).await.unwrap();
+                // Nothing is sent meanwhile that would wake the reader.
+                (first, Reserve::new(holding.clone(), edge, 1).await.unwrap())
+            });
+            first.send(2, Lane::Normal).unwrap();
+            second.send(3, Lane::Normal).unwrap();
+        });
+        block_on(async {
+            for number in 1..=3 {
+                assert_eq!(next_message(&mut inbound).await, number);
+            }
+        });
+        holder.join().unwrap();
+        assert_eq!(rest(&mailbox, &mut inbound), [0; 0]);
+    });
+}
+
+/// The waker that is left with a single message is as good as one that is left when there is none.
+#[test]
+fn what_comes_while_a_single_message_is_handled_wakes() {
+    model(3, || {
+        let World { mailbox, edge, log, mut inbound } = world(4);
+        mailbox.try_send(edge, 1, 1, Lane::Normal).unwrap();
+        let (sending, urgent) = (mailbox.clone(), mailbox.clone());
+        let first = thread::spawn(move || {
+            sending.try_send(edge, 2, 1, Lane::Normal).unwrap();
+            log.publish(5);
+        });
+        let second = thread::spawn(move || urgent.try_send(edge, 3, 1, Lane::High).unwrap());
+        let (mut messages, mut signals) = (Vec::new(), Vec::new());
+        block_on(async {
+            while messages.len() < 3 || signals.is_empty() {
+                match next(&mut inbound).await {
+                    Incoming::Message(number) => messages.push(number),
+                    Incoming::Signal(signal) => signals.push(signal),
+                    Incoming::Conclude => panic!("nobody concluded"),
+                }
+            }
+        });
+        messages.sort_unstable();
+        assert_eq!((messages, signals), (vec![1, 2, 3], vec![5]));
+        first.join().unwrap();
+        second.join().unwrap();
+    });
+}
+
 #[test]
 fn a_budgets_places_are_neither_exceeded_nor_lost() {
     for lane in [Lane::Normal, Lane::High] {

@@ -276,8 +276,9 @@ fn a_purge_takes_out_what_is_gone_wherever_it_stands_and_keeps_the_order_of_the_
     assert_eq!(mailbox.used(), (2, 20), "what was delivered before counts no more either");
     assert_eq!(mailbox.counts(edge).queued, 2);
     assert_eq!([next(&mut inbound), next(&mut inbound), next(&mut inbound)], [Some(3), Some(5), None]);
-    assert_eq!(mailbox.used(), (0, 0));
-    (0..6).for_each(|number| put(number, Lane::Normal));
+    assert_eq!((mailbox.used(), mailbox.progress().0), ((1, 10), 0), "the last is given back with the next");
+    (0..5).for_each(|number| put(number, Lane::Normal));
+    assert!(mailbox.cast(edge, 5, 10, Lane::Normal, ("M", WhenFull::Lossy), merge).is_ok(), "or to who needs it");
     assert!(budgeted(80).is_ok(), "the place of its budget is free again");
     let judging =
         std::panic::AssertUnwindSafe(|| inbound.purge(|number| (*number < 4).then_some(true).expect("judges")));

@@ -231,7 +231,8 @@ impl<S: Subsystem> Context<S> {
     ///
     /// # Back-pressure
     /// A message keeps its place in the queue until the loop comes back for more; up to
-    /// [`RELEASE_EVERY`](overseer_core::reader::RELEASE_EVERY) places are given back together. While the loop is
+    /// [`RELEASE_EVERY`](overseer_core::reader::RELEASE_EVERY) places are given back together, and that of a single message
+    /// in a queue that is half free with the next one, or when somebody needs it. While the loop is
     /// elsewhere, the queue fills up to its [`MailboxLimits`](crate::mailbox::MailboxLimits) and senders wait.
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Event<S>> + Send {

@@ -3,17 +3,17 @@
 use codec::{Decode, Encode};
 
 use crate::{
-    CandidateHash, CompactVote, Hash, SessionIndex, SignedMessage, SigningContext, SigningPayload, ValidatorId,
-    ValidatorIndex, ValidatorSignature,
+    CompactVote, SessionIndex, SignedMessage, SigningContext, SigningPayload, ValidatorId, ValidatorIndex,
+    ValidatorSignature,
 };
 
-/// What kind of contradiction it is (requirement SD-4), and in what: whoever does it again elsewhere does another one.
+/// What kind of contradiction it is (requirement SD-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum MisbehaviorKind {
-    /// Seconded two candidates, or more, at this relay parent.
-    DoubleSeconded(Hash),
-    /// Said two different things of this candidate, or more.
-    SelfContradiction(CandidateHash),
+    /// Seconded two candidates at one relay parent.
+    DoubleSeconded,
+    /// Said two different things of one candidate.
+    SelfContradiction,
 }
 
 /// Why a report proves nothing.
@@ -75,15 +75,14 @@ impl MisbehaviorReport {
         if first.context.session_index != second.context.session_index {
             return Err(MisbehaviorError::DifferentContext);
         }
-        let candidate = first.vote.candidate_hash();
-        if candidate == second.vote.candidate_hash() {
+        if first.vote.candidate_hash() == second.vote.candidate_hash() {
             // Of one candidate nothing else may be said at any relay parent; `Invalid` does not even name one.
-            return Ok(MisbehaviorKind::SelfContradiction(candidate));
+            return Ok(MisbehaviorKind::SelfContradiction);
         }
         if first.context.parent_hash != second.context.parent_hash {
             return Err(MisbehaviorError::DifferentContext);
         }
-        Ok(MisbehaviorKind::DoubleSeconded(first.context.parent_hash))
+        Ok(MisbehaviorKind::DoubleSeconded)
     }
 
     /// The two signatures that must hold.

@@ -81,7 +81,7 @@ pub struct QueueSnapshot {
     pub limit: usize,
     /// Bytes that count against the limit, as [`Message::bytes`](crate::Message::bytes) counts them: of messages that wait
     /// or are being handled, of [places](crate::port::Place) that are held, and of what was handled but not given back yet,
-    /// which is at most about half of the limit and nothing once the subsystem rests.
+    /// which is at most about half of the limit, and at most the last message once the subsystem rests.
     pub bytes: usize,
     /// How many bytes may.
     pub bytes_limit: usize,

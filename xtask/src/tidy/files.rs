@@ -26,7 +26,7 @@ const FRAMEWORK: &[&str] = &["overseer", "crates/deterministic", "jobs"];
 const FRAMEWORK_LINES_MAX: usize = 6_000;
 /// What is proved by models: the fewer steps, the better the proof.
 const CORE: &[&str] = &["overseer-core"];
-const CORE_LINES_MAX: usize = 1_500;
+const CORE_LINES_MAX: usize = 1_600;
 
 /// Spellings that are right elsewhere, with ours. In two parts, because this file is read as well.
 const OTHER_SPELLINGS: &[(&str, &str)] = &[(concat!("misbehav", "iour"), "misbehavior")];

@@ -4,11 +4,11 @@
 //! snapshot holds these things themselves and none of those hashes. Reading one makes the hashes anew, and with them
 //! the root: bytes that give another root than the header names are refused.
 
-use codec::{Decode, Encode};
+use codec::{Decode, DecodeAll, Encode};
 use primitives::{
     Bits, BlockNumber, CandidateHash, CommittedCandidateReceipt, CoreIndex, DecodeError, GroupIndex, Hash, HeadData,
     ParaId, SessionIndex, Slot, ValidationCode, ValidationCodeHash, ValidatorId, ValidatorIndex, ValidatorSignature,
-    decode_limited, messages::UpwardMessage,
+    messages::UpwardMessage,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -434,7 +434,7 @@ impl State {
     /// # Errors
     /// [`SnapshotError`]: no snapshot, or not that of a state with this `root`.
     pub fn from_snapshot(bytes: &[u8], root: Hash) -> Result<Self, SnapshotError> {
-        let whole: Whole = decode_limited(bytes, bytes.len())?;
+        let whole = Whole::decode_all(&mut &bytes[..]).map_err(DecodeError::Malformed)?;
         let codes: Codes = whole.codes.into_iter().map(|code| (code.hash(), code)).collect();
         let mut paras = Arc::unwrap_or_clone(whole.paras);
         paras.heads = whole.heads;

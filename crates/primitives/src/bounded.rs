@@ -1,6 +1,6 @@
 //! Bounded sequences and bounded decoding: what comes from a peer is refused before it costs memory.
 
-use codec::{Compact, Decode, DecodeAll, Encode, Error, Input, Output};
+use codec::{Compact, Decode, Encode, Error, Input, MemTrackingInput, Output};
 use core::ops::Deref;
 
 /// A vector that never holds more than `MAX` items, not even while it is decoded.
@@ -107,6 +107,10 @@ impl<I: Input> Input for AtMost<'_, I> {
         self.left = self.left.checked_sub(into.len()).ok_or("value is longer than its type allows")?;
         self.input.read(into)
     }
+
+    fn on_before_alloc_mem(&mut self, size: usize) -> Result<(), Error> {
+        self.input.on_before_alloc_mem(size)
+    }
 }
 
 /// Why foreign bytes were not accepted.
@@ -125,14 +129,25 @@ pub enum DecodeError {
     Malformed(Error),
 }
 
-/// Decodes a value that must fill `bytes` completely and must not be larger than `max_len` bytes.
+/// How many times the bytes that a value may have on the wire it may have in memory. Lists of long things have twice as
+/// many; an empty message is one byte on the wire and 24 in memory, and 20 MiB of those would be half a gigabyte.
+pub const MEMORY_PER_WIRE_BYTE: usize = 4;
+
+/// Decodes a value that must fill `bytes` completely and must not be larger than `max_len` bytes, nor take more than
+/// [`MEMORY_PER_WIRE_BYTE`] times `max_len` bytes of memory.
 ///
 /// # Errors
-/// [`DecodeError`] for oversize input, for malformed input and for trailing bytes.
+/// [`DecodeError`] for oversize input, for malformed input, for trailing bytes, and, before it is allocated, for what
+/// takes too much memory.
 pub fn decode_limited<T: Decode>(bytes: &[u8], max_len: usize) -> Result<T, DecodeError> {
     if bytes.len() > max_len {
         return Err(DecodeError::TooLarge { found: bytes.len(), max: max_len });
     }
-    let mut input = bytes;
-    T::decode_all(&mut input).map_err(DecodeError::Malformed)
+    let mut left = bytes;
+    let mut input = MemTrackingInput::new(&mut left, max_len.saturating_mul(MEMORY_PER_WIRE_BYTE));
+    let value = T::decode(&mut input).map_err(DecodeError::Malformed)?;
+    if !left.is_empty() {
+        return Err(DecodeError::Malformed("something follows the value".into()));
+    }
+    Ok(value)
 }

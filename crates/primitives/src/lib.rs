@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - nothing here does I/O, reads a clock or draws randomness: nonces come from the caller;
-//! - no decoder panics, none allocates more than a small multiple of its input ([`decode_limited`]);
+//! - no decoder panics, none allocates more than a small multiple of what it may read ([`decode_limited`]);
 //! - fields that are covered by a hash or a signature keep the order they have on the wire.
 //!
 //! Limits: [`limits`].
@@ -42,7 +42,7 @@ pub use availability::{
 };
 pub use backing::{BackedCandidate, BackingError, ValidityAttestation, check_candidate_backing};
 pub use batch::{KnownKeys, verify_batch};
-pub use bounded::{BoundedVec, DecodeError, TooLong, decode_limited};
+pub use bounded::{BoundedVec, DecodeError, MEMORY_PER_WIRE_BYTE, TooLong, decode_limited};
 pub use candidate::{
     BlockData, CandidateCommitments, CandidateReceipt, CommittedCandidateReceipt, HeadData, PersistedValidationData,
     PoV, ValidationCode,

@@ -3,9 +3,11 @@
 use crate::support::{bytes, rows, vectors};
 use codec::{Compact, Decode, Encode};
 use primitives::{
-    AvailabilityBitfield, AvailableData, BackedCandidate, BoundedVec, CandidateCommitments, CandidateReceipt,
-    CommittedCandidateReceipt, DecodeError, DisputeStatement, Header, InherentData, MisbehaviorReport, PoV, Statement,
-    TooLong, UncheckedSigned, ValidationParams, ValidationResult, decode_limited, limits::MAX_UPWARD_MESSAGES,
+    AvailabilityBitfield, AvailableData, BackedCandidate, Bits, BoundedVec, CandidateCommitments, CandidateReceipt,
+    CommittedCandidateReceipt, DecodeError, DisputeStatement, Hash, Header, InherentData, MEMORY_PER_WIRE_BYTE,
+    MisbehaviorReport, PoV, Signature, Statement, TooLong, UncheckedSigned, ValidationParams, ValidationResult,
+    ValidatorIndex, decode_limited,
+    limits::{MAX_CORES, MAX_UPWARD_MESSAGES, MAX_VALIDATORS},
     messages::UpwardMessages,
 };
 
@@ -27,6 +29,55 @@ fn lengths_beyond_the_input_are_refused() {
     assert!(decode_limited::<Vec<Statement>>(&huge, 64).is_err());
 }
 
+/// An empty message is a byte on the wire, and in memory as long as any other.
+#[test]
+fn what_is_short_on_the_wire_and_long_in_memory_is_refused() {
+    let messages = vec![Vec::<u8>::new(); 1_000];
+    let bytes = messages.encode();
+    let memory = messages.len() * size_of::<Vec<u8>>();
+    let room = memory / MEMORY_PER_WIRE_BYTE;
+    assert!(bytes.len() < room);
+    assert_eq!(decode_limited(&bytes, room + 1), Ok(messages));
+    assert!(matches!(decode_limited::<Vec<Vec<u8>>>(&bytes, room), Err(DecodeError::Malformed(_))));
+    // Also where a part of the value has a limit of its own.
+    let vectors = vectors();
+    let backed = BackedCandidate::decode(&mut &bytes_of_backed(vectors)[..]).unwrap();
+    let mut receipt = backed.candidate().clone();
+    receipt.commitments.upward_messages = vec![Vec::new(); MAX_UPWARD_MESSAGES].try_into().unwrap();
+    let bomb = vec![receipt; 20].encode();
+    assert!(matches!(
+        decode_limited::<Vec<CommittedCandidateReceipt>>(&bomb, bomb.len()),
+        Err(DecodeError::Malformed(_))
+    ));
+}
+
+#[test]
+fn an_inherent_has_no_more_bitfields_than_validators_and_no_more_candidates_than_cores() {
+    let vectors = vectors();
+    let backed = BackedCandidate::decode(&mut &bytes_of_backed(vectors)[..]).unwrap();
+    let bitfield = UncheckedSigned {
+        payload: AvailabilityBitfield(Bits::new()),
+        validator_index: ValidatorIndex(0),
+        signature: Signature([0; 64]),
+    };
+    let header = Header {
+        parent_hash: Hash::ZERO,
+        number: 0,
+        state_root: Hash::ZERO,
+        extrinsics_root: Hash::ZERO,
+        digest: Vec::new(),
+    };
+    let inherent = |bitfields: usize, candidates: usize| {
+        let mut inherent = InherentData::empty(header.clone());
+        inherent.bitfields = vec![bitfield.clone(); bitfields];
+        inherent.backed_candidates = vec![backed.clone(); candidates];
+        InherentData::decode(&mut &inherent.encode()[..]).map(|decoded| assert_eq!(decoded, inherent)).is_ok()
+    };
+    assert!(inherent(MAX_VALIDATORS, MAX_CORES));
+    assert!(!inherent(MAX_VALIDATORS + 1, 0));
+    assert!(!inherent(0, MAX_CORES + 1));
+}
+
 #[test]
 fn a_bounded_sequence_refuses_one_item_too_many() {
     let many = vec![Vec::<u8>::new(); MAX_UPWARD_MESSAGES + 1];
@@ -39,10 +90,14 @@ fn a_bounded_sequence_refuses_one_item_too_many() {
     assert_eq!(bytes.encode(), vec![1u8, 2].encode());
 }
 
+fn bytes_of_backed(vectors: &serde_json::Value) -> Vec<u8> {
+    bytes(&rows(&vectors["backed_candidates"])[0], "scale")
+}
+
 /// Every truncation and every single changed byte of real values, through every decoder.
 #[test]
 fn mutations_of_real_bytes_never_panic() {
-    let backed = bytes(&rows(&vectors()["backed_candidates"])[0], "scale");
+    let backed = bytes_of_backed(vectors());
     let commitments = bytes(&rows(&vectors()["commitments"]["cases"])[2], "scale");
     let signed = bytes(&vectors()["backing_statements"], "unchecked_signed_full_seconded_scale");
     for original in [backed, commitments, signed] {

@@ -1,6 +1,6 @@
 //! A scripted runtime client: for the subsystems that stand in front of the real one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -21,6 +21,7 @@ struct State {
     blocks: BTreeMap<Hash, AtBlock>,
     headers: BTreeMap<Hash, Header>,
     finalized: Option<(Hash, BlockNumber)>,
+    leaves: VecDeque<Vec<ImportedBlock>>,
     calls: Vec<&'static str>,
     reports: Vec<MisbehaviorReport>,
     transactions: Vec<Vec<u8>>,
@@ -58,6 +59,11 @@ impl TestRuntimeClient {
     /// Sets the last finalized block.
     pub fn set_finalized(&self, hash: Hash, number: BlockNumber) {
         self.state().finalized = Some((hash, number));
+    }
+
+    /// Sets what the next questions for the leaves are answered, one after the other; the last answer stays.
+    pub fn set_leaves(&self, answers: impl IntoIterator<Item = Vec<ImportedBlock>>) {
+        self.state().leaves = answers.into_iter().collect();
     }
 
     /// Shuts or opens the gate.
@@ -118,7 +124,9 @@ impl RuntimeClient for TestRuntimeClient {
     }
 
     async fn leaves(&self) -> Result<Vec<ImportedBlock>, RuntimeError> {
-        Ok(Vec::new())
+        let mut state = self.state();
+        let next = if state.leaves.len() > 1 { state.leaves.pop_front() } else { state.leaves.front().cloned() };
+        Ok(next.unwrap_or_default())
     }
 
     async fn session_context(&self, at: Hash) -> Result<Arc<SessionContext>, RuntimeError> {

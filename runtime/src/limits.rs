@@ -9,6 +9,8 @@ pub const MAX_EXTRINSICS: usize = 1 + MAX_REPORTS_PER_BLOCK + MAX_TRANSACTIONS_P
 pub const MAX_TRANSACTIONS_PER_BLOCK: usize = 2048;
 /// Most misbehavior reports of a block: each costs two signature checks.
 pub const MAX_REPORTS_PER_BLOCK: usize = 64;
+/// Most proven offences of one validator in one session: they take all of its stake, more would take nothing.
+pub const MAX_OFFENCES_PER_SESSION: usize = 10;
 /// Most relay parents that the state remembers, whatever the configuration allows.
 pub const MAX_ANCESTORS: usize = 256;
 /// Most past codes kept per para: an acceptance period holds no more upgrades in practice, and each may be

@@ -1,4 +1,4 @@
-//! Misbehavior reports: self-contained proofs that a validator contradicted itself, each slashed once.
+//! Misbehavior reports: self-contained proofs that a validator contradicted itself, each contradiction slashed once.
 //!
 //! Stores: nothing. What is known stands in slashing.
 //!
@@ -10,7 +10,7 @@ use primitives::{
     MisbehaviorError, MisbehaviorKind, MisbehaviorReport, SessionIndex, SignedMessage, ValidatorId, ValidatorIndex,
 };
 
-use crate::State;
+use crate::{State, limits::MAX_OFFENCES_PER_SESSION};
 
 /// Why a report is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +39,14 @@ pub enum ReportError {
         /// What was proven.
         kind: MisbehaviorKind,
     },
+    /// What has been proven has taken all of the stake.
+    #[error("{MAX_OFFENCES_PER_SESSION} offences of validator {validator} in session {session} are known")]
+    Enough {
+        /// The session.
+        session: SessionIndex,
+        /// The accused.
+        validator: ValidatorIndex,
+    },
 }
 
 /// A report that needs only its signatures to hold.
@@ -61,6 +69,9 @@ pub(crate) fn check_report(state: &State, report: &MisbehaviorReport) -> Result<
         .ok_or(ReportError::UnknownValidator { session, validator: validator_index })?;
     if state.slashing.is_known(session, validator_index, kind) {
         return Err(ReportError::AlreadyReported { session, validator: validator_index, kind });
+    }
+    if state.slashing.offences_of(session, validator_index) >= MAX_OFFENCES_PER_SESSION {
+        return Err(ReportError::Enough { session, validator: validator_index });
     }
     let signatures = report.messages(&validator);
     Ok(CheckedReport { session, validator_index, validator, kind, signatures })

@@ -14,10 +14,15 @@ use primitives::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::limits::MAX_OFFENCES_PER_SESSION;
+
 /// Thousandths of the stake that a second candidate at one relay parent costs.
 const DOUBLE_SECONDED_PERMILLE: Balance = 100;
 /// Thousandths of the stake that contradicting oneself about a candidate costs.
 const SELF_CONTRADICTION_PERMILLE: Balance = 100;
+
+const _: () = assert!(MAX_OFFENCES_PER_SESSION as Balance * DOUBLE_SECONDED_PERMILLE >= 1000);
+const _: () = assert!(MAX_OFFENCES_PER_SESSION as Balance * SELF_CONTRADICTION_PERMILLE >= 1000);
 
 /// Thousandths of the stake that standing behind an invalid candidate costs: all of it.
 const FOR_INVALID_PERMILLE: Balance = 1000;
@@ -121,6 +126,11 @@ impl Slashing {
         self.known.contains(&(session, validator, kind))
     }
 
+    /// How many offences of a validator are proven, of one session.
+    pub(crate) fn offences_of(&self, session: SessionIndex, validator: ValidatorIndex) -> usize {
+        self.known.iter().filter(|known| (known.0, known.1) == (session, validator)).count()
+    }
+
     /// What is left of a validator's stake.
     pub(crate) fn stake_of(&self, validator: &ValidatorId) -> Balance {
         let lost = self.slashes.get(validator).copied().unwrap_or(0);
@@ -137,8 +147,8 @@ impl Slashing {
         now: BlockNumber,
     ) -> Offence {
         let permille = match kind {
-            MisbehaviorKind::DoubleSeconded => DOUBLE_SECONDED_PERMILLE,
-            MisbehaviorKind::SelfContradiction => SELF_CONTRADICTION_PERMILLE,
+            MisbehaviorKind::DoubleSeconded(_) => DOUBLE_SECONDED_PERMILLE,
+            MisbehaviorKind::SelfContradiction(_) => SELF_CONTRADICTION_PERMILLE,
         };
         let amount = self.take(validator, permille);
         self.known.insert((session, validator_index, kind));
@@ -232,13 +242,15 @@ impl Slashing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use primitives::Hash;
 
     #[test]
     fn an_offence_takes_a_tenth_of_the_stake_until_nothing_is_left() {
         let mut slashing = Slashing::genesis(10_000);
         let validator = ValidatorId([1; 32]);
+        let kind = MisbehaviorKind::DoubleSeconded(Hash::ZERO);
         for session in 0..12 {
-            slashing.slash(session, ValidatorIndex(0), validator, MisbehaviorKind::DoubleSeconded, 1);
+            slashing.slash(session, ValidatorIndex(0), validator, kind, 1);
         }
         assert_eq!(slashing.offences[0].amount, 1_000);
         assert_eq!(slashing.offences[11].amount, 0);
@@ -271,7 +283,7 @@ mod tests {
     fn old_sessions_are_forgotten_but_slashes_are_not() {
         let mut slashing = Slashing::genesis(10_000);
         let (validator, index) = (ValidatorId([1; 32]), ValidatorIndex(0));
-        let kind = MisbehaviorKind::SelfContradiction;
+        let kind = MisbehaviorKind::SelfContradiction(CandidateHash::default());
         slashing.slash(3, index, validator, kind, 1);
         slashing.penalize(3, index, validator, PenaltyReason::Equivocation(7), 1);
         slashing.on_session_change(3, 3);

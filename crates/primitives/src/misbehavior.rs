@@ -3,17 +3,17 @@
 use codec::{Decode, Encode};
 
 use crate::{
-    CompactVote, SessionIndex, SignedMessage, SigningContext, SigningPayload, ValidatorId, ValidatorIndex,
-    ValidatorSignature,
+    CandidateHash, CompactVote, Hash, SessionIndex, SignedMessage, SigningContext, SigningPayload, ValidatorId,
+    ValidatorIndex, ValidatorSignature,
 };
 
-/// What kind of contradiction it is (requirement SD-4).
+/// What kind of contradiction it is (requirement SD-4), and in what: whoever does it again elsewhere does another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum MisbehaviorKind {
-    /// Seconded two candidates at one relay parent.
-    DoubleSeconded,
-    /// Said two different things of one candidate.
-    SelfContradiction,
+    /// Seconded two candidates, or more, at this relay parent.
+    DoubleSeconded(Hash),
+    /// Said two different things of this candidate, or more.
+    SelfContradiction(CandidateHash),
 }
 
 /// Why a report proves nothing.
@@ -75,14 +75,15 @@ impl MisbehaviorReport {
         if first.context.session_index != second.context.session_index {
             return Err(MisbehaviorError::DifferentContext);
         }
-        if first.vote.candidate_hash() == second.vote.candidate_hash() {
+        let candidate = first.vote.candidate_hash();
+        if candidate == second.vote.candidate_hash() {
             // Of one candidate nothing else may be said at any relay parent; `Invalid` does not even name one.
-            return Ok(MisbehaviorKind::SelfContradiction);
+            return Ok(MisbehaviorKind::SelfContradiction(candidate));
         }
         if first.context.parent_hash != second.context.parent_hash {
             return Err(MisbehaviorError::DifferentContext);
         }
-        Ok(MisbehaviorKind::DoubleSeconded)
+        Ok(MisbehaviorKind::DoubleSeconded(first.context.parent_hash))
     }
 
     /// The two signatures that must hold.

@@ -7,7 +7,7 @@
 
 mod patience;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use codec::Encode;
 use deterministic::{ComputeError, ComputeKind, compute, timeout};
@@ -165,10 +165,12 @@ async fn inherent_data(chain: &Chain, parent: &Snapshot) -> InherentData {
     }
 }
 
-/// The first reports that a state does not have yet.
+/// The first reports that a state does not have yet; one of each validator, because the state may take no more.
 fn reports(waiting: &ReportPool, state: &State) -> Vec<Extrinsic> {
-    let new = waiting.all().filter(|report| state.check_report(report).is_ok()).take(MAX_REPORTS_PER_BLOCK);
-    new.map(|report| Extrinsic::MisbehaviorReport(Box::new(report.clone()))).collect()
+    let mut accused = BTreeSet::new();
+    let new = waiting.all().filter(|report| state.check_report(report).is_ok());
+    let new = new.filter(|report| accused.insert((report.session_index(), report.validator_index)));
+    new.take(MAX_REPORTS_PER_BLOCK).map(|report| Extrinsic::MisbehaviorReport(Box::new(report.clone()))).collect()
 }
 
 /// Leaves out what does not fit into a block's share of transactions; what is smaller and came later may fit.

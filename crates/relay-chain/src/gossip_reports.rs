@@ -22,7 +22,9 @@ const _: () = assert!(REPORTS_MAX <= ports::PROTOCOL_QUEUE_MESSAGES / 2);
 pub(crate) fn submit(chain: &Chain, report: MisbehaviorReport, from: Option<&PeerId>) -> Result<bool, ReportRefused> {
     let (best, finalized) = (chain.best().data.state, chain.finalized().data.state);
     // What the best chain has may be wanted on another fork, until it is final.
-    let has = |state: &State| matches!(state.check_report(&report), Err(ReportError::AlreadyReported { .. }));
+    let has = |state: &State| {
+        matches!(state.check_report(&report), Err(ReportError::AlreadyReported { .. } | ReportError::Enough { .. }))
+    };
     if has(&best) && has(&finalized) {
         return Ok(false);
     }

@@ -1,10 +1,12 @@
 //! Misbehavior reports that wait for a block. Pure.
 //!
-//! **Limits**: [`REPORTS_MAX`] reports, one per session, validator and kind of contradiction.
+//! **Limits**: [`REPORTS_MAX`] reports, one per session, validator and contradiction; of one validator in one session no
+//! more than the chain takes.
 
 use std::collections::BTreeMap;
 
 use primitives::{MisbehaviorError, MisbehaviorKind, MisbehaviorReport, SessionIndex, ValidatorId, ValidatorIndex};
+use runtime::limits::MAX_OFFENCES_PER_SESSION;
 
 /// Reports that wait at once.
 pub const REPORTS_MAX: usize = 256;
@@ -21,6 +23,14 @@ pub enum ReportRefused {
     /// There is no such validator in its session.
     #[error("session {session} has no validator {validator}")]
     UnknownValidator {
+        /// The session.
+        session: SessionIndex,
+        /// The accused.
+        validator: ValidatorIndex,
+    },
+    /// Too many of one validator wait.
+    #[error("{MAX_OFFENCES_PER_SESSION} reports of validator {validator} in session {session} wait already")]
+    Enough {
         /// The session.
         session: SessionIndex,
         /// The accused.
@@ -66,6 +76,10 @@ impl ReportPool {
         let validators = validators.ok_or(ReportRefused::UnknownSession(session))?;
         let accused =
             validators.get(validator.as_usize()).ok_or(ReportRefused::UnknownValidator { session, validator })?;
+        let of_the_same = self.waiting.keys().filter(|key| (key.0, key.1) == (session, validator)).count();
+        if of_the_same >= MAX_OFFENCES_PER_SESSION {
+            return Err(ReportRefused::Enough { session, validator });
+        }
         if self.waiting.len() >= REPORTS_MAX {
             return Err(ReportRefused::Full);
         }

@@ -11,7 +11,7 @@
 //! **Sends**: nothing from its loop. Its jobs ask runtime-api for the session of a relay parent and to `SubmitReport`.
 //!
 //! **Invariants**: nothing is submitted whose two signatures this crate has not checked against the session's keys. One
-//! report per session, validator and kind; one that failed may come again. A job outlives its relay parent, for a
+//! report per session, validator and contradiction; one that failed may come again. A job outlives its relay parent, for a
 //! contradiction stays one on every fork, but not its time limit. A validator that contradicts itself within a
 //! disagreement is accused of that as well.
 //!

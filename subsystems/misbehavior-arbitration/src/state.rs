@@ -12,7 +12,7 @@ use primitives::{
 
 use crate::limits::{DISAGREEMENTS_MAX, DISAGREEMENTS_PER_ACCUSER_MAX, REPORTS_MAX, SESSIONS_KEPT, STATEMENTS_MAX};
 
-/// What one validator can be accused of once: in which session, who, of which kind.
+/// What one validator can be accused of once: in which session, who, of which contradiction.
 pub type AccusationKey = (SessionIndex, ValidatorIndex, MisbehaviorKind);
 
 /// A report that is worth checking.

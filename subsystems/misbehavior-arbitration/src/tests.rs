@@ -61,15 +61,18 @@ fn leaf(session_index: u32) -> LeavesUpdate {
 }
 
 #[test]
-fn one_accusation_per_session_validator_and_kind_until_it_fails() {
+fn one_accusation_per_session_validator_and_contradiction_until_it_fails() {
     let validators = validators();
     let mut state = State::default();
     let report = double_vote(&validators, 0);
     let accusation = state.accuse(hash(HEAD), report.clone()).unwrap().unwrap();
-    assert_eq!(accusation.key, (1, ValidatorIndex(0), MisbehaviorKind::DoubleSeconded));
+    assert_eq!(accusation.key, (1, ValidatorIndex(0), MisbehaviorKind::DoubleSeconded(hash(HEAD))));
     assert_eq!(state.accuse(hash(HEAD), report.clone()), Ok(None));
     assert!(state.accuse(hash(HEAD), self_contradiction(&validators, 0)).unwrap().is_some());
     assert!(state.accuse(hash(HEAD), double_vote(&validators, 1)).unwrap().is_some());
+    let (valid, invalid) = (validators.valid(0, &candidate(2)), validators.invalid(0, &candidate(2)));
+    let of_another = report_of(&validators, &valid, &invalid);
+    assert!(state.accuse(hash(HEAD), of_another).unwrap().is_some(), "each candidate is another matter");
     state.failed(&accusation.key);
     assert!(state.accuse(hash(HEAD), report.clone()).unwrap().is_some());
     // Long past sessions are forgotten, recent ones are not.
@@ -163,13 +166,15 @@ fn contradictions_within_a_disagreement_are_extracted() {
         validators.valid(2, &first),
     ];
     let reports = State::default().disagree(checked(disagreement(&first, statements)));
+    let (double, contradiction) =
+        (MisbehaviorKind::DoubleSeconded(hash(HEAD)), MisbehaviorKind::SelfContradiction(first.hash()));
     let kinds: Vec<_> = reports
         .iter()
         .map(|report| {
             report.verify(&validators.id(report.validator_index.0)).map(|kind| (report.validator_index.0, kind))
         })
         .collect();
-    assert_eq!(kinds, [Ok((0, MisbehaviorKind::DoubleSeconded)), Ok((1, MisbehaviorKind::SelfContradiction))]);
+    assert_eq!(kinds, [Ok((0, double)), Ok((1, contradiction))]);
 }
 
 // With the loop, in a real overseer.
@@ -266,7 +271,7 @@ fn self_contradiction_inside_a_disagreement_is_reported() {
     bench.harness.tell(disagreement(&mine, statements));
     let reports = bench.chain.reports();
     assert_eq!(reports.len(), 1);
-    assert_eq!(reports[0].verify(&validators.id(1)), Ok(MisbehaviorKind::SelfContradiction));
+    assert_eq!(reports[0].verify(&validators.id(1)), Ok(MisbehaviorKind::SelfContradiction(mine.hash())));
     bench.harness.finish();
 }
 

@@ -110,8 +110,8 @@ async fn accuse(
 ) -> Result<(), Failure> {
     tracing::info!(?relay_parent, validator = %report.validator_index, "validator contradicted itself");
     match report.kind() {
-        Ok(MisbehaviorKind::DoubleSeconded) => context.send(DoubleVote { relay_parent, report }).await?,
-        Ok(MisbehaviorKind::SelfContradiction) => context.send(SelfContradiction { relay_parent, report }).await?,
+        Ok(MisbehaviorKind::DoubleSeconded(_)) => context.send(DoubleVote { relay_parent, report }).await?,
+        Ok(MisbehaviorKind::SelfContradiction(_)) => context.send(SelfContradiction { relay_parent, report }).await?,
         Err(error) => tracing::error!(%error, "a proof made here proves nothing"),
     }
     Ok(())

@@ -272,7 +272,7 @@ fn double_seconded_is_proved_relayed_once_and_ends_the_validators_word() {
     let Effect::Verify { relay_parent, .. } = effects[0] else { panic!("not verified") };
     let effects = table.state.verified(relay_parent, &[true]);
     let Effect::Misbehavior { report, .. } = &effects[0] else { panic!("not accused: {:?}", told(&effects)) };
-    assert_eq!(report.verify(&table.validators.id(0)), Ok(MisbehaviorKind::DoubleSeconded));
+    assert_eq!(report.verify(&table.validators.id(0)), Ok(MisbehaviorKind::DoubleSeconded(hash(HEAD))));
     // Relayed for others to see, not given to backing.
     let lines = told(&effects);
     assert_eq!(lines[1], format!("send 0 Seconded to [{}, {}]", name(1), name(3)));
@@ -298,7 +298,11 @@ fn two_different_words_on_one_candidate_are_a_self_contradiction() {
         table.message(1, table.seconded(1, 7));
         table.message(1, words[one].clone());
         let lines = table.message(2, words[two].clone());
-        assert_eq!(lines[0], "accuse 0 SelfContradiction", "{one} then {two}");
+        assert_eq!(
+            lines[0],
+            format!("accuse 0 {:?}", MisbehaviorKind::SelfContradiction(mine.hash())),
+            "{one} then {two}"
+        );
     }
 }
 
@@ -516,7 +520,10 @@ fn contradictions_go_to_misbehavior_arbitration() {
         bench.message(1, wire(&bench.validators.seconded(0, &candidate(0, 8))));
         match bench.harness.expect_any_order::<misbehavior_arbitration::MisbehaviorArbitration>() {
             misbehavior_arbitration::Inbox::DoubleVote(vote) => {
-                assert_eq!(vote.report.verify(&bench.validators.id(0)), Ok(MisbehaviorKind::DoubleSeconded));
+                assert_eq!(
+                    vote.report.verify(&bench.validators.id(0)),
+                    Ok(MisbehaviorKind::DoubleSeconded(hash(HEAD)))
+                );
             }
             _ => panic!("not a double vote"),
         }
@@ -525,7 +532,8 @@ fn contradictions_go_to_misbehavior_arbitration() {
         bench.message(1, wire(&bench.validators.invalid(1, &candidate(0, 7))));
         match bench.harness.expect_any_order::<misbehavior_arbitration::MisbehaviorArbitration>() {
             misbehavior_arbitration::Inbox::SelfContradiction(word) => {
-                assert_eq!(word.report.verify(&bench.validators.id(1)), Ok(MisbehaviorKind::SelfContradiction));
+                let expected = MisbehaviorKind::SelfContradiction(candidate(0, 7).hash());
+                assert_eq!(word.report.verify(&bench.validators.id(1)), Ok(expected));
             }
             _ => panic!("not a self-contradiction"),
         }

@@ -177,12 +177,12 @@ fn misbehavior_needs_two_good_signatures_that_contradict() {
     let later = SigningContext { session_index: 4, ..CONTEXT };
 
     let double = report(seconded, signed(CompactVote::Seconded(two), CONTEXT));
-    assert_eq!(double.verify(&id), Ok(MisbehaviorKind::DoubleSeconded));
+    assert_eq!(double.verify(&id), Ok(MisbehaviorKind::DoubleSeconded(CONTEXT.parent_hash)));
     let contradiction = report(seconded, signed(CompactVote::Invalid(one), CONTEXT));
-    assert_eq!(contradiction.verify(&id), Ok(MisbehaviorKind::SelfContradiction));
+    assert_eq!(contradiction.verify(&id), Ok(MisbehaviorKind::SelfContradiction(one)));
     assert_eq!(contradiction.session_index(), 3);
     let on_another_fork = report(seconded, signed(CompactVote::Invalid(one), elsewhere));
-    assert_eq!(on_another_fork.verify(&id), Ok(MisbehaviorKind::SelfContradiction));
+    assert_eq!(on_another_fork.verify(&id), Ok(MisbehaviorKind::SelfContradiction(one)));
 
     let innocent = report(seconded, signed(CompactVote::Seconded(two), elsewhere));
     assert_eq!(innocent.verify(&id), Err(MisbehaviorError::DifferentContext));

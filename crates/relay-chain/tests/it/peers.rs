@@ -253,7 +253,7 @@ fn a_double_vote_reaches_the_chain_and_is_slashed() {
         SignedVote { vote, context, signature }
     };
     let report = MisbehaviorReport { validator_index: ValidatorIndex(2), first: second(1), second: second(2) };
-    assert_eq!(report.kind(), Ok(MisbehaviorKind::DoubleSeconded));
+    assert_eq!(report.kind(), Ok(MisbehaviorKind::DoubleSeconded(best)));
 
     let mut forged = report.clone();
     forged.second.signature.0[0] ^= 1;
@@ -268,6 +268,50 @@ fn a_double_vote_reaches_the_chain_and_is_slashed() {
         let (_, state) = world.chain(index).block(&world.chain(index).status().best.0).unwrap();
         assert_eq!(state.offences().len(), 1, "once, on every node");
         assert!(state.slashes().contains_key(&session.validators[2]));
+    }
+}
+
+#[test]
+fn many_contradictions_of_one_validator_take_its_stake_and_no_more_room() {
+    let mut world = World::new(44, 4, 0.0);
+    world.set_session_length(100);
+    for index in 0..4 {
+        world.start(index).unwrap();
+    }
+    world.run_slots(3);
+    let client = world.client(0);
+    let best = world.chain(0).status().best.0;
+    let session = world.simulation.run_until(client.session_context(best)).unwrap().unwrap();
+    let context = SigningContext { session_index: session.session_index, parent_hash: best };
+    let submit = |candidate: u8| {
+        let said = [CompactVote::Valid, CompactVote::Invalid].map(|vote| {
+            let vote = vote(CandidateHash(Hash::repeat(candidate)));
+            let random = &mut SeedRng::new([candidate; 32]);
+            SignedVote { vote, context, signature: world.nodes[2].pair.sign(&vote.signing_payload(&context), random) }
+        });
+        let report = MisbehaviorReport { validator_index: ValidatorIndex(2), first: said[0], second: said[1] };
+        world.simulation.run_until(client.submit_report(report)).unwrap()
+    };
+    let offences = |index| {
+        let (_, state) = world.chain(index).block(&world.chain(index).status().best.0).unwrap();
+        (state.offences().len(), state.stake_of(&session.validators[2]))
+    };
+    for candidate in 0..6 {
+        submit(candidate).unwrap();
+    }
+    world.run_slots(16);
+    assert_eq!(offences(1).0, 6, "each is an offence of its own");
+    // More than the chain takes, all at once: no author puts so many into a block that it is none.
+    for candidate in 10..20 {
+        submit(candidate).unwrap();
+    }
+    assert!(matches!(submit(20), Err(RuntimeError::Refused(_))), "others have reports as well");
+    let before = world.chain(1).status().best.1;
+    world.run_slots(16);
+    assert!(world.chain(1).status().best.1 > before + 10);
+    for index in 0..4 {
+        assert_eq!(offences(index), (10, 0));
+        assert_eq!(world.chain(index).status().reports, 0, "what nobody takes is forgotten");
     }
 }
 

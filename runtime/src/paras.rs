@@ -440,6 +440,19 @@ mod tests {
     }
 
     #[test]
+    fn a_code_that_another_para_has_announced_is_kept_for_it() {
+        let mut paras = upgraded();
+        let other = ParaId(8);
+        let args = ParaGenesisArgs { genesis_head: HeadData(vec![0]), validation_code: code(2), parachain: true };
+        paras.initialize_para(other, &args);
+        paras.schedule_code_upgrade(other, code(0), 60);
+        paras.prune(36, 20);
+        paras.note_new_head(other, HeadData(vec![1]), 60, 61);
+        assert_eq!(paras.current_code[&other], code(0).hash());
+        assert!(paras.codes.contains_key(&code(0).hash()), "the para goes on with it");
+    }
+
+    #[test]
     fn a_code_that_is_another_paras_past_is_kept_for_it() {
         let mut paras = upgraded();
         let other = ParaId(8);

@@ -241,6 +241,21 @@ fn a_session_change_returns_claims_and_spreads_them_if_cores_changed() {
 }
 
 #[test]
+fn claims_keep_their_cores_through_a_session_change_that_leaves_the_number_of_cores() {
+    let mut scheduler = scheduler();
+    for para in 10..14 {
+        scheduler.add_parathread_claim(claim(para), true, &configuration()).unwrap();
+    }
+    scheduler.schedule(&BTreeMap::new(), &configuration(), 100);
+    occupy(&mut scheduler, &[1, 2]).unwrap();
+    scheduler.free(CoreIndex(1), FreedReason::Concluded);
+    scheduler.on_session_change(&change(200, 4, configuration()), &[ParaId(1)], |_| true);
+    let queue: Vec<_> = scheduler.queue.iter().map(|queued| (queued.entry.claim.para.0, queued.core)).collect();
+    assert_eq!(queue, [(12, 0), (13, 1), (11, 1)], "by turns the last would be for the first core");
+    assert_eq!(scheduler.next_core, 0);
+}
+
+#[test]
 fn a_session_change_drops_claims_beyond_the_new_number_of_retries() {
     let mut scheduler = scheduler();
     scheduler.add_parathread_claim(claim(10), true, &configuration()).unwrap();

@@ -453,6 +453,32 @@ mod tests {
     use super::*;
     use crate::genesis::tests::small_genesis;
 
+    /// A third of six and of nine is a whole number: neither more than it nor less.
+    #[test]
+    fn exactly_a_third_is_not_more_than_a_third() {
+        let cases = [
+            // Validators, those for it, those against it.
+            (6, 0..3, 3..4, None, "two thirds have spoken"),
+            (6, 0..3, 2..4, None, "who says both has spoken once"),
+            (6, 0..3, 3..5, Some(Verdict::Valid), "a third against it"),
+            (6, 0..4, 3..5, Some(Verdict::Valid), "a third against it, one of them on both sides"),
+            (6, 0..2, 2..5, Some(Verdict::Invalid), "a third for it"),
+            (6, 0..3, 3..6, Some(Verdict::Invalid), "more than a third on both sides"),
+            (9, 0..5, 5..6, None, "two thirds have spoken"),
+            (9, 0..4, 4..7, Some(Verdict::Valid), "a third against it"),
+            (9, 0..3, 3..7, Some(Verdict::Invalid), "a third for it"),
+            (9, 0..4, 4..8, Some(Verdict::Invalid), "more than a third on both sides"),
+        ];
+        for (n, votes_for, against, expected, why) in cases {
+            let key = (0, CandidateHash::default());
+            let validators = Arc::new(vec![primitives::ValidatorId([0; 32]); n]);
+            let mut dispute = Dispute::new(key, validators, DisputePhase::Unresolved, 1);
+            dispute.votes_for[votes_for].fill(true);
+            dispute.votes_against[against].fill(true);
+            assert_eq!(by_thirds(&dispute), expected, "{n}: {why}");
+        }
+    }
+
     #[test]
     fn the_oldest_signals_are_forgotten() {
         let (mut state, _) = crate::genesis(&small_genesis()).unwrap();

@@ -4,7 +4,10 @@ use crate::{
     equivocations::{ruin, ruin_by},
     support::*,
 };
-use primitives::{CandidateEvent, CandidateHash, DisputeStatementSet, ValidatorIndex};
+use primitives::{
+    CandidateEvent, CandidateHash, DisputeStatement, DisputeStatementSet, Hash, ValidDisputeStatementKind,
+    ValidatorIndex,
+};
 use runtime::{
     BlockError, CandidateError, DisputeError, DisputePhase, Extrinsic, ExtrinsicError, PenaltyReason, SignatureOf,
     State, ValidityEvent, Verdict,
@@ -293,6 +296,15 @@ fn the_session_before_still_judges_its_candidates() {
     assert_eq!(paid(&chain, PenaltyReason::ForInvalid(candidate)).len(), backers.len());
 }
 
+/// What a validator of the first session says who backs a candidate.
+fn backing(chain: &Chain, candidate: CandidateHash, relay_parent: Hash, validator: u32) -> DisputeStatementSet {
+    let statement = DisputeStatement::Valid(ValidDisputeStatementKind::BackingValid(relay_parent));
+    let payload = statement.payload(candidate, 0).unwrap();
+    let signature = sign(chain.pair_in(0, validator), &payload);
+    let statements = vec![(statement, ValidatorIndex(validator), signature)];
+    DisputeStatementSet { candidate_hash: candidate, session: 0, statements }
+}
+
 #[test]
 fn late_backing_is_added_by_the_group_alone() {
     let mut chain = Chain::new(7);
@@ -307,21 +319,32 @@ fn late_backing_is_added_by_the_group_alone() {
     chain.push(inherent);
     chain.push(chain.attesting(7, &[0]));
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().checks, 2);
-    let backing = |validator: u32| {
-        let kind = primitives::ValidDisputeStatementKind::BackingValid(relay_parent);
-        let statement = primitives::DisputeStatement::Valid(kind);
-        let payload = statement.payload(candidate, 0).unwrap();
-        let signature = sign(chain.pair_in(0, validator), &payload);
-        let statements = vec![(statement, ValidatorIndex(validator), signature)];
-        DisputeStatementSet { candidate_hash: candidate, session: 0, statements }
-    };
-    let (late, stranger) = (backing(backers[2]), backing(others(&backers)[0]));
+    let [late, stranger] =
+        [backers[2], others(&backers)[0]].map(|validator| backing(&chain, candidate, relay_parent, validator));
     let index = ValidatorIndex(others(&backers)[0]);
     assert_eq!(refusal(&chain, stranger), DisputeError::NoContradiction(index));
     chain.dispute(late.clone());
     assert_eq!(chain.state.approval_status(0, candidate).unwrap().checks, 3);
     assert_eq!(refusal(&chain, late), DisputeError::NothingNew);
     assert!(chain.state.disputes().is_empty());
+}
+
+#[test]
+fn groups_of_this_session_back_nothing_of_the_session_before() {
+    let mut chain = Chain::new(7);
+    chain.skip_to(36);
+    let draft = chain.draft(ONE, CORE_0);
+    let mut inherent = chain.inherent();
+    inherent.backed_candidates = vec![chain.back_with(draft.receipt(), CORE_0, 2)];
+    let candidate = inherent.backed_candidates[0].hash();
+    chain.push(inherent);
+    chain.push(chain.attesting(7, &[0]));
+    chain.skip(3);
+    assert_eq!(chain.state.session_index(), 1);
+    for validator in 0..7 {
+        let late = backing(&chain, candidate, draft.relay_parent, validator);
+        assert_eq!(refusal(&chain, late), DisputeError::NoContradiction(ValidatorIndex(validator)));
+    }
 }
 
 /// A fork on which the candidate is backed but not yet included, and one on which it has been judged invalid.

@@ -68,6 +68,21 @@ fn the_bond_is_lost_if_nobody_disputes_the_candidate() {
     assert!(chain.state.issuance().is_conserved());
 }
 
+#[test]
+fn the_bond_comes_back_if_the_candidate_is_still_in_dispute_when_its_acceptance_ends() {
+    let (mut chain, candidate, backers) = with_fisherman(7);
+    chain.push_extrinsics(vec![Extrinsic::FishermanReport(report(&chain, candidate, 2_000))]);
+    chain.skip_to(22);
+    let opponent = (0..7).find(|validator| !backers.contains(validator)).unwrap();
+    chain.dispute(chain.votes(0, candidate, &[], &[opponent]));
+    assert_eq!(chain.state.account(&fisherman().public()).reserved, 2_000);
+    let executed = chain.push(chain.inherent());
+    let (reporter, fate) = (fisherman().public(), Fate::Returned);
+    assert_eq!(executed.validity_events, [ValidityEvent::ReportSettled { reporter, candidate, fate }]);
+    let account = chain.state.account(&fisherman().public());
+    assert_eq!((account.free, account.reserved, chain.state.issuance().pot), (10_000, 0, 0));
+}
+
 /// Anybody can send once more what somebody signed once.
 #[test]
 fn a_report_holds_its_bond_once_though_the_acceptance_is_over() {

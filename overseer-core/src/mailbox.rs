@@ -218,8 +218,6 @@ pub(crate) struct State<T> {
     used_bytes: u32,
     pub(crate) normal: VecDeque<Item<T>>,
     pub(crate) reader: Option<Waker>,
-    /// The reader left its waker with a message whose place it has still to give back (ADR 0026).
-    pub(crate) owes: bool,
     edges: Vec<Tally>,
     /// What of the used up places was given back.
     given_back: UsedUp,
@@ -238,6 +236,8 @@ pub struct Mailbox<T> {
     limits: MailboxLimits,
     /// Whether the reader's waker is there; written under the lock, and looked at by the reader before it takes it.
     pub(crate) is_armed: AtomicBool,
+    /// Whether the reader left it with a message whose place it has still to give back (ADR 0026); under the lock.
+    pub(crate) owes: AtomicBool,
     pub(crate) meter: Meter,
     pub(crate) of_reader: Apart<OfReader>,
 }
@@ -251,6 +251,9 @@ pub(crate) struct OfReader {
     pub(crate) heard: AtomicU64,
     /// What it has [used up](UsedUp), in bits: it may be behind what the reader knows, never before it.
     pub(crate) used_up: AtomicU64,
+    /// The [identity](crate::reader::identity) of the waker that was left last. The reader's alone, so the models need not
+    /// follow it; here, where it takes no room.
+    pub(crate) left: [std::sync::atomic::AtomicUsize; 2],
     /// Messages beyond the limit that were delivered.
     pub(crate) extra_used_up: AtomicU64,
 }
@@ -307,7 +310,6 @@ impl<T: Send> Mailbox<T> {
                 used_bytes: 0,
                 normal: VecDeque::new(),
                 reader: None,
-                owes: false,
                 edges: Vec::new(),
                 closed: false,
                 high: VecDeque::new(),
@@ -318,6 +320,7 @@ impl<T: Send> Mailbox<T> {
             })),
             limits,
             is_armed: AtomicBool::default(),
+            owes: AtomicBool::default(),
             meter: Meter::new(clock),
             of_reader: Apart::default(),
         }
@@ -607,7 +610,7 @@ impl<T: Send> Mailbox<T> {
     /// Who begins to wait wakes a reader that went to sleep with a place to give back.
     #[cold]
     pub(crate) fn disarm_owing(&self, state: &mut State<T>) -> Option<Waker> {
-        if state.owes { self.disarm(state) } else { None }
+        if self.owes.load(Ordering::Relaxed) { self.disarm(state) } else { None }
     }
 
     /// Takes a ticket.

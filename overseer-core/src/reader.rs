@@ -30,8 +30,8 @@ pub struct Taken<T> {
 }
 
 /// What tells wakers apart while they live.
-fn identity(waker: &Waker) -> (usize, usize) {
-    (waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr())
+pub(crate) fn identity(waker: &Waker) -> [usize; 2] {
+    [waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr()]
 }
 
 /// The reading side. Dropping it closes the mailbox: waiting senders are told, queued questions are dropped.
@@ -49,8 +49,6 @@ pub struct Reader<T: Send> {
     spent_max: u32,
     spent_bytes_max: u32,
     high_in_a_row: u32,
-    /// The waker that was left last.
-    left: (usize, usize),
     /// Sleeps in a row in which the queues' memory was far too large.
     oversized: u32,
     /// One of the high lane, to be delivered before the batch.
@@ -74,7 +72,6 @@ impl<T: Send> Reader<T> {
             spent_max: half(limits.messages).min(RELEASE_EVERY),
             spent_bytes_max: half(limits.bytes),
             high_in_a_row: 0,
-            left: (0, 0),
             oversized: 0,
             wakers: Vec::new(),
         }
@@ -187,7 +184,7 @@ impl<T: Send> Reader<T> {
     fn refill(&mut self, waker: Option<&Waker>) -> bool {
         // Looked at first: while it is there it lives, so that no other has its identity.
         let is_armed = self.mailbox.is_armed.load(Ordering::Acquire);
-        if is_armed && waker.is_some_and(|waker| self.left == identity(waker)) {
+        if is_armed && waker.is_some_and(|waker| self.has_left(waker)) {
             // Nothing has come since it was left. Whoever takes it wakes this task.
             if self.spent > 0 {
                 self.tell();
@@ -225,10 +222,10 @@ impl<T: Send> Reader<T> {
         // for that again.
         let sleeps_next = !found || (self.batch.len() == 1 && is_small && state.is_roomy(self.mailbox.limits()));
         if let Some(waker) = waker.filter(|_| sleeps_next) {
-            state.owes = found;
+            self.mailbox.owes.store(found, Ordering::Relaxed);
             if !state.reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
                 replaced = state.reader.replace(waker.clone());
-                self.left = identity(waker);
+                self.leaves(waker);
                 self.mailbox.is_armed.store(true, Ordering::Release);
             }
         }
@@ -241,6 +238,16 @@ impl<T: Send> Reader<T> {
             wake_all(&mut self.wakers);
         }
         found
+    }
+
+    fn has_left(&self, waker: &Waker) -> bool {
+        self.mailbox.of_reader.0.left.each_ref().map(|left| left.load(Ordering::Relaxed)) == identity(waker)
+    }
+
+    fn leaves(&self, waker: &Waker) {
+        for (left, part) in self.mailbox.of_reader.0.left.iter().zip(identity(waker)) {
+            left.store(part, Ordering::Relaxed);
+        }
     }
 
     /// Gives back the memory of queues that are empty, if they needed no more than a little for long.
